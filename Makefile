@@ -1,0 +1,51 @@
+# One environment, .venv, serves every target. Install options (an index of CPU-only PyTorch wheels,
+# a mirror) go in PIP_ARGS: make demo PIP_ARGS="--index-url https://..."
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(VENV)/bin/pip --disable-pip-version-check -q install $(PIP_ARGS)
+PACKAGING := setup.py pyproject.toml $(wildcard csrc/*.* csrc/*/*.*)
+
+.PHONY: demo test test-slow lint format install clean
+
+# PyTorch comes first: the extension is compiled against the one that is installed.
+$(VENV)/.torch:
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), sys.version' || \
+		(echo "segsuite needs Python 3.10 or newer: make PYTHON=/path/to/python3.10"; exit 1)
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing PyTorch (large, once) ..."
+	$(PIP) torch torchvision "setuptools>=68" wheel ninja
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch $(PACKAGING)
+	@echo "Installing segsuite ..."
+	$(PIP) --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing the test extras ..."
+	$(PIP) --no-build-isolation -e ".[test]"
+	@touch $@
+
+install: $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(PY) tools/demo.py
+
+test: $(VENV)/.installed-test
+	$(PY) -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-test
+	$(PY) -m pytest -m slow
+
+lint: $(VENV)/.installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/.installed-test
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV) build output *.egg-info segsuite/*.so

@@ -1,0 +1,55 @@
+"""INPUT, DATASETS, DATALOADER: what is read and how it is augmented."""
+
+from ..node import CfgNode as CN
+
+INPUT = CN()
+# Short edge in training: one of these values, or with "range" any integer between the two.
+# (0,) leaves the size alone.
+INPUT.MIN_SIZE_TRAIN = (800,)
+INPUT.MIN_SIZE_TRAIN_SAMPLING = "choice"
+INPUT.MAX_SIZE_TRAIN = 1333
+# Short edge at test time; 0 leaves the size alone.
+INPUT.MIN_SIZE_TEST = 800
+INPUT.MAX_SIZE_TEST = 1333
+# (low, high): scale both edges by a random factor, after the resize above; empty: off.
+INPUT.RANDOM_SCALE = ()
+# "horizontal", "vertical" or "none".
+INPUT.RANDOM_FLIP = "horizontal"
+# Channel order fed to the model: "BGR" or "RGB".
+INPUT.FORMAT = "BGR"
+
+INPUT.CROP = CN()
+INPUT.CROP.ENABLED = False
+# "absolute" (pixels), "relative" (share of the image), "relative_range" (random, at least SIZE),
+# "absolute_range" (random between the two values of SIZE).
+INPUT.CROP.TYPE = "relative_range"
+INPUT.CROP.SIZE = [0.9, 0.9]
+# A crop in which one class holds a larger share of the labelled pixels than this is drawn again,
+# up to ten times. 1.0: off.
+INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0
+# With TYPE "absolute": pad what is smaller than SIZE, the labels with IGNORE_VALUE.
+INPUT.CROP.PAD = True
+
+# Largest relative change of brightness, contrast and saturation (0.4: factors 0.6-1.4), and the
+# largest rotation of the hue as a share of the colour circle (0.1: 36 degrees). 0: off.
+INPUT.COLOR_JITTER = CN()
+INPUT.COLOR_JITTER.BRIGHTNESS = 0.0
+INPUT.COLOR_JITTER.CONTRAST = 0.0
+INPUT.COLOR_JITTER.SATURATION = 0.0
+INPUT.COLOR_JITTER.HUE = 0.0
+
+DATASETS = CN()
+DATASETS.TRAIN = ()
+DATASETS.TEST = ()
+# Data sets of one's own, by name: {my_train: {FORMAT: sem_seg_folder, IMAGES: dir, ...}}.
+# See docs/datasets.md.
+DATASETS.REGISTER = CN(new_allowed=True)
+
+DATALOADER = CN()
+# Worker processes of each training process; 0 loads in the training process itself.
+# The samples are the same for any number.
+DATALOADER.NUM_WORKERS = 4
+# Batches each worker prepares ahead.
+DATALOADER.PREFETCH_FACTOR = 2
+# Read all label maps before training and stop at a value outside the classes.
+DATALOADER.CHECK_LABELS = True

@@ -1,0 +1,77 @@
+"""MODEL: architecture, backbone, heads and losses."""
+
+from ..node import CfgNode as CN
+
+MODEL = CN()
+MODEL.META_ARCHITECTURE = "SemanticSegmentor"  # Detectron2: GeneralizedRCNN
+# "auto": the first CUDA device if there is one, else the CPU. (Detectron2: "cuda".)
+MODEL.DEVICE = "auto"
+# A file (.pth, .safetensors, .pkl) whose weights initialise the model; empty: from scratch.
+MODEL.WEIGHTS = ""
+# Per channel, in INPUT.FORMAT's order, on the 0-255 scale.
+MODEL.PIXEL_MEAN = [103.530, 116.280, 123.675]
+MODEL.PIXEL_STD = [1.0, 1.0, 1.0]
+# Convolutions run on channels-last memory: the same numbers to rounding, faster on CPU and GPU.
+MODEL.CHANNELS_LAST = True
+# torch.compile the model for training and evaluation.
+MODEL.COMPILE = False
+
+MODEL.BACKBONE = CN()
+MODEL.BACKBONE.NAME = "build_resnet_backbone"
+# Stages frozen from the input on: 0 none, 1 the stem, 2 the stem and res2, ...
+MODEL.BACKBONE.FREEZE_AT = 2
+
+MODEL.RESNETS = CN()
+MODEL.RESNETS.DEPTH = 50
+MODEL.RESNETS.OUT_FEATURES = ["res4"]
+MODEL.RESNETS.NUM_GROUPS = 1
+# "BN", "SyncBN", "FrozenBN", "GN" or "" for none.
+MODEL.RESNETS.NORM = "FrozenBN"
+MODEL.RESNETS.WIDTH_PER_GROUP = 64
+# The stride of a bottleneck sits on its first 1x1 (MSRA) or on its 3x3 (torchvision, False).
+MODEL.RESNETS.STRIDE_IN_1X1 = True
+MODEL.RESNETS.RES4_DILATION = 1
+MODEL.RESNETS.RES5_DILATION = 1
+MODEL.RESNETS.RES2_OUT_CHANNELS = 256  # 64 for depths 18 and 34
+MODEL.RESNETS.STEM_OUT_CHANNELS = 64
+
+MODEL.UNET = CN()
+# The 2015 encoder: channels of each level, the last one the bottleneck.
+MODEL.UNET.CHANNELS = [64, 128, 256, 512, 1024]
+MODEL.UNET.NORM = "BN"
+
+MODEL.SEM_SEG_HEAD = CN()
+MODEL.SEM_SEG_HEAD.NAME = "FCNHead"  # Detectron2: SemSegFPNHead
+MODEL.SEM_SEG_HEAD.IN_FEATURES = ["res5"]  # Detectron2: ["p2", "p3", "p4", "p5"]
+# Label maps hold 0 .. NUM_CLASSES-1 and IGNORE_VALUE, which takes no part in loss or metrics.
+MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 255
+MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
+MODEL.SEM_SEG_HEAD.CONVS_DIM = 128
+MODEL.SEM_SEG_HEAD.NORM = "GN"
+MODEL.SEM_SEG_HEAD.DROPOUT = 0.0
+MODEL.SEM_SEG_HEAD.LOSS_WEIGHT = 1.0
+# U-Net head: channels of the decoder levels, coarse to fine; one fewer than IN_FEATURES leaves the
+# logits at the finest feature's stride, more than that goes on upsampling by two.
+MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = [256, 128, 64, 32]
+
+# One name, or several joined by "+": "cross_entropy+dice". (Detectron2's DeepLab key.)
+MODEL.SEM_SEG_HEAD.LOSS_TYPE = "cross_entropy"
+# One weight for each name in LOSS_TYPE; empty: all 1.
+MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS = ()
+MODEL.SEM_SEG_HEAD.LOSS = CN()
+# One weight per class, or empty for none.
+MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS = ()
+# Fills CLASS_WEIGHTS from the training labels at start: "median_frequency", "inverse_log",
+# "inverse_sqrt", or empty for off.
+MODEL.SEM_SEG_HEAD.LOSS.CLASS_BALANCE = ""
+MODEL.SEM_SEG_HEAD.LOSS.LABEL_SMOOTHING = 0.0
+# Share of the pixels, hardest first, that hard_pixel_mining keeps.
+MODEL.SEM_SEG_HEAD.LOSS.TOP_K_PERCENT_PIXELS = 0.2
+MODEL.SEM_SEG_HEAD.LOSS.FOCAL_GAMMA = 2.0
+
+# An FCN head on an earlier feature, used in training only.
+MODEL.AUX_HEAD = CN()
+MODEL.AUX_HEAD.ENABLED = False
+MODEL.AUX_HEAD.IN_FEATURES = ["res4"]
+MODEL.AUX_HEAD.CONVS_DIM = 256
+MODEL.AUX_HEAD.LOSS_WEIGHT = 0.4

@@ -1,0 +1,25 @@
+"""TEST: evaluation."""
+
+from ..node import CfgNode as CN
+
+TEST = CN()
+# Iterations between evaluations; 0: only at the end.
+TEST.EVAL_PERIOD = 0
+
+TEST.SEM_SEG = CN()
+# What a class without ground-truth pixels does to the means: "detectron2", "nanmean", "zero" or
+# "one". See docs/metrics.md.
+TEST.SEM_SEG.ABSENT_CLASSES = "detectron2"
+TEST.SEM_SEG.BOUNDARY_IOU = False
+# Width of the boundary band as a share of the image diagonal.
+TEST.SEM_SEG.BOUNDARY_DILATION_RATIO = 0.02
+
+# The figure that chooses model_best and stops early, as it stands in metrics.json; larger is better.
+TEST.BEST_METRIC = "sem_seg/mIoU"
+# Stop when BEST_METRIC has not risen in this many evaluations; 0: never.
+TEST.EARLY_STOPPING_PATIENCE = 0
+
+TEST.PRECISE_BN = CN()
+# Recompute BatchNorm statistics on NUM_ITER training batches before each evaluation.
+TEST.PRECISE_BN.ENABLED = False
+TEST.PRECISE_BN.NUM_ITER = 200

@@ -1,0 +1,148 @@
+"""`CfgNode`: a nested configuration that knows its keys, their types and where a value came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+from fvcore.common.config import BASE_KEY
+from fvcore.common.config import CfgNode as _FvcoreCfgNode
+
+from segsuite.utils.registry import closest
+
+COMMAND_LINE = "the command line"
+
+
+class CfgNode(_FvcoreCfgNode):
+    """fvcore's CfgNode with checks that name the file, the key and the nearest known key.
+
+    Values keep the type of the default they replace. An int may stand for a float, a list for a
+    tuple and the reverse; anything may replace None. A node made with ``new_allowed=True`` takes
+    keys it has not seen.
+    """
+
+    def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
+        """Merge a YAML file and, before it, the files named by its ``_BASE_``.
+
+        Raises:
+            FileNotFoundError: the file, or one named by ``_BASE_``, is not there.
+            KeyError: a key that the configuration does not have.
+            ValueError: not YAML, or a value of the wrong type.
+        """
+        for filename, loaded in read_yaml_chain(cfg_filename):
+            self._merge(loaded, filename)
+
+    def merge_from_other_cfg(self, cfg_other: Mapping) -> None:
+        self._merge(cfg_other, "the merged configuration")
+
+    def merge_from_list(self, cfg_list: Sequence[Any]) -> None:
+        """Merge ``["MODEL.DEVICE", "cpu", "SOLVER.BASE_LR", "0.1"]``, as given on a command line.
+
+        Raises:
+            KeyError, ValueError: as `merge_from_file`, or a key without a value.
+        """
+        if len(cfg_list) % 2:
+            raise ValueError(
+                f"overrides come in pairs, KEY VALUE; {COMMAND_LINE} has {len(cfg_list)} words: "
+                f"{' '.join(map(str, cfg_list))}"
+            )
+        for key, value in zip(cfg_list[::2], cfg_list[1::2], strict=True):
+            *parents, leaf = str(key).split(".")
+            loaded: dict = {leaf: value}
+            for parent in reversed(parents):
+                loaded = {parent: loaded}
+            self._merge(loaded, COMMAND_LINE)
+
+    def _merge(self, loaded: Mapping, source: str, prefix: str = "") -> None:
+        for key, value in loaded.items():
+            name = f"{prefix}{key}"
+            if key in self:
+                old = self[key]
+                if isinstance(old, CfgNode):
+                    if not isinstance(value, Mapping):
+                        raise ValueError(
+                            f"{source}: {name} is a section, with the keys {', '.join(old)}; "
+                            f"it was given the value {value!r}"
+                        )
+                    old._merge(value, source, f"{name}.")
+                    continue
+                value = _coerce(_decode(value), old, name, source)
+            elif self.is_new_allowed():
+                value = _tree(value)
+            else:
+                raise KeyError(_unknown_key(self, key, name, prefix, source))
+            if self.is_frozen():
+                raise AttributeError(f"{source}: {name} can't be set, the configuration is frozen")
+            self[key] = value
+
+
+def read_yaml_chain(filename: str | os.PathLike) -> Iterator[tuple[str, dict]]:
+    """Yield ``(path, content)`` of a YAML file and the files it is based on, bases first.
+
+    ``_BASE_`` is a path or a list of paths, relative to the file it stands in or starting with
+    ``~/`` or ``/``.
+    """
+    yield from _read_yaml_chain(os.fspath(filename), ())
+
+
+def _read_yaml_chain(filename: str, above: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
+    if os.path.abspath(filename) in above:
+        raise ValueError(f"{filename}: _BASE_ leads back to the file itself")
+    try:
+        with open(filename) as f:
+            loaded = yaml.safe_load(f)
+    except FileNotFoundError:
+        named_in = f" (named by _BASE_ in {above[-1]})" if above else ""
+        raise FileNotFoundError(f"no configuration file {filename}{named_in}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise ValueError(f"{filename} is not valid YAML: {e}") from None
+    loaded = {} if loaded is None else loaded
+    if not isinstance(loaded, dict):
+        raise ValueError(
+            f"{filename}: expected 'KEY: value' lines, found a {type(loaded).__name__}"
+        )
+    bases = loaded.pop(BASE_KEY, [])
+    for base in [bases] if isinstance(bases, str) else bases:
+        base = os.path.join(os.path.dirname(filename), os.path.expanduser(base))
+        yield from _read_yaml_chain(base, (*above, os.path.abspath(filename)))
+    yield filename, loaded
+
+
+def _decode(value: Any) -> Any:
+    # Text from a command line or a quoted YAML scalar: "(1, 2)", "1e-4", "True" or plain words.
+    return CfgNode._decode_cfg_value(value) if isinstance(value, str) else value
+
+
+def _tree(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        node = CfgNode(new_allowed=True)
+        for key, child in value.items():
+            node[key] = _tree(child)
+        return node
+    return value
+
+
+def _coerce(value: Any, old: Any, name: str, source: str) -> Any:
+    if old is None or value is None or type(value) is type(old):
+        return value
+    if isinstance(old, float) and type(value) is int:
+        return float(value)
+    if isinstance(old, (tuple, list)) and isinstance(value, (tuple, list)):
+        return type(old)(value)
+    hint = ""
+    if isinstance(old, (tuple, list)):
+        hint = f"; for a single entry write [{value}] in YAML or '({value!r},)' on a command line"
+    raise ValueError(
+        f"{source}: {name} takes a {type(old).__name__} (default {old!r}), "
+        f"it was given the {type(value).__name__} {value!r}{hint}"
+    )
+
+
+def _unknown_key(node: CfgNode, key: Any, name: str, prefix: str, source: str) -> str:
+    match = closest(key, node)
+    hint = f"did you mean {prefix}{match}?" if match else f"{prefix or 'the top level'} has: "
+    if not match:
+        hint += ", ".join(map(str, node)) or "no keys"
+    return f"{source}: unknown key {name}; {hint}"

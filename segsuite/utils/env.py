@@ -1,0 +1,59 @@
+"""What is installed and in use: ``python -m segsuite.utils.env``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+import segsuite
+
+_PACKAGES = ("torchvision", "numpy", "opencv-python", "pillow", "pycocotools", "fvcore")
+_EXTRAS = ("tensorboard", "safetensors", "timm")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> list[tuple[str, str]]:
+    if not torch.cuda.is_available():
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
+        return [("CUDA", f"no device (this PyTorch is {built})")]
+    rows = [("CUDA", str(torch.version.cuda))]
+    for i in range(torch.cuda.device_count()):
+        p = torch.cuda.get_device_properties(i)
+        rows.append(
+            (f"GPU {i}", f"{p.name}, sm_{p.major}{p.minor}, {p.total_memory / 2**30:.0f} GiB")
+        )
+    return rows
+
+
+def collect_env() -> str:
+    """A table of versions, devices and whether the compiled operators are in use."""
+    # The one upward import of this floor: the report says which implementation of the ops runs.
+    from segsuite.ops import extension_status
+
+    rows = [
+        ("segsuite", f"{segsuite.__version__} in {os.path.dirname(segsuite.__file__)}"),
+        ("segsuite ops", extension_status()),
+        ("Python", sys.version.split()[0]),
+        ("system", platform.platform()),
+        ("CPU", f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"),
+        ("torch", torch.__version__),
+        *_devices(),
+        *((name, _version(name)) for name in _PACKAGES),
+        *((f"{name} (extra)", _version(name)) for name in _EXTRAS),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+if __name__ == "__main__":
+    print(collect_env())
