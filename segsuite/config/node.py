@@ -1,4 +1,4 @@
-"""`CfgNode`: a nested configuration that knows its keys, their types and where a value came from."""
+"""`CfgNode`: a nested configuration that checks keys and types and says where a value came from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CfgNode(_FvcoreCfgNode):
 
     Values keep the type of the default they replace. An int may stand for a float, a list for a
     tuple and the reverse; anything may replace None. A node made with ``new_allowed=True`` takes
-    keys it has not seen.
+    keys it has not seen. Keys are text, also where YAML reads a number (``{11: 255}``).
     """
 
     def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
@@ -57,6 +57,7 @@ class CfgNode(_FvcoreCfgNode):
 
     def _merge(self, loaded: Mapping, source: str, prefix: str = "") -> None:
         for key, value in loaded.items():
+            key = str(key)
             name = f"{prefix}{key}"
             if key in self:
                 old = self[key]
@@ -119,7 +120,7 @@ def _tree(value: Any) -> Any:
     if isinstance(value, Mapping):
         node = CfgNode(new_allowed=True)
         for key, child in value.items():
-            node[key] = _tree(child)
+            node[str(key)] = _tree(child)
         return node
     return value
 

@@ -1,6 +1,7 @@
 """The default configuration, one file per section, data only.
 
-Keys that exist in Detectron2 keep its name, meaning and type; a comment marks where a default differs.
+Keys that exist in Detectron2 keep its name, meaning and type; a comment marks where a default
+differs.
 """
 
 from ..node import CfgNode as CN

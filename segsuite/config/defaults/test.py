@@ -14,7 +14,7 @@ TEST.SEM_SEG.BOUNDARY_IOU = False
 # Width of the boundary band as a share of the image diagonal.
 TEST.SEM_SEG.BOUNDARY_DILATION_RATIO = 0.02
 
-# The figure that chooses model_best and stops early, as it stands in metrics.json; larger is better.
+# The figure that chooses model_best and stops early, named as in metrics.json; larger is better.
 TEST.BEST_METRIC = "sem_seg/mIoU"
 # Stop when BEST_METRIC has not risen in this many evaluations; 0: never.
 TEST.EARLY_STOPPING_PATIENCE = 0

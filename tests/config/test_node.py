@@ -1,0 +1,134 @@
+import pytest
+import yaml
+
+from segsuite.config import CfgNode, get_cfg, load_config
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_base_chain_in_order(write):
+    write("_base_/a.yaml", "SOLVER: {MAX_ITER: 1, BASE_LR: 0.5}\n")
+    write("_base_/b.yaml", "SOLVER: {MAX_ITER: 2}\nSEED: 7\n")
+    path = write("run.yaml", "_BASE_: [_base_/a.yaml, _base_/b.yaml]\nSOLVER: {BASE_LR: 0.25}\n")
+    cfg = load_config(path)
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.BASE_LR, cfg.SEED) == (2, 0.25, 7)
+
+
+def test_base_errors(write):
+    loop = write("loop.yaml", "_BASE_: loop.yaml\n")
+    with pytest.raises(ValueError, match="leads back"):
+        load_config(loop)
+    lost = write("lost.yaml", "_BASE_: nowhere.yaml\n")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml .*named by _BASE_ in .*lost\.yaml"):
+        load_config(lost)
+    with pytest.raises(FileNotFoundError, match=r"no configuration file missing\.yaml"):
+        load_config("missing.yaml")
+
+
+def test_unknown_key_names_file_and_nearest(write):
+    write("base.yaml", "SOLVER:\n  MAX_ITERS: 3\n")
+    path = write("run.yaml", "_BASE_: base.yaml\n")
+    with pytest.raises(KeyError) as e:
+        load_config(path)
+    message = e.value.args[0]
+    assert message.startswith(path.replace("run", "base"))
+    assert "unknown key SOLVER.MAX_ITERS; did you mean SOLVER.MAX_ITER?" in message
+
+
+def test_unknown_key_with_nothing_alike_lists_the_keys():
+    with pytest.raises(KeyError, match=r"unknown key DATALOADER\.QQ; .*NUM_WORKERS"):
+        get_cfg().merge_from_list(["DATALOADER.QQ", 1])
+
+
+@pytest.mark.parametrize("text", ["- 1\n- 2\n", "just words\n", "A: [1, 2\n"])
+def test_not_a_mapping(write, text):
+    path = write("bad.yaml", text)
+    with pytest.raises(ValueError, match=r"bad\.yaml"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "expected"),
+    [
+        ("SOLVER.BASE_LR", 1, 1.0),
+        ("SOLVER.BASE_LR", "1e-4", 1e-4),
+        ("SOLVER.STEPS", [5, 6], (5, 6)),
+        ("MODEL.PIXEL_MEAN", "(1.0, 2.0, 3.0)", [1.0, 2.0, 3.0]),
+        ("SOLVER.WEIGHT_DECAY_BIAS", "0.1", 0.1),
+        ("DATASETS.TRAIN", "('a', 'b')", ("a", "b")),
+        ("MODEL.DEVICE", "cpu", "cpu"),
+    ],
+)
+def test_values_take_the_type_of_the_default(key, given, expected):
+    cfg = get_cfg()
+    cfg.merge_from_list([key, given])
+    node = cfg
+    for part in key.split("."):
+        node = node[part]
+    assert node == expected and type(node) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "message"),
+    [
+        ("SOLVER.MAX_ITER", "1.5", "SOLVER.MAX_ITER takes a int"),
+        ("SOLVER.MAX_ITER", "True", "takes a int"),
+        ("DATASETS.TRAIN", "camvid_train", r"write \[camvid_train\]"),
+        ("MODEL", "resnet", "MODEL is a section"),
+    ],
+)
+def test_wrong_types(key, given, message):
+    with pytest.raises(ValueError, match=message):
+        get_cfg().merge_from_list([key, given])
+
+
+def test_override_without_value():
+    with pytest.raises(ValueError, match="in pairs"):
+        get_cfg().merge_from_list(["SEED"])
+
+
+def test_frozen():
+    cfg = get_cfg()
+    cfg.freeze()
+    with pytest.raises(AttributeError, match="frozen"):
+        cfg.merge_from_list(["SEED", "3"])
+    with pytest.raises(AttributeError):
+        cfg.SOLVER.MAX_ITER = 3
+    assert cfg.SEED == get_cfg().SEED
+
+
+def test_get_cfg_gives_independent_copies():
+    a, b = get_cfg(), get_cfg()
+    a.SOLVER.MAX_ITER = 1
+    a.MODEL.PIXEL_MEAN.append(0.0)
+    assert b.SOLVER.MAX_ITER != 1 and len(b.MODEL.PIXEL_MEAN) == 3
+
+
+def test_dump_runs_again(write):
+    cfg = get_cfg()
+    cfg.merge_from_other_cfg(
+        {"DATASETS": {"REGISTER": {"mine": {"IMAGES": "a", "LABEL_MAP": {11: 255}}}}}
+    )
+    cfg.SOLVER.BASE_LR = 0.125
+    again = load_config(write("config.yaml", cfg.dump()))
+    assert yaml.safe_load(again.dump()) == yaml.safe_load(cfg.dump())
+    assert again.DATASETS.REGISTER.mine.LABEL_MAP["11"] == 255
+
+
+def test_free_sections_grow_and_merge():
+    cfg = get_cfg()
+    cfg.merge_from_other_cfg(
+        {"DATASETS": {"REGISTER": {"mine": {"IMAGES": "a", "CLASSES": ["x"]}}}}
+    )
+    cfg.merge_from_other_cfg({"DATASETS": {"REGISTER": {"mine": {"IMAGES": "b", "LABELS": "c"}}}})
+    assert dict(cfg.DATASETS.REGISTER.mine) == {"IMAGES": "b", "CLASSES": ["x"], "LABELS": "c"}
+    assert isinstance(cfg.DATASETS.REGISTER.mine, CfgNode)
