@@ -1,3 +1,117 @@
+"""Packaging is described in pyproject.toml; this file adds the optional C++/CUDA extension.
+
+The extension is compiled against the PyTorch that is installed (`--no-build-isolation`). Whatever
+it lacks - PyTorch, a compiler, nvcc - is told in one line and the installation goes on without it:
+the operators then run on their PyTorch reference.
+
+Environment:
+    SEGSUITE_EXT    0 leaves the extension out.
+    SEGSUITE_CUDA   auto (default): CUDA kernels for the GPUs of this machine, when it has any and
+                    a fitting nvcc; 1: for every architecture below; 0: none.
+    TORCH_CUDA_ARCH_LIST, CUDA_HOME, CXX, CFLAGS, LDFLAGS, MAX_JOBS: as for any PyTorch extension.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 from setuptools import setup
 
-setup()
+OLDEST_TORCH = (2, 10)  # the first whose stable ABI has parallel_for
+CUDA_ARCHITECTURES = "7.5;8.0;8.6;9.0;10.0;12.0+PTX"
+
+
+def notice(text: str) -> None:
+    print(f"segsuite: {text}", file=sys.stderr, flush=True)
+
+
+def why_no_extension() -> str | None:
+    """The reason the extension cannot be compiled here, or None when it can."""
+    if os.environ.get("SEGSUITE_EXT", "1") == "0":
+        return "SEGSUITE_EXT=0"
+    try:
+        import torch
+    except ImportError:
+        return "no PyTorch in this build (pip install --no-build-isolation uses the installed one)"
+    if tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST_TORCH:
+        return f"PyTorch {torch.__version__} is older than {OLDEST_TORCH[0]}.{OLDEST_TORCH[1]}"
+    compiler = os.environ.get("CXX", "c++").split()[0]
+    if shutil.which(compiler) is None:
+        return f"no C++ compiler ('{compiler}' is not on the PATH)"
+    return None
+
+
+def why_no_cuda() -> str | None:
+    """The reason the CUDA kernels are left out, or None when they can be compiled."""
+    import torch
+    from torch.utils.cpp_extension import CUDA_HOME
+
+    wanted = os.environ.get("SEGSUITE_CUDA", "auto")
+    if wanted not in ("0", "1", "auto"):
+        raise SystemExit(f"SEGSUITE_CUDA is '{wanted}'; it can be 0, 1 or auto")
+    if wanted == "0":
+        return "SEGSUITE_CUDA=0"
+    if torch.version.cuda is None:
+        return f"PyTorch {torch.__version__} is built without CUDA"
+    if wanted == "auto" and not torch.cuda.is_available():
+        return "no GPU is visible (SEGSUITE_CUDA=1 compiles them all the same)"
+    nvcc = Path(CUDA_HOME or "", "bin", "nvcc")
+    if CUDA_HOME is None or not nvcc.exists():
+        return "nvcc was not found (CUDA_HOME tells where it is)"
+    text = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
+    release = re.search(r"release (\d+)\.\d+", text)
+    if release is None or release[1] != torch.version.cuda.split(".")[0]:
+        return f"{nvcc} is not of CUDA {torch.version.cuda}, PyTorch's"
+    return None
+
+
+def extension_arguments() -> dict:
+    """`setup` arguments that compile csrc/ into segsuite/_C.abi3.so."""
+    from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtension
+
+    class OptionalBuild(BuildExtension):
+        def build_extensions(self) -> None:
+            try:
+                super().build_extensions()
+            except Exception as error:  # whatever the compiler's reason, segsuite works without
+                for extension in self.extensions:
+                    Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+                notice(f"compiling the extension failed, installing without it: {error}")
+
+    sources = [*Path("csrc").glob("*.cpp"), *Path("csrc/cpu").glob("*.cpp")]
+    flags = ["-O3", "-DTORCH_TARGET_VERSION=0x{:02x}{:02x}000000000000".format(*OLDEST_TORCH)]
+    # The first two leave every value as it is; without them GCC will not vectorise a select.
+    host_flags = ["-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wall"]
+    extension_class = CppExtension
+    reason = why_no_cuda()
+    if reason is None:
+        sources += Path("csrc/cuda").glob("*.cu")
+        flags += ["-DSEGSUITE_CUDA", "-DUSE_CUDA"]
+        extension_class = CUDAExtension
+        if os.environ.get("SEGSUITE_CUDA") == "1":
+            os.environ.setdefault("TORCH_CUDA_ARCH_LIST", CUDA_ARCHITECTURES)
+    else:
+        notice(f"compiling without CUDA kernels: {reason}")
+    extension = extension_class(
+        "segsuite._C",
+        sorted(map(str, sources)),
+        include_dirs=[str(Path("csrc").resolve())],
+        depends=sorted(str(path) for path in Path("csrc").rglob("*.*h")),
+        extra_compile_args={"cxx": flags + host_flags, "nvcc": flags},
+        optional=True,
+        py_limited_api=True,
+    )
+    return {"ext_modules": [extension], "cmdclass": {"build_ext": OptionalBuild}}
+
+
+reason = why_no_extension()
+if reason is None:
+    setup(**extension_arguments())
+else:
+    notice(f"installing without the compiled extension: {reason}")
+    setup()

@@ -1,0 +1,59 @@
+"""Loading of the compiled extension, and which devices its kernels serve."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+
+_LIBRARY = Path(__file__).parent.parent / "_C.abi3.so"
+
+
+def _load() -> str | None:
+    """Load the extension into PyTorch; the reason it could not be, or None."""
+    if not _LIBRARY.exists():
+        return "it is not built (`pip install --no-build-isolation` does, and says why it cannot)"
+    try:
+        torch.ops.load_library(_LIBRARY)
+    except OSError as error:
+        return f"it does not load into PyTorch {torch.__version__}: {error}"
+    return None
+
+
+_WHY_NOT_LOADED = _load()
+EXTENSION_LOADED = _WHY_NOT_LOADED is None
+
+
+def _devices() -> frozenset[str]:
+    if not EXTENSION_LOADED:
+        return frozenset()
+    has_cuda = torch._C._dispatch_has_kernel_for_dispatch_key(
+        "segsuite::argmax_from_logits", "CUDA"
+    )
+    return frozenset({"cpu", "meta", "cuda"} if has_cuda else {"cpu", "meta"})
+
+
+_DEVICES = _devices()
+_warned: set[str] = set()
+
+
+def extension_status() -> str:
+    """One line for people: how the extension in use was built, or why none is in use."""
+    if EXTENSION_LOADED:
+        return f"in use ({torch.ops.segsuite.build_info()})"
+    return f"not in use: {_WHY_NOT_LOADED}"
+
+
+def has_kernels(device: torch.device) -> bool:
+    """Whether the extension's kernels run on `device`; the first "no" of each kind warns once."""
+    if device.type in _DEVICES:
+        return True
+    if not torch.compiler.is_compiling() and device.type not in _warned:
+        _warned.add(device.type)
+        warnings.warn(
+            f"segsuite's operators run on '{device.type}' through their PyTorch reference, which "
+            f"is slower: the compiled extension is {extension_status()}",
+            stacklevel=3,
+        )
+    return False
