@@ -1,0 +1,17 @@
+"""Small reusable modules: convolution blocks, norms, shape descriptions."""
+
+from .all_reduce import differentiable_all_reduce_sum
+from .conv import Conv2d
+from .frozen_batch_norm import FrozenBatchNorm2d
+from .norm import get_norm
+from .shape_spec import ShapeSpec
+from .sync_batch_norm import SyncBatchNorm2d
+
+__all__ = [
+    "Conv2d",
+    "FrozenBatchNorm2d",
+    "ShapeSpec",
+    "SyncBatchNorm2d",
+    "differentiable_all_reduce_sum",
+    "get_norm",
+]

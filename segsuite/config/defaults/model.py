@@ -32,6 +32,9 @@ MODEL.RESNETS.WIDTH_PER_GROUP = 64
 MODEL.RESNETS.STRIDE_IN_1X1 = True
 MODEL.RESNETS.RES4_DILATION = 1
 MODEL.RESNETS.RES5_DILATION = 1
+# False: torchvision's and timm's dilation, where the first block of a dilated stage keeps the
+# dilation of the stage before.
+MODEL.RESNETS.DILATE_FIRST_BLOCK = True
 MODEL.RESNETS.RES2_OUT_CHANNELS = 256  # 64 for depths 18 and 34
 MODEL.RESNETS.STEM_OUT_CHANNELS = 64
 
@@ -53,6 +56,8 @@ MODEL.SEM_SEG_HEAD.LOSS_WEIGHT = 1.0
 # U-Net head: channels of the decoder levels, coarse to fine; one fewer than IN_FEATURES leaves the
 # logits at the finest feature's stride, more than that goes on upsampling by two.
 MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = [256, 128, 64, 32]
+# "nearest", "bilinear", or the "transposed" convolutions of the 2015 network.
+MODEL.SEM_SEG_HEAD.UPSAMPLING = "nearest"
 
 # One name, or several joined by "+": "cross_entropy+dice". (Detectron2's DeepLab key.)
 MODEL.SEM_SEG_HEAD.LOSS_TYPE = "cross_entropy"

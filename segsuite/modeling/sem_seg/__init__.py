@@ -1,0 +1,15 @@
+"""Heads for semantic segmentation."""
+
+from .build import SEM_SEG_HEADS_REGISTRY, build_sem_seg_head
+from .fcn import FCNHead, build_aux_head
+from .head import SemSegHead
+from .unet import UNetHead
+
+__all__ = [
+    "SEM_SEG_HEADS_REGISTRY",
+    "FCNHead",
+    "SemSegHead",
+    "UNetHead",
+    "build_aux_head",
+    "build_sem_seg_head",
+]

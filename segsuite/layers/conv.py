@@ -1,0 +1,60 @@
+"""`Conv2d`: convolution, normalisation and activation in one module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from .norm import get_norm
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution followed by its norm and activation; parameters `weight` and `norm.weight`.
+
+    The output has ceil(size / stride) pixels: padding defaults to "same". There is a bias exactly
+    when there is no norm. Weights start as He et al. 2015 draw them for ReLU networks (fan out).
+
+    Args:
+        norm: a name `get_norm` knows, "" for none.
+        activation: applied last; may work in place.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        norm: str = "",
+        activation: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ):
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=dilation * (kernel_size - 1) // 2,
+            dilation=dilation,
+            groups=groups,
+            bias=norm == "",
+        )
+        self.norm = get_norm(norm, out_channels)
+        self.activation = activation
+
+    def reset_parameters(self) -> None:
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = super().forward(x)
+        if self.norm is not None:
+            x = self.norm(x)
+        if self.activation is not None:
+            x = self.activation(x)
+        return x

@@ -1,0 +1,285 @@
+"""Residual networks (He et al. 2016) and ResNeXt (Xie et al. 2017), dilated on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segsuite.config import configurable
+from segsuite.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec
+from segsuite.utils.registry import unknown_name
+
+from .backbone import Backbone
+from .build import BACKBONE_REGISTRY
+
+_BLOCKS_PER_STAGE = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut: the block of ResNet-18 and 34."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        norm: str = "BN",
+    ):
+        super().__init__()
+        self.shortcut = _shortcut(in_channels, out_channels, stride, norm)
+        self.conv1 = Conv2d(
+            in_channels,
+            out_channels,
+            3,
+            stride=stride,
+            dilation=dilation,
+            norm=norm,
+            activation=F.relu_,
+        )
+        self.conv2 = Conv2d(out_channels, out_channels, 3, dilation=dilation, norm=norm)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.conv2(self.conv1(x))
+        out += self.shortcut(x)
+        return F.relu_(out)
+
+
+class BottleneckBlock(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut: the block of ResNet-50 and deeper.
+
+    Args:
+        stride_in_1x1: the stride sits on the first 1x1 (the original) or on the 3x3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        bottleneck_channels: int,
+        stride: int = 1,
+        dilation: int = 1,
+        num_groups: int = 1,
+        stride_in_1x1: bool = False,
+        norm: str = "BN",
+    ):
+        super().__init__()
+        stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)
+        self.shortcut = _shortcut(in_channels, out_channels, stride, norm)
+        self.conv1 = Conv2d(
+            in_channels,
+            bottleneck_channels,
+            1,
+            stride=stride_1x1,
+            norm=norm,
+            activation=F.relu_,
+        )
+        self.conv2 = Conv2d(
+            bottleneck_channels,
+            bottleneck_channels,
+            3,
+            stride=stride_3x3,
+            dilation=dilation,
+            groups=num_groups,
+            norm=norm,
+            activation=F.relu_,
+        )
+        self.conv3 = Conv2d(bottleneck_channels, out_channels, 1, norm=norm)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.conv3(self.conv2(self.conv1(x)))
+        out += self.shortcut(x)
+        return F.relu_(out)
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int, norm: str) -> nn.Module:
+    if in_channels == out_channels and stride == 1:
+        return nn.Identity()
+    return Conv2d(in_channels, out_channels, 1, stride=stride, norm=norm)
+
+
+class BasicStem(nn.Module):
+    """A 7x7 convolution of stride 2. (The pooling behind it is ResNet's.)"""
+
+    def __init__(self, in_channels: int, out_channels: int, *, norm: str = "BN"):
+        super().__init__()
+        self.conv1 = Conv2d(in_channels, out_channels, 7, stride=2, norm=norm, activation=F.relu_)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv1(x)
+
+
+def make_stage(
+    block: type[nn.Module],
+    in_channels: int,
+    out_channels: int,
+    *,
+    stride: int,
+    dilations: Sequence[int],
+    **block_kwargs,
+) -> nn.Sequential:
+    """One block per entry of `dilations`; the first one has the stride and changes the channels."""
+    blocks = []
+    for i, dilation in enumerate(dilations):
+        blocks.append(
+            block(
+                in_channels if i == 0 else out_channels,
+                out_channels,
+                stride=stride if i == 0 else 1,
+                dilation=dilation,
+                **block_kwargs,
+            )
+        )
+    return nn.Sequential(*blocks)
+
+
+class ResNet(Backbone):
+    """ResNet-18/34/50/101/152 and ResNeXt, without the classifier.
+
+    Features: "conv1" (stride 2, before the pooling), "stem" (4), "res2" (4), "res3" (8), "res4"
+    (16), "res5" (32); a dilated stage keeps the stride of the one before it. Stages behind the last
+    feature asked for are not built. Parameters are named as in Detectron2.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        out_features: names of the features to return.
+        norm: see `get_norm`.
+        num_groups, width_per_group: of the 3x3 convolutions; (32, 8) makes ResNeXt-101-32x8d.
+        stem_out_channels, res2_out_channels: widths of stem and res2; res3 to res5 double it.
+        stride_in_1x1: see `BottleneckBlock`.
+        res4_dilation, res5_dilation: more than 1 replaces the stage's stride.
+        dilate_first_block: False leaves the first block of a dilated stage at the dilation of the
+            stage before, as torchvision and timm do.
+        freeze_at: stages frozen from the input on: 0 none, 1 the stem, 2 the stem and res2, ...
+            Their batch norms become FrozenBatchNorm2d.
+
+    Raises:
+        KeyError: unknown depth or feature.
+        ValueError: an option that blocks of this depth do not have.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        depth: int = 50,
+        in_channels: int = 3,
+        out_features: Sequence[str] = ("res5",),
+        norm: str = "BN",
+        num_groups: int = 1,
+        width_per_group: int = 64,
+        stem_out_channels: int = 64,
+        res2_out_channels: int | None = None,
+        stride_in_1x1: bool = False,
+        res4_dilation: int = 1,
+        res5_dilation: int = 1,
+        dilate_first_block: bool = True,
+        freeze_at: int = 0,
+    ):
+        super().__init__()
+        names = ("conv1", "stem", "res2", "res3", "res4", "res5")
+        for name in out_features:
+            if name not in names:
+                raise KeyError(unknown_name(name, names, "features of ResNet"))
+        if depth not in _BLOCKS_PER_STAGE:
+            raise KeyError(unknown_name(depth, _BLOCKS_PER_STAGE, "depths of ResNet"))
+        basic = depth < 50
+        if basic and num_groups != 1:
+            raise ValueError(f"ResNet-{depth} has no grouped convolutions, got {num_groups} groups")
+        block = BasicBlock if basic else BottleneckBlock
+        out_channels = res2_out_channels or (64 if basic else 256)
+
+        self.out_features = list(out_features)
+        self.stem = BasicStem(in_channels, stem_out_channels, norm=norm)
+        self._shapes = {
+            "conv1": ShapeSpec(stem_out_channels, 2),
+            "stem": ShapeSpec(stem_out_channels, 4),
+        }
+        channels, stride, dilation = stem_out_channels, 4, 1
+        bottleneck_channels = num_groups * width_per_group
+        self.stage_names = []
+        for name, blocks, stage_dilation in zip(
+            names[2 : 1 + max(map(names.index, out_features))],
+            _BLOCKS_PER_STAGE[depth],
+            (1, 1, res4_dilation, res5_dilation),
+            strict=False,
+        ):
+            first_stride = 1 if name == "res2" or stage_dilation > 1 else 2
+            first_dilation = stage_dilation if dilate_first_block else dilation
+            dilation = stage_dilation
+            options = {"norm": norm}
+            if not basic:
+                options["bottleneck_channels"] = bottleneck_channels
+                options["num_groups"] = num_groups
+                options["stride_in_1x1"] = stride_in_1x1
+            stage = make_stage(
+                block,
+                channels,
+                out_channels,
+                stride=first_stride,
+                dilations=[first_dilation] + [dilation] * (blocks - 1),
+                **options,
+            )
+            self.add_module(name, stage)
+            self.stage_names.append(name)
+            channels, stride = out_channels, stride * first_stride
+            self._shapes[name] = ShapeSpec(channels, stride)
+            out_channels, bottleneck_channels = 2 * out_channels, 2 * bottleneck_channels
+        self.freeze(freeze_at)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
+        c = cfg.MODEL.RESNETS
+        if c.DEPTH < 50 and c.RES2_OUT_CHANNELS >= 256:
+            raise ValueError(
+                f"MODEL.RESNETS.RES2_OUT_CHANNELS is {c.RES2_OUT_CHANNELS}, the width of deeper "
+                f"networks; for DEPTH {c.DEPTH} set it to 64 (or less, for a narrower network)"
+            )
+        return {
+            "depth": c.DEPTH,
+            "in_channels": input_shape.channels,
+            "out_features": c.OUT_FEATURES,
+            "norm": c.NORM,
+            "num_groups": c.NUM_GROUPS,
+            "width_per_group": c.WIDTH_PER_GROUP,
+            "stem_out_channels": c.STEM_OUT_CHANNELS,
+            "res2_out_channels": c.RES2_OUT_CHANNELS,
+            "stride_in_1x1": c.STRIDE_IN_1X1,
+            "res4_dilation": c.RES4_DILATION,
+            "res5_dilation": c.RES5_DILATION,
+            "dilate_first_block": c.DILATE_FIRST_BLOCK,
+            "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
+        }
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = {"conv1": self.stem(x)}
+        x = F.max_pool2d(features["conv1"], 3, stride=2, padding=1)
+        features["stem"] = x
+        for name in self.stage_names:
+            x = features[name] = getattr(self, name)(x)
+        return {name: features[name] for name in self.out_features}
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        return {name: self._shapes[name] for name in self.out_features}
+
+    def freeze(self, freeze_at: int) -> None:
+        """Fix the parameters and statistics of the first `freeze_at` stages; the stem is one."""
+        for name in ["stem", *self.stage_names][:freeze_at]:
+            FrozenBatchNorm2d.convert(getattr(self, name)).requires_grad_(False)
+
+
+@BACKBONE_REGISTRY.register()
+def build_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
+    """ResNet from ``MODEL.RESNETS`` and ``MODEL.BACKBONE.FREEZE_AT``."""
+    return ResNet(cfg, input_shape)

@@ -1,0 +1,97 @@
+"""`SemSegCriterion`: the weighted losses of a semantic head."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segsuite.config import configurable
+
+from .build import SEM_SEG_LOSS_REGISTRY
+
+
+class SemSegCriterion(nn.Module):
+    """Weighted losses by name, computed in float32 at the size of the targets.
+
+    Args:
+        losses: weight of each loss, by its name in SEM_SEG_LOSS_REGISTRY.
+        ignore_index: label that takes no part.
+        class_weights: K numbers, or empty for none.
+        options: further arguments, for the losses that have them.
+        loss_weight: factor on all of them.
+
+    Raises:
+        KeyError: unknown loss.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        losses: Mapping[str, float] | None = None,
+        ignore_index: int = 255,
+        class_weights: Sequence[float] = (),
+        options: Mapping[str, Any] | None = None,
+        loss_weight: float = 1.0,
+    ):
+        super().__init__()
+        self.weights = {
+            name: loss_weight * weight
+            for name, weight in (losses or {"cross_entropy": 1.0}).items()
+        }
+        self.functions = {name: SEM_SEG_LOSS_REGISTRY.get(name) for name in self.weights}
+        options = {**(options or {}), "ignore_index": ignore_index}
+        self.options = {}
+        for name, function in self.functions.items():
+            accepted = inspect.signature(function).parameters
+            self.options[name] = {k: v for k, v in options.items() if k in accepted}
+        weights = torch.tensor(class_weights, dtype=torch.float32) if class_weights else None
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict:
+        c = cfg.MODEL.SEM_SEG_HEAD
+        names = c.LOSS_TYPE.split("+")
+        weights = c.LOSS_TYPE_WEIGHTS or [1.0] * len(names)
+        if len(weights) != len(names):
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS has {len(weights)} entries, but LOSS_TYPE "
+                f"'{c.LOSS_TYPE}' names {len(names)} losses"
+            )
+        return {
+            "losses": dict(zip(names, weights, strict=True)),
+            "ignore_index": c.IGNORE_VALUE,
+            "class_weights": c.LOSS.CLASS_WEIGHTS,
+            "options": {key.lower(): value for key, value in c.LOSS.items()},
+            "loss_weight": c.LOSS_WEIGHT,
+        }
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Compute the losses.
+
+        Args:
+            logits: (N, K, h, w) of any float type; upsampled bilinearly to the targets' size.
+            targets: (N, H, W) int64 in [0, K) or `ignore_index`.
+
+        Returns:
+            ``{"loss_sem_seg": ()}`` for a single loss, else ``{"loss_sem_seg_<name>": ()}``.
+        """
+        losses = {}
+        with torch.autocast(logits.device.type, enabled=False):
+            logits = logits.float()
+            if logits.shape[-2:] != targets.shape[-2:]:
+                logits = F.interpolate(
+                    logits, targets.shape[-2:], mode="bilinear", align_corners=False
+                )
+            for name, function in self.functions.items():
+                options = self.options[name]
+                if "class_weights" in options:
+                    options = {**options, "class_weights": self.class_weights}
+                key = "loss_sem_seg" if len(self.functions) == 1 else f"loss_sem_seg_{name}"
+                losses[key] = self.weights[name] * function(logits, targets, **options)
+        return losses

@@ -1,0 +1,60 @@
+"""Cross entropy of the hardest pixels."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+from segsuite.utils import comm
+
+from .build import SEM_SEG_LOSS_REGISTRY
+
+
+@SEM_SEG_LOSS_REGISTRY.register()
+def hard_pixel_mining(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    ignore_index: int = 255,
+    class_weights: torch.Tensor | None = None,
+    label_smoothing: float = 0.0,
+    top_k_percent_pixels: float = 0.2,
+) -> torch.Tensor:
+    """Mean cross entropy of the pixels where it is largest, as DeepLab is trained in Detectron2.
+
+    Args:
+        logits: (N, K, H, W) float32.
+        targets: (N, H, W) int64 in [0, K) or `ignore_index`.
+        class_weights: (K,) float32.
+        top_k_percent_pixels: share in (0, 1] of the batch's pixels, over all processes, that count.
+            Ignored pixels belong to the batch, with a loss of zero.
+    """
+    losses = F.cross_entropy(
+        logits,
+        targets,
+        weight=class_weights,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction="none",
+    ).flatten()
+    candidates = _gather(losses.detach())
+    k = max(int(top_k_percent_pixels * candidates.numel()), 1)
+    threshold = candidates.topk(k, sorted=False).values.min()
+    # Losses equal to the threshold share the places that are left.
+    above, tied = candidates > threshold, candidates == threshold
+    share = (k - above.sum()) / tied.sum()
+    weights = (losses > threshold).float() + (losses == threshold) * share
+    return (losses * weights).sum() / (k / comm.get_world_size())
+
+
+def _gather(x: torch.Tensor) -> torch.Tensor:
+    """The one-dimensional tensors of all processes, which may differ in length, in one."""
+    world_size = comm.get_world_size()
+    if world_size == 1:
+        return x
+    sizes = comm.all_gather(x.numel())
+    padded = F.pad(x, (0, max(sizes) - x.numel()))
+    gathered = [torch.empty_like(padded) for _ in range(world_size)]
+    dist.all_gather(gathered, padded)
+    return torch.cat([g[:size] for g, size in zip(gathered, sizes, strict=True)])

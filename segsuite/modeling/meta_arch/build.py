@@ -1,0 +1,44 @@
+"""The architectures a configuration can name."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from segsuite.config import CfgNode
+from segsuite.utils.registry import Registry
+
+# Callables (cfg) -> nn.Module that takes list[dict]; see `build_model`.
+META_ARCH_REGISTRY = Registry("META_ARCH")
+
+
+def build_model(cfg: CfgNode) -> nn.Module:
+    """Build ``MODEL.META_ARCHITECTURE`` on ``MODEL.DEVICE``, without loading weights.
+
+    The model takes a list of records as the data mapper makes them. In training it returns a dict
+    of scalar losses, in evaluation one dict of predictions for each record.
+
+    Raises:
+        KeyError: no architecture has that name.
+        ValueError: the device does not exist here.
+    """
+    model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
+    model.to(_device(cfg.MODEL.DEVICE))
+    if cfg.MODEL.CHANNELS_LAST:
+        model.to(memory_format=torch.channels_last)
+    return model
+
+
+def _device(name: str) -> torch.device:
+    """The device called `name`; "auto" is the current CUDA device if there is one, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as e:
+        raise ValueError(f"MODEL.DEVICE is '{name}'; use 'auto', 'cpu' or 'cuda'") from e
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"MODEL.DEVICE is '{name}', but PyTorch sees no CUDA device; set it to 'auto' or 'cpu'"
+        )
+    return device

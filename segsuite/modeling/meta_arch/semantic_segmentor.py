@@ -1,0 +1,132 @@
+"""`SemanticSegmentor`: backbone and head for semantic segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from segsuite.config import configurable
+from segsuite.structures import ImageList, SemSegLogits
+
+from ..backbone import Backbone, build_backbone
+from ..sem_seg import SemSegHead, build_aux_head, build_sem_seg_head
+from .build import META_ARCH_REGISTRY
+
+
+@META_ARCH_REGISTRY.register()
+class SemanticSegmentor(nn.Module):
+    """Labels every pixel of an image with a class.
+
+    Args:
+        backbone: feature extractor.
+        sem_seg_head: predicts the classes.
+        aux_head: an additional head whose losses are added in training, their names ending in
+            "_aux"; it does not run in evaluation.
+        pixel_mean, pixel_std: per channel, on the scale of the images (0-255).
+        ignore_value: label that pads `sem_seg`.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        sem_seg_head: SemSegHead,
+        aux_head: SemSegHead | None = None,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        ignore_value: int = 255,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.sem_seg_head = sem_seg_head
+        self.aux_head = aux_head
+        self.ignore_value = ignore_value
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict:
+        backbone = build_backbone(cfg)
+        shapes = backbone.output_shape()
+        return {
+            "backbone": backbone,
+            "sem_seg_head": build_sem_seg_head(cfg, shapes),
+            "aux_head": build_aux_head(cfg, shapes) if cfg.MODEL.AUX_HEAD.ENABLED else None,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor] | list[dict]:
+        """Losses in training, predictions in evaluation.
+
+        Args:
+            batched_inputs: one record an image, with
+                ``image``: (C, H, W) uint8 or float, 0-255, channels as in INPUT.FORMAT.
+                ``sem_seg``: (H, W) integers in [0, K) or the ignored label; training only.
+                ``height``, ``width``: the size the prediction is wanted in; by default the image's.
+
+        Returns:
+            In training, scalar losses by name. In evaluation, ``{"sem_seg": SemSegLogits}`` for
+            each record.
+
+        Raises:
+            ValueError: `sem_seg` is missing in training, or holds a label out of range.
+        """
+        images = self._preprocess(batched_inputs)
+        features = self.backbone(images.tensor)
+        logits = self.sem_seg_head(features)
+        if self.training:
+            return self._losses(features, logits, self._targets(batched_inputs, images))
+        return _predictions(batched_inputs, images, logits)
+
+    def _preprocess(self, batched_inputs: list[dict]) -> ImageList:
+        images = [
+            (x["image"].to(self.device, non_blocking=True).float() - self.pixel_mean)
+            / self.pixel_std
+            for x in batched_inputs
+        ]
+        return ImageList.from_tensors(images, self.backbone.size_divisibility)
+
+    def _targets(self, batched_inputs: list[dict], images: ImageList) -> torch.Tensor:
+        """The label maps padded as the images are: (N, Hp, Wp) int64."""
+        for x in batched_inputs:
+            if "sem_seg" not in x:
+                raise ValueError(
+                    f"{x.get('file_name', 'a record')} came without 'sem_seg', the label map that "
+                    f"training needs; it has {sorted(x)}"
+                )
+        maps = [x["sem_seg"].to(self.device, non_blocking=True).long() for x in batched_inputs]
+        return ImageList.from_tensors(
+            maps, self.backbone.size_divisibility, self.ignore_value
+        ).tensor
+
+    def _losses(
+        self, features: dict[str, torch.Tensor], logits: torch.Tensor, targets: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        losses = self.sem_seg_head.losses(logits, targets)
+        if self.aux_head is not None:
+            aux_losses = self.aux_head.losses(self.aux_head(features), targets)
+            losses.update({f"{name}_aux": loss for name, loss in aux_losses.items()})
+        return losses
+
+
+def _predictions(
+    batched_inputs: list[dict], images: ImageList, logits: torch.Tensor
+) -> list[dict[str, SemSegLogits]]:
+    (padded_h, padded_w), (h, w) = images.tensor.shape[-2:], logits.shape[-2:]
+    results = []
+    for x, image_logits, (image_h, image_w) in zip(
+        batched_inputs, logits, images.image_sizes, strict=True
+    ):
+        source_size = (image_h * h / padded_h, image_w * w / padded_w)
+        size = (x.get("height", image_h), x.get("width", image_w))
+        results.append({"sem_seg": SemSegLogits(image_logits, source_size, size)})
+    return results

@@ -1,0 +1,69 @@
+"""`ImageList`: images of different sizes in one padded tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass
+class ImageList:
+    """A batch of images padded at the right and the bottom.
+
+    Attributes:
+        tensor: (N, C, Hp, Wp), or (N, Hp, Wp) for maps without channels.
+        image_sizes: (h, w) of each image before padding, in pixels.
+    """
+
+    tensor: torch.Tensor
+    image_sizes: list[tuple[int, int]]
+
+    def __len__(self) -> int:
+        return len(self.image_sizes)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Image `index` without its padding: (C, h, w) or (h, w), a view."""
+        h, w = self.image_sizes[index]
+        return self.tensor[index, ..., :h, :w]
+
+    @classmethod
+    def from_tensors(
+        cls,
+        tensors: Sequence[torch.Tensor],
+        size_divisibility: int = 0,
+        pad_value: float = 0.0,
+    ) -> ImageList:
+        """Pad to the largest height and width, then up to a multiple of `size_divisibility`.
+
+        Args:
+            tensors: (C, h, w) or (h, w) each, of one dtype and device.
+            size_divisibility: 0 or 1 for none.
+
+        Raises:
+            ValueError: there are no images, or they differ in channels, dtype or device.
+        """
+        if not tensors:
+            raise ValueError("ImageList needs at least one image, got an empty batch")
+        first = tensors[0]
+        for i, t in enumerate(tensors):
+            if (t.shape[:-2], t.dtype, t.device) != (first.shape[:-2], first.dtype, first.device):
+                raise ValueError(
+                    f"images of a batch must agree in channels, dtype and device: image 0 is "
+                    f"{_describe(first)}, image {i} is {_describe(t)}"
+                )
+        sizes = [(t.shape[-2], t.shape[-1]) for t in tensors]
+        d = max(size_divisibility, 1)
+        height = -(-max(h for h, _ in sizes) // d) * d
+        width = -(-max(w for _, w in sizes) // d) * d
+        if all(size == (height, width) for size in sizes):
+            return cls(torch.stack(list(tensors)), sizes)
+        batch = first.new_full((len(tensors), *first.shape[:-2], height, width), pad_value)
+        for padded, t, (h, w) in zip(batch, tensors, sizes, strict=True):
+            padded[..., :h, :w].copy_(t)
+        return cls(batch, sizes)
+
+
+def _describe(t: torch.Tensor) -> str:
+    return f"{tuple(t.shape)} {t.dtype} on {t.device}"
