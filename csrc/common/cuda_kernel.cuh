@@ -1,0 +1,35 @@
+// What every CUDA kernel source includes instead of the CUDA and PyTorch headers, so that the same
+// source also compiles into the CPU emulation of tests/csrc (SEGSUITE_CUDA_EMULATION), launches
+// included.
+#pragma once
+
+#include <cstdint>
+
+#ifdef SEGSUITE_CUDA_EMULATION
+
+#include "cuda_emulation.h"
+
+#else
+
+#include <cuda_runtime.h>
+
+// SEGSUITE_LAUNCH((kernel<float, 4>), grid, block, shared_bytes, stream, arguments...)
+#define SEGSUITE_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+  SEGSUITE_UNWRAP kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define SEGSUITE_UNWRAP(...) __VA_ARGS__
+
+// The dynamic shared memory of the block, as an array of T. One kernel, one T.
+#define SEGSUITE_DYNAMIC_SHARED(T, name)                            \
+  extern __shared__ __align__(16) unsigned char segsuite_shared[]; \
+  T* name = reinterpret_cast<T*>(segsuite_shared)
+
+#endif
+
+namespace segsuite {
+
+template <typename T>
+__host__ __device__ constexpr T ceil_div(T a, T b) {
+  return (a + b - 1) / b;
+}
+
+}  // namespace segsuite

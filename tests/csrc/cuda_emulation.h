@@ -1,0 +1,218 @@
+// CUDA on the CPU, for tests: enough of the language to run the kernels of csrc/cuda as they are.
+//
+// Blocks run one after the other. The threads of a block are fibers that run until the next barrier
+// (__syncthreads or a warp operation); every other block runs them in descending order, so that a
+// missing barrier shows as a wrong result rather than by luck. A barrier that not all threads of
+// the block or warp reach ends the process with a message, as does a shared-memory request over
+// 48 KiB.
+//
+// Left out, because no kernel here uses it: streams that overlap, device-side memory spaces, warp
+// masks other than the full one, block sizes that are no multiple of a warp in warp operations.
+#pragma once
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __restrict__ __restrict
+#define __launch_bounds__(...)
+#define __shared__ static  // blocks run one at a time, so one copy serves
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+using cudaStream_t = void*;
+
+namespace emulation {
+
+constexpr int kWarp = 32;
+constexpr size_t kStackBytes = 128 * 1024;
+constexpr size_t kSharedBytes = 48 * 1024;
+
+enum class Wait { none, warp, block, done };
+
+struct Fiber {
+  ucontext_t context;
+  std::unique_ptr<char[]> stack{new char[kStackBytes]};
+  dim3 thread;
+  Wait wait = Wait::none;
+};
+
+struct Machine {
+  dim3 grid, block, block_index;
+  std::vector<Fiber> fibers;
+  int current = 0;
+  int threads = 0;
+  ucontext_t scheduler;
+  std::function<void()> kernel;
+  alignas(16) char shared[kSharedBytes];
+  uint64_t exchange[1024];  // one slot a thread, for warp operations
+};
+
+inline Machine& machine() {
+  static Machine instance;
+  return instance;
+}
+
+[[noreturn]] inline void fail(const char* message) {
+  std::fprintf(stderr, "CUDA emulation: %s\n", message);
+  std::abort();
+}
+
+inline Fiber& current() { return machine().fibers[machine().current]; }
+
+inline void wait_for(Wait what) {
+  current().wait = what;
+  swapcontext(&current().context, &machine().scheduler);
+}
+
+inline void fiber_main() {
+  machine().kernel();
+  current().wait = Wait::done;
+  swapcontext(&current().context, &machine().scheduler);
+}
+
+// Wakes the fibers [first, last) if all of them wait for `what`; true if it did.
+inline bool release(int first, int last, Wait what) {
+  auto& fibers = machine().fibers;
+  for (int i = first; i < last; ++i)
+    if (fibers[i].wait != what) return false;
+  for (int i = first; i < last; ++i) fibers[i].wait = Wait::none;
+  return true;
+}
+
+inline void run_block(bool descending) {
+  Machine& m = machine();
+  for (int i = 0; i < m.threads; ++i) {
+    Fiber& fiber = m.fibers[i];
+    fiber.wait = Wait::none;
+    fiber.thread = dim3(i % m.block.x, i / m.block.x % m.block.y, i / (m.block.x * m.block.y));
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = kStackBytes;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, fiber_main, 0);
+  }
+  while (true) {
+    for (int i = 0; i < m.threads; ++i) {
+      m.current = descending ? m.threads - 1 - i : i;
+      if (current().wait == Wait::none) swapcontext(&m.scheduler, &current().context);
+    }
+    bool progress = false;
+    for (int i = 0; i < m.threads; i += kWarp)
+      progress |= release(i, std::min(i + kWarp, m.threads), Wait::warp);
+    progress |= release(0, m.threads, Wait::block);
+    if (progress) continue;
+    for (int i = 0; i < m.threads; ++i)
+      if (m.fibers[i].wait != Wait::done) fail("a barrier is not reached by every thread");
+    return;
+  }
+}
+
+inline void launch(dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> kernel) {
+  Machine& m = machine();
+  const int threads = block.x * block.y * block.z;
+  if (threads < 1 || threads > 1024) fail("a block has 1 to 1024 threads");
+  if (grid.x < 1 || grid.y < 1 || grid.z < 1) fail("an empty grid");
+  if (grid.y > 65535 || grid.z > 65535) fail("gridDim.y and .z end at 65535");
+  if (shared_bytes > kSharedBytes) fail("more than 48 KiB of shared memory");
+  m.grid = grid;
+  m.block = block;
+  m.threads = threads;
+  m.kernel = std::move(kernel);
+  if (static_cast<int>(m.fibers.size()) < threads) m.fibers.resize(threads);
+  unsigned number = 0;
+  for (unsigned z = 0; z < grid.z; ++z)
+    for (unsigned y = 0; y < grid.y; ++y)
+      for (unsigned x = 0; x < grid.x; ++x) {
+        m.block_index = dim3(x, y, z);
+        std::memset(m.shared, 0xff, sizeof m.shared);  // NaN or -1: nothing may count on zeros
+        run_block(number++ % 2 == 1);
+      }
+}
+
+// The value of `source`'s slot once every thread of the warp has written its own.
+template <typename T>
+T exchange(T value, int source) {
+  Machine& m = machine();
+  static_assert(sizeof(T) <= sizeof(uint64_t));
+  std::memcpy(&m.exchange[m.current], &value, sizeof value);
+  wait_for(Wait::warp);
+  T result;
+  std::memcpy(&result, &m.exchange[m.current / kWarp * kWarp + source], sizeof result);
+  wait_for(Wait::warp);
+  return result;
+}
+
+inline int lane() { return machine().current % kWarp; }
+
+}  // namespace emulation
+
+#define threadIdx (emulation::current().thread)
+#define blockIdx (emulation::machine().block_index)
+#define blockDim (emulation::machine().block)
+#define gridDim (emulation::machine().grid)
+
+inline void __syncthreads() { emulation::wait_for(emulation::Wait::block); }
+inline void __syncwarp(unsigned = ~0u) { emulation::wait_for(emulation::Wait::warp); }
+
+template <typename T>
+T __shfl_sync(unsigned, T value, int source) {
+  return emulation::exchange(value, source % emulation::kWarp);
+}
+template <typename T>
+T __shfl_down_sync(unsigned, T value, unsigned delta) {
+  const int source = emulation::lane() + static_cast<int>(delta);
+  return emulation::exchange(value, source < emulation::kWarp ? source : emulation::lane());
+}
+template <typename T>
+T __shfl_xor_sync(unsigned, T value, int mask) {
+  return emulation::exchange(value, emulation::lane() ^ mask);
+}
+inline unsigned __ballot_sync(unsigned, bool predicate) {
+  unsigned bits = 0;
+  for (int i = 0; i < emulation::kWarp; ++i)
+    bits |= static_cast<unsigned>(emulation::exchange<uint8_t>(predicate, i)) << i;
+  return bits;
+}
+inline bool __all_sync(unsigned mask, bool predicate) {
+  return __ballot_sync(mask, predicate) == ~0u;
+}
+inline bool __any_sync(unsigned mask, bool predicate) { return __ballot_sync(mask, predicate) != 0; }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+
+// Fibers switch at barriers only, so plain memory operations are atomic.
+template <typename T>
+T atomicAdd(T* address, T value) {
+  const T old = *address;
+  *address = old + value;
+  return old;
+}
+template <typename T>
+T __ldg(const T* address) {
+  return *address;
+}
+
+using std::max;
+using std::min;
+
+#define SEGSUITE_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+  emulation::launch(grid, block, shared_bytes, [=] { SEGSUITE_UNWRAP kernel(__VA_ARGS__); })
+#define SEGSUITE_UNWRAP(...) __VA_ARGS__
+#define SEGSUITE_DYNAMIC_SHARED(T, name) \
+  T* name = reinterpret_cast<T*>(emulation::machine().shared)
