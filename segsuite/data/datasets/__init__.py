@@ -1,0 +1,18 @@
+"""Data sets that are built in, and the formats that a data set of one's own may have."""
+
+from .camvid import register_camvid
+from .folder import load_sem_seg_folder, register_sem_seg_folder
+from .from_config import register_from_config
+from .root import datasets_root
+from .shapes import ensure_shapes, register_shapes
+
+__all__ = [
+    "datasets_root",
+    "ensure_shapes",
+    "load_sem_seg_folder",
+    "register_from_config",
+    "register_sem_seg_folder",
+]
+
+register_camvid()
+register_shapes()

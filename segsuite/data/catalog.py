@@ -1,0 +1,133 @@
+"""The data sets that exist: records in `DatasetCatalog`, facts in `MetadataCatalog`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from segsuite.utils.registry import unknown_name
+
+
+class _DatasetCatalog:
+    """Data sets by name, each a function that returns its list of records.
+
+    A record is a dict with ``file_name`` and ``image_id``; ``sem_seg_file_name`` for a label map;
+    ``height`` and ``width`` where the source tells them; ``annotations`` for instances.
+    """
+
+    def __init__(self) -> None:
+        self._loaders: dict[str, Callable[[], list[dict]]] = {}
+
+    def register(self, name: str, func: Callable[[], list[dict]]) -> None:
+        """Add a data set; `func` is called each time its records are asked for.
+
+        Raises:
+            KeyError: the name is taken.
+        """
+        if name in self._loaders:
+            raise KeyError(
+                f"data set '{name}' is already registered; choose another name, or call "
+                f"DatasetCatalog.remove('{name}') first"
+            )
+        self._loaders[name] = func
+
+    def get(self, name: str) -> list[dict]:
+        """Load the records of a data set.
+
+        Raises:
+            KeyError: there is none of that name; the message lists those that exist.
+        """
+        if name not in self._loaders:
+            raise KeyError(unknown_name(name, self._loaders, "DatasetCatalog"))
+        return self._loaders[name]()
+
+    def list(self) -> list[str]:
+        """The names of all data sets, sorted."""
+        return sorted(self._loaders)
+
+    def remove(self, name: str) -> None:
+        """Forget a data set and its metadata."""
+        if name not in self._loaders:
+            raise KeyError(unknown_name(name, self._loaders, "DatasetCatalog"))
+        del self._loaders[name]
+        MetadataCatalog.remove(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._loaders
+
+
+class Metadata:
+    """Facts about one data set, read as attributes and set once.
+
+    For semantic segmentation: ``stuff_classes`` (names by class id), ``stuff_colors`` (RGB
+    tuples), ``ignore_label`` (the value of pixels that do not count, after `label_map`),
+    ``label_map`` (stored value -> class id, or None where label maps store class ids) and
+    ``evaluator_type``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.__dict__["name"] = name
+
+    def __getattr__(self, key: str) -> Any:
+        # Only reached for what is not set; copy and pickle probe for dunder methods.
+        if key.startswith("__"):
+            raise AttributeError(key)
+        raise AttributeError(
+            f"metadata of data set '{self.name}': " + unknown_name(key, self.__dict__, "metadata")
+        )
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        old = self.__dict__.get(key, value)
+        if old != value:
+            raise ValueError(
+                f"metadata of data set '{self.name}': {key} is already {old!r} and can't become "
+                f"{value!r}; register the data set under another name"
+            )
+        self.__dict__[key] = value
+
+    def set(self, **facts: Any) -> Metadata:
+        """Set several facts at once and return self.
+
+        Raises:
+            ValueError: one is already set to another value.
+        """
+        for key, value in facts.items():
+            setattr(self, key, value)
+        return self
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A fact, or `default` where it is not set."""
+        return self.__dict__.get(key, default)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All facts."""
+        return dict(self.__dict__)
+
+    def __repr__(self) -> str:
+        return f"Metadata({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items())})"
+
+
+class _MetadataCatalog:
+    """Metadata by data set name, made empty when first asked for."""
+
+    def __init__(self) -> None:
+        self._metadata: dict[str, Metadata] = {}
+
+    def get(self, name: str) -> Metadata:
+        """The metadata of a data set; the same object at each call."""
+        return self._metadata.setdefault(name, Metadata(name))
+
+    def list(self) -> list[str]:
+        """The names that have metadata, sorted."""
+        return sorted(self._metadata)
+
+    def remove(self, name: str) -> None:
+        """Forget the metadata of a data set, if there is any."""
+        self._metadata.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.list())
+
+
+DatasetCatalog = _DatasetCatalog()
+MetadataCatalog = _MetadataCatalog()

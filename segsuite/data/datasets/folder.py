@@ -1,0 +1,158 @@
+"""Semantic segmentation data sets that are a folder of images and a folder of label maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
+from ..sem_seg import IGNORE_LABEL
+from .palette import default_colors
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm")
+
+
+def register_sem_seg_folder(
+    name: str,
+    images: str | os.PathLike,
+    labels: str | os.PathLike,
+    classes: Sequence[str],
+    *,
+    colors: Sequence[tuple[int, int, int]] | None = None,
+    ignore_label: int = IGNORE_LABEL,
+    label_map: Mapping[int, int] | None = None,
+    image_suffix: str = "",
+    label_suffix: str = "",
+) -> Metadata:
+    """Register a semantic segmentation data set in one call. Nothing is read until it is used.
+
+    An image and a label map belong together when their paths inside the two folders are the same
+    but for the endings. Registering the same again changes nothing.
+
+    Args:
+        name: the name for DATASETS.TRAIN and DATASETS.TEST.
+        images: folder of images, subfolders included.
+        labels: folder of label maps, 8- or 16-bit PNG files with a class id in each pixel.
+        classes: class names, in the order of their ids.
+        colors: an RGB colour for each class, 0-255; a fixed palette by default.
+        ignore_label: the label of pixels that belong to no class, after `label_map`.
+        label_map: stored value -> class id or `ignore_label`; other values are then errors.
+        image_suffix, label_suffix: what the files' names end in ("_leftImg8bit.png"); by
+            default any usual image ending.
+
+    Raises:
+        ValueError: the arguments contradict each other or an earlier registration.
+    """
+    classes = list(classes)
+    colors = default_colors(len(classes)) if colors is None else [tuple(c) for c in colors]
+    if len(colors) != len(classes):
+        raise ValueError(f"data set '{name}': {len(colors)} colors for {len(classes)} classes")
+    if label_map is not None:
+        label_map = {int(k): int(v) for k, v in label_map.items()}
+        outside = [v for v in label_map.values() if v not in (*range(len(classes)), ignore_label)]
+        if outside:
+            raise ValueError(
+                f"data set '{name}': label_map leads to {outside[0]}; expected a class id, "
+                f"0 to {len(classes) - 1}, or the ignore_label {ignore_label}"
+            )
+    metadata = MetadataCatalog.get(name).set(
+        stuff_classes=classes,
+        stuff_colors=colors,
+        ignore_label=ignore_label,
+        label_map=label_map,
+        image_root=os.fspath(images),
+        sem_seg_root=os.fspath(labels),
+        evaluator_type="sem_seg",
+    )
+    if name not in DatasetCatalog:
+        DatasetCatalog.register(
+            name, lambda: load_sem_seg_folder(images, labels, image_suffix, label_suffix)
+        )
+    return metadata
+
+
+def load_sem_seg_folder(
+    images: str | os.PathLike,
+    labels: str | os.PathLike,
+    image_suffix: str = "",
+    label_suffix: str = "",
+) -> list[dict]:
+    """Pair the images and label maps of two folders; see `register_sem_seg_folder`.
+
+    Returns:
+        Records with ``file_name``, ``sem_seg_file_name`` and ``image_id`` (the path inside the
+        folder without its ending), sorted by ``image_id``.
+
+    Raises:
+        FileNotFoundError: a folder is missing or has no images.
+        ValueError: an image without label map, a label map without image, or two files of the
+            same stem.
+    """
+    image_files = _files_by_stem(Path(images), image_suffix, IMAGE_SUFFIXES, "images")
+    label_files = _files_by_stem(Path(labels), label_suffix, LABEL_SUFFIXES, "label maps")
+    unlabelled = sorted(image_files.keys() - label_files.keys())
+    if unlabelled:
+        raise ValueError(
+            f"{_count(unlabelled, 'image')} in {images} without a label map in {labels}: "
+            f"{_some(image_files[k] for k in unlabelled)}. Expected a label map of the same name, "
+            f"such as {Path(labels) / unlabelled[0]}{label_suffix or '.png'}"
+        )
+    unused = sorted(label_files.keys() - image_files.keys())
+    if unused:
+        raise ValueError(
+            f"{_count(unused, 'label map')} in {labels} without an image in {images}: "
+            f"{_some(label_files[k] for k in unused)}. Expected an image of the same name, "
+            f"such as {Path(images) / unused[0]}{image_suffix or '.jpg'}"
+        )
+    return [
+        {
+            "file_name": str(image_files[stem]),
+            "sem_seg_file_name": str(label_files[stem]),
+            "image_id": stem,
+        }
+        for stem in sorted(image_files)
+    ]
+
+
+def _files_by_stem(
+    folder: Path, suffix: str, default_suffixes: tuple[str, ...], kind: str
+) -> dict[str, Path]:
+    """Map each file's path inside `folder`, without its ending, to the file."""
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"no folder {folder} of {kind}; mend the path, or set SEGSUITE_DATASETS to the folder "
+            "that the data sets are in"
+        )
+    suffixes = (suffix,) if suffix else default_suffixes
+    files: dict[str, Path] = {}
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        for name in names:
+            ending = next((s for s in suffixes if name.lower().endswith(s.lower())), None)
+            if ending is None or name.startswith("."):
+                continue
+            path = Path(parent, name)
+            stem = path.relative_to(folder).as_posix()[: -len(ending)]
+            if stem in files:
+                raise ValueError(
+                    f"{files[stem]} and {path} have the same name but for the ending, so that it "
+                    f"is open which one to pair; remove one, or name the ending of the {kind}"
+                )
+            files[stem] = path
+    if not files:
+        raise FileNotFoundError(
+            f"no {kind} in {folder}: expected files that end in {' '.join(suffixes)}"
+        )
+    return files
+
+
+def _count(names: list[str], kind: str) -> str:
+    return f"{len(names)} {kind}{'s' if len(names) > 1 else ''}"
+
+
+def _some(paths) -> str:
+    """The first three paths."""
+    paths = [str(p) for p in paths]
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")

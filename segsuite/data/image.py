@@ -1,0 +1,76 @@
+"""Read image files."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("RGB", "BGR")
+# The EXIF tag 274 tells how the camera was held; 5-8 are quarter turns, which swap the edges.
+_EXIF_ORIENTATION = 0x0112
+
+
+def open_image(file_name: str | os.PathLike) -> Image.Image:
+    """Open an image without decoding its pixels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no image that Pillow can read.
+    """
+    try:
+        return Image.open(file_name)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no image file {file_name}") from None
+    except UnidentifiedImageError:
+        size = os.path.getsize(file_name)
+        raise ValueError(
+            f"{file_name} ({size} bytes) is not an image that Pillow can read; "
+            "replace it or leave it out of the data set"
+        ) from None
+
+
+def decode(image: Image.Image, file_name: str | os.PathLike) -> None:
+    """Decode the pixels of an image that `open_image` gave.
+
+    Raises:
+        ValueError: the file is truncated or damaged.
+    """
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError) as e:
+        raise ValueError(
+            f"{file_name} can't be decoded: {e}. The file is cut short or damaged; "
+            "copy it again or leave it out of the data set"
+        ) from None
+
+
+def read_image(file_name: str | os.PathLike, format: str = "RGB") -> np.ndarray:
+    """Read an image, turned upright as its EXIF orientation says.
+
+    Args:
+        format: "RGB" or "BGR", the order of the channels.
+
+    Returns:
+        (H, W, 3) uint8, 0-255. Grey and palette images are expanded, transparency is dropped.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no image, or a truncated or damaged one.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"image format '{format}' (INPUT.FORMAT): expected one of {FORMATS}")
+    with open_image(file_name) as image:
+        decode(image, file_name)
+        image = ImageOps.exif_transpose(image)
+        pixels = np.asarray(image.convert("RGB"))
+    return pixels if format == "RGB" else pixels[:, :, ::-1]
+
+
+def read_image_size(file_name: str | os.PathLike) -> tuple[int, int]:
+    """Height and width of an image as `read_image` would give it, from the file's header alone."""
+    with open_image(file_name) as image:
+        width, height = image.size
+        turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    return (width, height) if turned else (height, width)

@@ -1,0 +1,106 @@
+"""From a record of a data set to what the model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from segsuite.config import CfgNode, configurable
+
+from .image import read_image
+from .sem_seg import read_sem_seg
+from .transforms import AugInput, Augmentation, build_augmentations
+
+
+class DatasetMapper:
+    """Reads the files of a record and augments them.
+
+    Args:
+        is_train: True: image and labels are augmented together; False: only the image is
+            resized, and the labels stay as evaluation needs them.
+        augmentations: what to draw transforms from.
+        image_format: "RGB" or "BGR".
+        label_map: of the data set, as `read_sem_seg` takes it. Where records of several data
+            sets are mixed, a record's own ``label_map`` comes first.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        is_train: bool,
+        augmentations: Augmentation,
+        image_format: str = "BGR",
+        label_map: Mapping[int, int] | None = None,
+    ) -> None:
+        self.is_train = is_train
+        self.augmentations = augmentations
+        self.image_format = image_format
+        self.label_map = label_map
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool) -> dict[str, Any]:
+        return {
+            "is_train": is_train,
+            "augmentations": build_augmentations(cfg, is_train),
+            "image_format": cfg.INPUT.FORMAT,
+        }
+
+    def __call__(self, record: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        """Map one record.
+
+        Args:
+            rng: draws the augmentation; the same state gives the same sample.
+
+        Returns:
+            ``image``: (3, H, W) uint8, 0-255; ``height`` and ``width`` of the file, and
+            ``file_name`` and ``image_id`` of the record. With labels, in training ``sem_seg``:
+            (H, W) integer; else ``sem_seg_gt``: (height, width) integer, not resized.
+
+        Raises:
+            FileNotFoundError, ValueError: see `read_image` and `read_sem_seg`; or the image and
+                its label map differ in size.
+        """
+        image = read_image(record["file_name"], self.image_format)
+        sem_seg = self._read_sem_seg(record, image.shape[:2])
+        sample = {
+            "file_name": record["file_name"],
+            "image_id": record["image_id"],
+            "height": image.shape[0],
+            "width": image.shape[1],
+        }
+        transform = self.augmentations.get_transform(AugInput(image.shape[:2], sem_seg), rng)
+        sample["image"] = _to_tensor(transform.apply_image(image).transpose(2, 0, 1))
+        if sem_seg is not None:
+            if self.is_train:
+                sample["sem_seg"] = _to_tensor(transform.apply_segmentation(sem_seg))
+            else:
+                sample["sem_seg_gt"] = _to_tensor(sem_seg)
+        return sample
+
+    def _read_sem_seg(self, record: dict[str, Any], size: tuple[int, int]) -> np.ndarray | None:
+        file_name = record.get("sem_seg_file_name")
+        if file_name is None:
+            return None
+        sem_seg = read_sem_seg(file_name, record.get("label_map", self.label_map))
+        if sem_seg.shape != size:
+            raise ValueError(size_mismatch(record["file_name"], size, file_name, sem_seg.shape))
+        return sem_seg
+
+
+def size_mismatch(
+    image: str, image_size: tuple[int, int], labels: str, labels_size: tuple[int, int]
+) -> str:
+    """The message for an image and a label map of different sizes (height, width)."""
+    return (
+        f"{image} has {image_size[1]} x {image_size[0]} pixels, its label map {labels} "
+        f"{labels_size[1]} x {labels_size[0]} (width x height); expected the same. Pair the right "
+        "files, or resize the label map to the nearest label"
+    )
+
+
+def _to_tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.array(array, order="C"))

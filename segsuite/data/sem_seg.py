@@ -1,0 +1,85 @@
+"""Read label maps."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .image import decode, open_image
+
+IGNORE_LABEL = 255
+
+
+def read_sem_seg(
+    file_name: str | os.PathLike, label_map: Mapping[int, int] | None = None
+) -> np.ndarray:
+    """Read a label map: one integer a pixel, in a grey, palette or 16-bit PNG.
+
+    Args:
+        label_map: class id (or ignore label) for every value that may be stored; None: the
+            stored values are class ids already. Of a palette image the indices count.
+
+    Returns:
+        (H, W) uint8, or int32 where values above 255 are stored.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: damaged, an RGB image, or a stored value that `label_map` does not have.
+    """
+    with open_image(file_name) as image:
+        _check_mode(image, file_name)
+        decode(image, file_name)
+        labels = np.asarray(image)
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
+    elif labels.dtype != np.uint8:
+        labels = labels.astype(np.int32)
+    return labels if label_map is None else _apply(label_map, labels, file_name)
+
+
+def _check_mode(image: Image.Image, file_name: str | os.PathLike) -> None:
+    if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+        raise ValueError(
+            f"{file_name} is a {image.mode} image; a label map holds one integer a pixel (a grey "
+            "or palette PNG with class ids). If its colours stand for classes, convert it: "
+            "segsuite.data.colors_to_labels(image, colors) turns colours into class ids"
+        )
+
+
+def _apply(
+    label_map: Mapping[int, int], labels: np.ndarray, file_name: str | os.PathLike
+) -> np.ndarray:
+    table, known = _lookup_table(tuple(label_map.items()))
+    if labels.dtype == np.uint8 and table.dtype == np.uint8:
+        mapped, unknown = cv2.LUT(labels, table), cv2.LUT(labels, 1 - known)
+        bad = unknown.any()
+    else:
+        index = np.minimum(labels, len(table) - 1)
+        mapped, bad = table[index], not known[index].all()
+    if bad:
+        values, counts = np.unique(labels, return_counts=True)
+        outside = [(v, n) for v, n in zip(values, counts, strict=True) if int(v) not in label_map]
+        found = ", ".join(f"{v} ({n} pixels)" for v, n in outside)
+        raise ValueError(
+            f"{file_name} holds the value {found}, which the data set's label_map does not have; "
+            f"it maps {', '.join(map(str, sorted(label_map)))}. Add the value to label_map, to "
+            "the ignore label if it is no class, or mend the file"
+        )
+    return mapped
+
+
+@functools.lru_cache(maxsize=16)
+def _lookup_table(items: tuple[tuple[int, int], ...]) -> tuple[np.ndarray, np.ndarray]:
+    """For each stored value its class id, and 1 where it has one; the last entry is unknown."""
+    stored, classes = zip(*items, strict=True)
+    size = max(256, max(stored) + 2)
+    dtype = np.uint8 if size == 256 and max(classes) < 256 else np.int32
+    table, known = np.zeros(size, dtype), np.zeros(size, np.uint8)
+    table[list(stored)] = classes
+    known[list(stored)] = 1
+    return table, known

@@ -1,0 +1,259 @@
+"""Random augmentations: each draws a deterministic `Transform` for the image at hand.
+
+Every draw takes an explicit generator; there is no global random state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .color import ColorTransform
+from .transform import (
+    CropTransform,
+    HFlipTransform,
+    PadTransform,
+    ResizeTransform,
+    Size,
+    Transform,
+    TransformList,
+    VFlipTransform,
+)
+
+
+class AugInput:
+    """What an augmentation may look at: the sample as the augmentations before it left it.
+
+    Only the size is kept up to date; images and labels are transformed when they are asked for.
+    """
+
+    def __init__(self, size: Size, sem_seg: np.ndarray | None = None) -> None:
+        self.size = size
+        self._sem_seg = sem_seg
+        self._transforms: list[Transform] = []
+
+    def apply(self, transform: Transform) -> None:
+        self.size = transform.output_size(self.size)
+        self._transforms.append(transform)
+
+    @property
+    def sem_seg(self) -> np.ndarray | None:
+        """(H, W) integer labels, or None where there are none."""
+        if self._sem_seg is None:
+            return None
+        return TransformList(self._transforms).apply_segmentation(self._sem_seg)
+
+
+class Augmentation:
+    """Draws transforms."""
+
+    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
+        """Draw one for `inputs`."""
+        raise NotImplementedError
+
+
+class AugmentationList(Augmentation):
+    """Several augmentations, one after another."""
+
+    def __init__(self, augmentations: Sequence[Augmentation]) -> None:
+        self.augmentations = list(augmentations)
+
+    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> TransformList:
+        transforms = []
+        for augmentation in self.augmentations:
+            transform = augmentation.get_transform(inputs, rng)
+            inputs.apply(transform)
+            transforms.append(transform)
+        return TransformList(transforms)
+
+
+class ResizeShortestEdge(Augmentation):
+    """Scale so that the short edge gets a drawn length, less where the long edge would pass a limit.
+
+    Args:
+        short_edge_length: candidates; with ``sample_style="range"`` the two ends, inclusive.
+            A drawn 0 leaves the image alone.
+        max_size: limit of the long edge, in pixels.
+        sample_style: "choice" or "range".
+    """
+
+    def __init__(
+        self, short_edge_length: Sequence[int], max_size: int, sample_style: str = "choice"
+    ) -> None:
+        if sample_style not in ("choice", "range"):
+            raise ValueError(
+                f"sampling '{sample_style}' (INPUT.MIN_SIZE_TRAIN_SAMPLING): "
+                "expected 'choice' or 'range'"
+            )
+        if not short_edge_length or (sample_style == "range" and len(short_edge_length) != 2):
+            raise ValueError(
+                f"short edges {tuple(short_edge_length)} (INPUT.MIN_SIZE_TRAIN): expected "
+                "two values for sampling 'range', one or more for 'choice'"
+            )
+        self.short_edge_length = tuple(short_edge_length)
+        self.max_size = max_size
+        self.sample_style = sample_style
+
+    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
+        if self.sample_style == "range":
+            low, high = self.short_edge_length
+            short = int(rng.integers(low, high + 1))
+        else:
+            short = self.short_edge_length[int(rng.integers(len(self.short_edge_length)))]
+        if short == 0:
+            return Transform()
+        return ResizeTransform(*inputs.size, *self.output_size(inputs.size, short, self.max_size))
+
+    @staticmethod
+    def output_size(size: Size, short: int, max_size: int) -> Size:
+        """Height and width after the resize, rounded half up."""
+        scale = short / min(size)
+        if max(size) * scale > max_size:
+            scale = max_size / max(size)
+        height, width = (int(edge * scale + 0.5) for edge in size)
+        return max(height, 1), max(width, 1)
+
+
+class RandomScale(Augmentation):
+    """Scale both edges by a factor drawn uniformly from [low, high)."""
+
+    def __init__(self, low: float, high: float) -> None:
+        if not 0 < low <= high:
+            raise ValueError(f"INPUT.RANDOM_SCALE is ({low}, {high}): expected 0 < low <= high")
+        self.low, self.high = low, high
+
+    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
+        scale = rng.uniform(self.low, self.high)
+        new_size = [max(int(edge * scale + 0.5), 1) for edge in inputs.size]
+        return ResizeTransform(*inputs.size, *new_size)
+
+
+class RandomCrop(Augmentation):
+    """Cut out a window at a random place.
+
+    Args:
+        crop_type: "absolute": `crop_size` pixels; "relative": that share of the image;
+            "relative_range": a share drawn from [crop_size, 1]; "absolute_range": each edge
+            drawn between the two values of `crop_size`, inclusive. Never more than the image.
+        crop_size: (height, width), or the range.
+        single_category_max_area: draw again, up to ten times, while one class holds more than
+            this share of the labelled pixels, or the window has no other. 1.0: off.
+        ignore_label: the label that does not count.
+    """
+
+    TYPES = ("absolute", "relative", "relative_range", "absolute_range")
+
+    def __init__(
+        self,
+        crop_type: str,
+        crop_size: Sequence[float],
+        single_category_max_area: float = 1.0,
+        ignore_label: int = 255,
+    ) -> None:
+        if crop_type not in self.TYPES:
+            raise ValueError(
+                f"crop type '{crop_type}' (INPUT.CROP.TYPE): expected one of {', '.join(self.TYPES)}"
+            )
+        is_share = crop_type.startswith("relative")
+        low, high = min(crop_size, default=0), max(crop_size, default=0)
+        if len(crop_size) != 2 or low <= 0 or (is_share and high > 1):
+            raise ValueError(
+                f"crop size {tuple(crop_size)} (INPUT.CROP.SIZE) with type '{crop_type}': expected "
+                + ("two shares in (0, 1]" if is_share else "two lengths in pixels, above 0")
+            )
+        self.crop_type = crop_type
+        self.crop_size = tuple(crop_size)
+        self.single_category_max_area = single_category_max_area
+        self.ignore_label = ignore_label
+
+    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
+        height, width = self._draw_size(inputs.size, rng)
+        sem_seg = inputs.sem_seg if self.single_category_max_area < 1 else None
+        for _ in range(10):
+            y = int(rng.integers(inputs.size[0] - height + 1))
+            x = int(rng.integers(inputs.size[1] - width + 1))
+            crop = CropTransform(x, y, height, width)
+            if sem_seg is None or self._is_mixed(crop.apply_segmentation(sem_seg)):
+                break
+        return crop
+
+    def _draw_size(self, size: Size, rng: np.random.Generator) -> Size:
+        if self.crop_type == "absolute":
+            wanted = self.crop_size
+        elif self.crop_type == "absolute_range":
+            low, high = sorted(self.crop_size)
+            wanted = [int(rng.integers(min(e, low), min(e, high) + 1)) for e in size]
+        else:
+            share = np.array(self.crop_size, dtype=float)
+            if self.crop_type == "relative_range":
+                share += rng.random(2) * (1 - share)
+            wanted = [max(int(e * s + 0.5), 1) for e, s in zip(size, share, strict=True)]
+        return min(int(wanted[0]), size[0]), min(int(wanted[1]), size[1])
+
+    def _is_mixed(self, sem_seg: np.ndarray) -> bool:
+        labels, counts = np.unique(sem_seg, return_counts=True)
+        counts = counts[labels != self.ignore_label]
+        return len(counts) > 1 and counts.max() < counts.sum() * self.single_category_max_area
+
+
+class PadToSize(Augmentation):
+    """Pad, below and to the right, what is smaller than (height, width)."""
+
+    def __init__(self, size: Size, *, color: Sequence[int], label: int) -> None:
+        self.size, self.color, self.label = size, color, label
+
+    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
+        bottom, right = (max(w - s, 0) for w, s in zip(self.size, inputs.size, strict=True))
+        if not bottom and not right:
+            return Transform()
+        return PadTransform(bottom, right, color=self.color, label=self.label)
+
+
+class RandomFlip(Augmentation):
+    """Mirror "horizontal"ly or "vertical"ly with a probability."""
+
+    def __init__(self, direction: str = "horizontal", prob: float = 0.5) -> None:
+        if direction not in ("horizontal", "vertical"):
+            raise ValueError(
+                f"flip '{direction}' (INPUT.RANDOM_FLIP): expected 'horizontal', 'vertical' or 'none'"
+            )
+        self.direction, self.prob = direction, prob
+
+    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
+        if rng.random() >= self.prob:
+            return Transform()
+        height, width = inputs.size
+        return HFlipTransform(width) if self.direction == "horizontal" else VFlipTransform(height)
+
+
+class ColorJitter(Augmentation):
+    """Change brightness, contrast, saturation by factors in 1 +- x, and turn the hue by up to +- hue.
+
+    Args:
+        hue: in turns of the colour circle, 0 to 0.5.
+        format: "RGB" or "BGR".
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        format: str = "RGB",
+    ) -> None:
+        for name, value, high in (
+            *(("BRIGHTNESS", brightness, 1), ("CONTRAST", contrast, 1)),
+            *(("SATURATION", saturation, 1), ("HUE", hue, 0.5)),
+        ):
+            if not 0 <= value <= high:
+                raise ValueError(f"INPUT.COLOR_JITTER.{name} is {value}: expected 0 to {high}")
+        self.amounts = (brightness, contrast, saturation, hue)
+        self.format = format
+
+    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
+        b, c, s, h = rng.uniform(-1.0, 1.0, 4) * self.amounts
+        return ColorTransform(
+            brightness=1 + b, contrast=1 + c, saturation=1 + s, hue=h, format=self.format
+        )

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import SHARED
+
+
+@pytest.fixture(scope="session")
+def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A datasets folder, made once for the test session, that holds the generated shapes set."""
+    from segsuite.data.datasets.shapes import ensure_shapes
+
+    root = tmp_path_factory.mktemp("datasets")
+    ensure_shapes(root)
+    if (SHARED / "data" / "camvid").is_dir():
+        (root / "camvid").symlink_to(SHARED / "data" / "camvid")
+    return root
+
+
+@pytest.fixture
+def datasets_root(shapes_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point SEGSUITE_DATASETS at a folder with the shapes set and, where it is there, CamVid."""
+    monkeypatch.setenv("SEGSUITE_DATASETS", str(shapes_root))
+    return shapes_root
