@@ -103,7 +103,7 @@ def draw_scene(key: tuple[int, int]) -> Scene:
 def _hides_too_much(
     inside: np.ndarray, owner: np.ndarray, window: tuple[slice, slice], areas: list[int]
 ) -> bool:
-    """Whether less than 5/8 of an earlier shape would stay visible, too little to tell its class."""
+    """Whether an earlier shape would keep less than 5/8 of itself, too little to tell its class."""
     visible = np.bincount(owner.ravel() + 1, minlength=len(areas) + 1)
     visible -= np.bincount(owner[window][inside] + 1, minlength=len(areas) + 1)
     return any(seen * 8 < area * 5 for seen, area in zip(visible[1:], areas, strict=True))

@@ -69,7 +69,7 @@ class AugmentationList(Augmentation):
 
 
 class ResizeShortestEdge(Augmentation):
-    """Scale so that the short edge gets a drawn length, less where the long edge would pass a limit.
+    """Scale the short edge to a drawn length, or the long one to its limit if that is less.
 
     Args:
         short_edge_length: candidates; with ``sample_style="range"`` the two ends, inclusive.
@@ -153,7 +153,8 @@ class RandomCrop(Augmentation):
     ) -> None:
         if crop_type not in self.TYPES:
             raise ValueError(
-                f"crop type '{crop_type}' (INPUT.CROP.TYPE): expected one of {', '.join(self.TYPES)}"
+                f"crop type '{crop_type}' (INPUT.CROP.TYPE): "
+                f"expected one of {', '.join(self.TYPES)}"
             )
         is_share = crop_type.startswith("relative")
         low, high = min(crop_size, default=0), max(crop_size, default=0)
@@ -216,7 +217,8 @@ class RandomFlip(Augmentation):
     def __init__(self, direction: str = "horizontal", prob: float = 0.5) -> None:
         if direction not in ("horizontal", "vertical"):
             raise ValueError(
-                f"flip '{direction}' (INPUT.RANDOM_FLIP): expected 'horizontal', 'vertical' or 'none'"
+                f"flip '{direction}' (INPUT.RANDOM_FLIP): "
+                "expected 'horizontal', 'vertical' or 'none'"
             )
         self.direction, self.prob = direction, prob
 
@@ -228,7 +230,7 @@ class RandomFlip(Augmentation):
 
 
 class ColorJitter(Augmentation):
-    """Change brightness, contrast, saturation by factors in 1 +- x, and turn the hue by up to +- hue.
+    """Change brightness, contrast and saturation by factors in 1 +- x, the hue by up to +- x.
 
     Args:
         hue: in turns of the colour circle, 0 to 0.5.

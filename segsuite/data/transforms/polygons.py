@@ -27,7 +27,7 @@ def clip_polygon(polygon: np.ndarray, height: float, width: float) -> np.ndarray
 
 
 def _clip(points: np.ndarray, inside: np.ndarray, bound: float, axis: int) -> np.ndarray:
-    """Keep the side where `inside`, each corner's signed distance from the line, is not negative."""
+    """Keep the side where `inside`, the corners' signed distances from the line, is positive."""
     if (inside >= 0).all():
         return points
     kept = []

@@ -55,7 +55,7 @@ class Transform:
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
     def apply_polygons(self, polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """(N, 2) float polygons -> the parts of them inside the image; those outside are left out."""
+        """(N, 2) float polygons -> their parts inside the image; those outside are left out."""
         return [self.apply_coords(polygon) for polygon in polygons]
 
 
