@@ -9,11 +9,13 @@ from .build import (
     get_records,
 )
 from .catalog import DatasetCatalog, Metadata, MetadataCatalog
+from .checks import check_datasets, check_semantic_dataset
 from .datasets import datasets_root, register_from_config, register_sem_seg_folder
 from .image import read_image
 from .mapper import DatasetMapper
 from .samplers import InferenceSampler, TrainingBatches, TrainingStream
-from .sem_seg import IGNORE_LABEL, read_sem_seg
+from .sem_seg import IGNORE_LABEL, colors_to_labels, read_sem_seg
+from .statistics import compute_class_weights, label_histogram
 
 __all__ = [
     "IGNORE_LABEL",
@@ -29,8 +31,13 @@ __all__ = [
     "TrainingStream",
     "build_test_loader",
     "build_train_loader",
+    "check_datasets",
+    "check_semantic_dataset",
+    "colors_to_labels",
+    "compute_class_weights",
     "datasets_root",
     "get_records",
+    "label_histogram",
     "read_image",
     "read_sem_seg",
     "register_from_config",

@@ -42,12 +42,41 @@ def read_sem_seg(
     return labels if label_map is None else _apply(label_map, labels, file_name)
 
 
+def colors_to_labels(image: np.ndarray, colors: Mapping[tuple[int, int, int], int]) -> np.ndarray:
+    """Turn a label map that is drawn in colours into one of class ids.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, as `read_image` gives it.
+        colors: class id, 0 to 255, by RGB colour.
+
+    Returns:
+        (H, W) uint8, to be written as a PNG file.
+
+    Raises:
+        ValueError: a colour that is not in `colors`, with the number of its pixels.
+    """
+    keys = np.array([r << 16 | g << 8 | b for r, g, b in colors])
+    order = np.argsort(keys)
+    pixels = image.astype(np.int64) @ [1 << 16, 1 << 8, 1]
+    nearest = order[np.searchsorted(keys, pixels, sorter=order).clip(max=len(keys) - 1)]
+    unknown = pixels[keys[nearest] != pixels]
+    if len(unknown):
+        found, counts = np.unique(unknown, return_counts=True)
+        most = counts.argmax()
+        color = tuple(int(found[most]) >> shift & 255 for shift in (16, 8, 0))
+        raise ValueError(
+            f"{len(found)} colours stand for no class, above all {color} ({counts[most]} pixels); "
+            "add them to `colors`, and use lossless files, not JPEG"
+        )
+    return np.array(list(colors.values()), dtype=np.uint8)[nearest]
+
+
 def _check_mode(image: Image.Image, file_name: str | os.PathLike) -> None:
     if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
         raise ValueError(
             f"{file_name} is a {image.mode} image; a label map holds one integer a pixel (a grey "
             "or palette PNG with class ids). If its colours stand for classes, convert it: "
-            "segsuite.data.colors_to_labels(image, colors) turns colours into class ids"
+            "segsuite.data.colors_to_labels(read_image(file), colors) turns colours into class ids"
         )
 
 

@@ -1,0 +1,124 @@
+"""Find what is wrong with a data set before training starts."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from segsuite.config import CfgNode
+from segsuite.utils import comm
+
+from .build import get_records
+from .catalog import Metadata, MetadataCatalog
+from .image import open_image, read_image_size
+from .mapper import size_mismatch
+from .statistics import count_labels, read_in_parallel
+
+_SHOWN = 5
+
+
+def check_datasets(cfg: CfgNode) -> None:
+    """Check every data set of DATASETS.TRAIN and DATASETS.TEST; see `check_semantic_dataset`.
+
+    The main process reads; an error is raised in all of them.
+    """
+    error = None
+    if comm.is_main_process():
+        try:
+            for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+                check_semantic_dataset(
+                    name,
+                    num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+                    ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+                    read_labels=cfg.DATALOADER.CHECK_LABELS,
+                )
+        except (OSError, ValueError, KeyError) as e:
+            error = e
+    error = comm.broadcast_object(error)
+    if error is not None:
+        raise error
+
+
+def check_semantic_dataset(
+    name: str, *, num_classes: int, ignore_label: int, read_labels: bool = True
+) -> None:
+    """Check a data set against the model that is to learn it.
+
+    Args:
+        num_classes: classes of the model, MODEL.SEM_SEG_HEAD.NUM_CLASSES.
+        ignore_label: label that the loss leaves out, MODEL.SEM_SEG_HEAD.IGNORE_VALUE.
+        read_labels: also read every label map, and the header of every image.
+
+    Raises:
+        KeyError: an unknown data set.
+        FileNotFoundError: missing or empty folders.
+        ValueError: images without labels or the reverse; another number of classes; label maps
+            of the wrong size, format or values. The message names the files.
+    """
+    metadata = MetadataCatalog.get(name)
+    records = get_records([name])
+    _check_classes(metadata, num_classes, ignore_label)
+    if not read_labels:
+        return
+    labelled = [record for record in records if "sem_seg_file_name" in record]
+    find = functools.partial(_find_fault, num_classes=num_classes, ignore_label=ignore_label)
+    faults = [fault for fault in read_in_parallel(find, labelled) if fault]
+    if faults:
+        more = f"\n... and {len(faults) - _SHOWN} more files" if len(faults) > _SHOWN else ""
+        raise ValueError(
+            f"data set '{name}': {len(faults)} of {len(labelled)} label maps can't be used:\n"
+            + "\n".join(faults[:_SHOWN])
+            + more
+        )
+
+
+def _check_classes(metadata: Metadata, num_classes: int, ignore_label: int) -> None:
+    classes = metadata.get("stuff_classes")
+    if classes is not None and len(classes) != num_classes:
+        raise ValueError(
+            f"data set '{metadata.name}' has {len(classes)} classes ({', '.join(classes)}) but "
+            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}; set it to {len(classes)}"
+        )
+    ignored = metadata.get("ignore_label", ignore_label)
+    if ignored != ignore_label:
+        raise ValueError(
+            f"data set '{metadata.name}' marks pixels to leave out with {ignored} but "
+            f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {ignore_label}; set it to {ignored}, or register "
+            f"the data set with a label_map that takes {ignored} to {ignore_label}"
+        )
+
+
+def _find_fault(record: dict, num_classes: int, ignore_label: int) -> str | None:
+    """What is wrong with the label map of a record, or None."""
+    image, labels = record["file_name"], record["sem_seg_file_name"]
+    try:
+        image_size, labels_size = read_image_size(image), read_image_size(labels)
+        if image_size != labels_size:
+            return size_mismatch(image, image_size, labels, labels_size)
+        values, counts = count_labels(record)
+    except (OSError, ValueError) as e:
+        return str(e)
+    outside = ((values < 0) | (values >= num_classes)) & (values != ignore_label)
+    if not outside.any():
+        return None
+    found = ", ".join(
+        f"{value} ({count} pixels)"
+        for value, count in zip(values[outside][:_SHOWN], counts[outside], strict=False)
+    )
+    return (
+        f"{labels} holds the label {found}; expected 0 to {num_classes - 1}, or {ignore_label} for "
+        f"pixels to leave out. {_advice(labels, np.count_nonzero(outside))}"
+    )
+
+
+def _advice(labels: str, num_outside: int) -> str:
+    if num_outside > _SHOWN:
+        with open_image(labels) as image:
+            is_photo_like = image.mode == "L"
+        if is_photo_like:
+            return "So many values look like a grey picture: are these the label maps?"
+    return (
+        "Register the data set with a label_map that takes each stored value to a class or to the "
+        "ignore label, or raise MODEL.SEM_SEG_HEAD.NUM_CLASSES if they are classes"
+    )

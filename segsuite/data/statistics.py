@@ -1,0 +1,94 @@
+"""What the label maps of a data set hold: pixels per class, and class weights made from them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from .build import get_records
+from .sem_seg import read_sem_seg
+
+logger = logging.getLogger(__name__)
+
+BALANCE_MODES = ("median_frequency", "inverse_log", "inverse_sqrt")
+
+
+def read_in_parallel(function: Callable, items: Iterable[Any]) -> Iterator[Any]:
+    """``map(function, items)`` on threads, in order: decoding runs outside Python's lock."""
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(function, items)
+
+
+def count_labels(record: dict) -> tuple[np.ndarray, np.ndarray]:
+    """The values in the label map of a record, after its ``label_map``, and their pixel counts."""
+    labels = read_sem_seg(record["sem_seg_file_name"], record.get("label_map"))
+    if labels.dtype == np.uint8:
+        counts = np.bincount(labels.ravel(), minlength=256)
+        values = np.flatnonzero(counts)
+        return values, counts[values]
+    return np.unique(labels, return_counts=True)
+
+
+def label_histogram(records: Sequence[dict], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Count the pixels of each class; other labels, the ignore label among them, don't count.
+
+    Returns:
+        Two (num_classes,) int64 arrays: the pixels of each class, and the labelled pixels of
+        those images that the class is in.
+    """
+    pixels = np.zeros(num_classes, dtype=np.int64)
+    pixels_where_present = np.zeros(num_classes, dtype=np.int64)
+    for values, counts in read_in_parallel(count_labels, records):
+        is_class = (values >= 0) & (values < num_classes)
+        values, counts = values[is_class], counts[is_class]
+        pixels[values] += counts
+        pixels_where_present[values] += counts.sum()
+    return pixels, pixels_where_present
+
+
+def compute_class_weights(dataset_names: Sequence[str], num_classes: int, mode: str) -> list[float]:
+    """Loss weights that make rare classes count for more, from the label maps of data sets.
+
+    Args:
+        mode: with p the share of a class among all labelled pixels,
+            "median_frequency": median(f) / f, f the share among the pixels of the images that
+            the class is in (Eigen and Fergus, 2015);
+            "inverse_log": 1 / ln(1.02 + p) (ENet, Paszke et al., 2016);
+            "inverse_sqrt": 1 / sqrt(p), scaled to a mean of 1.
+
+    Returns:
+        num_classes floats; 0 for a class without a single pixel.
+
+    Raises:
+        ValueError: an unknown mode, or no labelled pixel at all.
+    """
+    if mode not in BALANCE_MODES:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.LOSS.CLASS_BALANCE is '{mode}': expected one of "
+            f"{', '.join(BALANCE_MODES)}, or '' for none"
+        )
+    pixels, pixels_where_present = label_histogram(get_records(dataset_names), num_classes)
+    present = pixels > 0
+    if not present.any():
+        raise ValueError(
+            f"the label maps of {', '.join(dataset_names)} have no pixel of the classes "
+            f"0 to {num_classes - 1}, so that no class weights can be computed"
+        )
+    if not present.all():
+        absent = ", ".join(map(str, np.flatnonzero(~present)))
+        logger.warning("No training pixel of class %s: its weight is 0", absent)
+    weights = np.zeros(num_classes)
+    share = pixels[present] / pixels.sum()
+    if mode == "median_frequency":
+        frequency = pixels[present] / pixels_where_present[present]
+        weights[present] = np.median(frequency) / frequency
+    elif mode == "inverse_log":
+        weights[present] = 1 / np.log(1.02 + share)
+    else:
+        weights[present] = 1 / np.sqrt(share)
+        weights /= weights[present].mean()
+    return weights.tolist()
