@@ -13,6 +13,7 @@ from .checks import check_datasets, check_semantic_dataset
 from .datasets import datasets_root, register_from_config, register_sem_seg_folder
 from .image import read_image
 from .mapper import DatasetMapper
+from .palette import default_colors
 from .samplers import InferenceSampler, TrainingBatches, TrainingStream
 from .sem_seg import IGNORE_LABEL, colors_to_labels, read_sem_seg
 from .statistics import compute_class_weights, label_histogram
@@ -36,6 +37,7 @@ __all__ = [
     "colors_to_labels",
     "compute_class_weights",
     "datasets_root",
+    "default_colors",
     "get_records",
     "label_histogram",
     "read_image",

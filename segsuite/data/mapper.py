@@ -58,7 +58,8 @@ class DatasetMapper:
         Returns:
             ``image``: (3, H, W) uint8, 0-255; ``height`` and ``width`` of the file, and
             ``file_name`` and ``image_id`` of the record. With labels, in training ``sem_seg``:
-            (H, W) integer; else ``sem_seg_gt``: (height, width) integer, not resized.
+            (H, W) integer; else ``sem_seg_gt``: (height, width) integer, not resized, and
+            ``sem_seg_file_name``.
 
         Raises:
             FileNotFoundError, ValueError: see `read_image` and `read_sem_seg`; or the image and
@@ -79,6 +80,7 @@ class DatasetMapper:
                 sample["sem_seg"] = _to_tensor(transform.apply_segmentation(sem_seg))
             else:
                 sample["sem_seg_gt"] = _to_tensor(sem_seg)
+                sample["sem_seg_file_name"] = record["sem_seg_file_name"]
         return sample
 
     def _read_sem_seg(self, record: dict[str, Any], size: tuple[int, int]) -> np.ndarray | None:

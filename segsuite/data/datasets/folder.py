@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
+from ..palette import default_colors
 from ..sem_seg import IGNORE_LABEL
-from .palette import default_colors
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm")

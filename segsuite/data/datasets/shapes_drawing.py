@@ -79,7 +79,9 @@ def draw_scene(key: tuple[int, int]) -> Scene:
     for _ in range(dice.between(5, 9)):
         class_id = dice.between(1, len(CLASSES) - 1)
         window, coverage = _draw_coverage(dice, CLASSES[class_id])
-        fill = _draw_texture(dice, _FILLS[dice.between(0, len(_FILLS) - 1)], coverage.shape)
+        # Each class has four of the ten colours and shares each of them with another class.
+        color = _FILLS[(2 * class_id + dice.between(0, 3)) % len(_FILLS)]
+        fill = _draw_texture(dice, color, coverage.shape)
         inside = coverage * 2 >= _SUB**2
         if _hides_too_much(inside, owner, window, areas):
             continue

@@ -17,10 +17,12 @@ from .transform import (
     CropTransform,
     HFlipTransform,
     PadTransform,
+    ResizedCropTransform,
     ResizeTransform,
     Transform,
     TransformList,
     VFlipTransform,
+    fuse,
 )
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "RandomScale",
     "ResizeShortestEdge",
     "ResizeTransform",
+    "ResizedCropTransform",
     "Transform",
     "TransformList",
     "VFlipTransform",
     "build_augmentations",
+    "fuse",
 ]

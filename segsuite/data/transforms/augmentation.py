@@ -19,6 +19,7 @@ from .transform import (
     Transform,
     TransformList,
     VFlipTransform,
+    fuse,
 )
 
 
@@ -42,7 +43,7 @@ class AugInput:
         """(H, W) integer labels, or None where there are none."""
         if self._sem_seg is None:
             return None
-        return TransformList(self._transforms).apply_segmentation(self._sem_seg)
+        return fuse(self._transforms).apply_segmentation(self._sem_seg)
 
 
 class Augmentation:
@@ -65,7 +66,7 @@ class AugmentationList(Augmentation):
             transform = augmentation.get_transform(inputs, rng)
             inputs.apply(transform)
             transforms.append(transform)
-        return TransformList(transforms)
+        return fuse(transforms)
 
 
 class ResizeShortestEdge(Augmentation):

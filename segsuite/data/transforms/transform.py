@@ -134,6 +134,38 @@ class CropTransform(Transform):
         return [p for p in clipped if len(p)]
 
 
+class ResizedCropTransform(TransformList):
+    """A resize and then a crop, of which what is cropped away is never computed."""
+
+    def __init__(self, resize: ResizeTransform, crop: CropTransform) -> None:
+        super().__init__([resize, crop])
+        self.new_size = resize.new_size
+        self.window = (crop.y, crop.x, crop.height, crop.width)
+
+    def apply_image(self, image: np.ndarray) -> np.ndarray:
+        return resize_bilinear(image, self.new_size, self.window)
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        return resize_nearest(segmentation, self.new_size, self.window)
+
+    def apply_mask(self, mask: np.ndarray) -> np.ndarray:
+        return self.apply_segmentation(mask)
+
+
+def fuse(transforms: Sequence[Transform]) -> TransformList:
+    """Chain transforms: several resizes in a row become one, and a crop is fused with a resize."""
+    fused: list[Transform] = []
+    for transform in transforms:
+        before = fused[-1] if fused else None
+        if isinstance(before, ResizeTransform) and isinstance(transform, ResizeTransform):
+            fused[-1] = ResizeTransform(*before.size, *transform.new_size)
+        elif isinstance(before, ResizeTransform) and isinstance(transform, CropTransform):
+            fused[-1] = ResizedCropTransform(before, transform)
+        elif type(transform) is not Transform:
+            fused.append(transform)
+    return TransformList(fused)
+
+
 class PadTransform(Transform):
     """Add rows below and columns to the right: of a colour, of a label, of zeros in masks."""
 
