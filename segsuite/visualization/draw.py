@@ -1,0 +1,87 @@
+"""Label maps drawn on images. Images are (H, W, 3) uint8 RGB throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from segsuite.data.palette import Color
+
+_WRONG: Color = (220, 40, 60)
+_IGNORED: Color = (60, 64, 72)
+
+
+def colorize(labels: np.ndarray, colors: Sequence[Color], fill: Color = (0, 0, 0)) -> np.ndarray:
+    """Paint each pixel in the colour of its class.
+
+    Args:
+        labels: (H, W) integers.
+        colors: RGB of the classes 0 .. K - 1.
+        fill: of every other label, the ignore label among them.
+    """
+    table = np.array([*colors, fill], dtype=np.uint8)
+    outside = (labels < 0) | (labels >= len(colors))
+    return table[np.where(outside, len(colors), labels)]
+
+
+def overlay(
+    image: np.ndarray,
+    labels: np.ndarray,
+    colors: Sequence[Color],
+    *,
+    alpha: float = 0.55,
+    contours: bool = True,
+) -> np.ndarray:
+    """Tint an image with the colours of its classes; labels that are no class leave it as it is.
+
+    Args:
+        labels: (H, W) integers, of the size of the image.
+        colors: RGB of the classes 0 .. K - 1.
+        alpha: opacity of the tint.
+        contours: draw the outlines of the classes in their full colour.
+
+    Raises:
+        ValueError: image and labels differ in size.
+    """
+    _check_size(image, labels)
+    outside = ((labels < 0) | (labels >= len(colors)))[..., None]
+    paint = colorize(labels, colors)
+    picture = cv2.addWeighted(image, 1 - alpha, paint, alpha, 0)
+    if contours:
+        edge = class_edges(labels)[..., None]
+        picture = np.where(edge, paint, picture)
+    return np.where(outside, image, picture)
+
+
+def class_edges(labels: np.ndarray) -> np.ndarray:
+    """The pixels along the outlines of classes: (H, W) bool, wider in larger images."""
+    values = labels.astype(np.int16)
+    width = max(1, round(min(labels.shape) / 240))
+    kernel = np.ones((2 * width + 1,) * 2, dtype=np.uint8)
+    return cv2.dilate(values, kernel) != cv2.erode(values, kernel)
+
+
+def error_map(image: np.ndarray, prediction: np.ndarray, target: np.ndarray, ignore_label: int):
+    """Where prediction and ground truth differ: red on a pale grey image; dark where ignored.
+
+    Args:
+        prediction, target: (H, W) integers, of the size of the image.
+    """
+    _check_size(image, prediction)
+    _check_size(image, target)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] // 3 + 150
+    picture = np.repeat(grey.astype(np.uint8), 3, axis=2)
+    picture[prediction != target] = _WRONG
+    picture[target == ignore_label] = _IGNORED
+    return picture
+
+
+def _check_size(image: np.ndarray, labels: np.ndarray) -> None:
+    if image.shape[:2] != labels.shape:
+        raise ValueError(
+            f"the image has {image.shape[0]} x {image.shape[1]} pixels (height x width), the "
+            f"labels {' x '.join(map(str, labels.shape))}; resize the labels with nearest "
+            "neighbours, or the image"
+        )

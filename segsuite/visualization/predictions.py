@@ -1,0 +1,63 @@
+"""Draw what a model predicts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from segsuite.data import Metadata, read_image
+
+from .sheet import comparison, contact_sheet, legend, save_image
+
+_SHEET_COLUMNS = 2
+_SHEET_PANEL = 200
+
+
+def draw_predictions(
+    model: nn.Module,
+    loader: Iterable[list[dict[str, Any]]],
+    metadata: Metadata,
+    output_dir: str | os.PathLike,
+    *,
+    limit: int = 8,
+) -> list[Path]:
+    """Predict some images and write each beside its prediction, ground truth and errors.
+
+    Args:
+        model: semantic, in evaluation mode.
+        loader: gives batches of records with ``file_name`` and ``image_id``, and ``sem_seg_gt``
+            where there is a ground truth.
+        metadata: names and colours of the classes.
+        limit: the number of images, from the first on.
+
+    Returns:
+        The files written: ``contact_sheet.png`` with all of them, then ``<image_id>.png`` of each.
+    """
+    output_dir = Path(output_dir)
+    names, colors = metadata.stuff_classes, metadata.stuff_colors
+    rows, files = [], []
+    for record in islice(chain.from_iterable(loader), limit):
+        with torch.inference_mode():
+            prediction = model([record])[0]["sem_seg"].labels().cpu().numpy()
+        target = record["sem_seg_gt"].numpy() if "sem_seg_gt" in record else None
+        views = (read_image(record["file_name"]), prediction, target, colors)
+        options = {"ignore_label": metadata.ignore_label}
+        picture = comparison(*views, **options)
+        footer = legend(names, colors, picture.shape[1])
+        files.append(output_dir / f"{record['image_id']}.png")
+        save_image(files[-1], contact_sheet([picture], footer=footer))
+        # On the sheet, the first row says for all what the panels are.
+        titles = len(rows) < _SHEET_COLUMNS
+        rows.append(comparison(*views, **options, panel_width=_SHEET_PANEL, titles=titles))
+
+    width = _SHEET_COLUMNS * rows[0].shape[1]
+    sheet = contact_sheet(rows, columns=_SHEET_COLUMNS, footer=legend(names, colors, width))
+    files.insert(0, output_dir / "contact_sheet.png")
+    save_image(files[0], sheet)
+    return files
