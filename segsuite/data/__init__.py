@@ -1,17 +1,11 @@
 """Data sets, their transforms, and the loaders that feed training and evaluation."""
 
-from .build import (
-    MappedRecords,
-    MappedStream,
-    TrainLoader,
-    build_test_loader,
-    build_train_loader,
-    get_records,
-)
+from .build import build_test_loader, build_train_loader, get_records
 from .catalog import DatasetCatalog, Metadata, MetadataCatalog
 from .checks import check_datasets, check_semantic_dataset
 from .datasets import datasets_root, register_from_config, register_sem_seg_folder
 from .image import read_image
+from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
 from .palette import default_colors
 from .samplers import InferenceSampler, TrainingBatches, TrainingStream
@@ -23,11 +17,10 @@ __all__ = [
     "DatasetCatalog",
     "DatasetMapper",
     "InferenceSampler",
-    "MappedRecords",
-    "MappedStream",
+    "MappedDataset",
+    "MappedLoader",
     "Metadata",
     "MetadataCatalog",
-    "TrainLoader",
     "TrainingBatches",
     "TrainingStream",
     "build_test_loader",
