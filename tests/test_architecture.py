@@ -1,0 +1,135 @@
+"""The floors of docs/architecture.md hold: imports go down, never up or sideways."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import REPO
+
+FLOORS = {
+    "utils": 0,
+    "config": 1,
+    "ops": 1,
+    "structures": 2,
+    "layers": 2,
+    "data": 3,
+    "modeling": 3,
+    "solver": 3,
+    "checkpoint": 3,
+    "evaluation": 4,
+    "visualization": 4,
+    "engine": 5,
+}
+# The environment report says which implementation of the operators runs.
+EXCEPTIONS = {"utils/env.py": {"segsuite.ops.extension_status"}}
+
+IMAGE_PACKAGES = {"numpy", "PIL", "cv2", "pycocotools"}
+# Where arrays of other libraries are at home, and the files that read or write them.
+IMAGE_PACKAGES_ALLOWED = (
+    "data/",
+    "visualization/",
+    "checkpoint/rng.py",  # NumPy's generator is part of a run's state
+    "evaluation/sem_seg.py",  # writes predictions as PNG
+)
+# Installed on request only: imported where they are used, never on import of a module.
+OPTIONAL_PACKAGES = {"safetensors", "tensorboard", "timm"}
+
+SEGSUITE = REPO / "segsuite"
+FILES = {path.relative_to(SEGSUITE).as_posix(): path for path in sorted(SEGSUITE.rglob("*.py"))}
+
+
+def imported(path: Path, nodes: Iterable[ast.AST]) -> set[str]:
+    """The absolute names that the import statements among `nodes` of the file `path` ask for."""
+    found: set[str] = set()
+    package = path.relative_to(SEGSUITE.parent).parent.parts
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *filter(None, [node.module])])
+            # `from segsuite.utils import comm` names a module, `from .x import f` an object of one.
+            found.update(f"{module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    return imported(path, ast.walk(ast.parse(path.read_text())))
+
+
+def imports_on_import(path: Path) -> set[str]:
+    """Without those inside functions."""
+
+    def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                yield child
+                yield from outside_functions(child)
+
+    return imported(path, outside_functions(ast.parse(path.read_text())))
+
+
+def top_level(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def upward(path: Path) -> set[str]:
+    """What `path` imports from its own floor or above, other than from its own package."""
+    own = path.relative_to(SEGSUITE).parts[0]
+    found = set()
+    for name in imports(path):
+        package, _, rest = name.partition(".")
+        other = rest.partition(".")[0]
+        if package != "segsuite" or other == own or other not in FLOORS:
+            continue
+        if FLOORS[other] >= FLOORS[own]:
+            found.add(name)
+    return found
+
+
+def test_every_package_has_a_floor():
+    assert {path.parent.name for path in SEGSUITE.glob("*/__init__.py")} == FLOORS.keys()
+
+
+def test_the_package_itself_imports_nothing():
+    assert imports(SEGSUITE / "__init__.py") == set()
+
+
+def test_imports_go_down():
+    found = {name: upward(path) for name, path in FILES.items() if name != "__init__.py"}
+    assert {name: names for name, names in found.items() if names} == EXCEPTIONS
+
+
+def test_image_packages_stay_where_images_are():
+    for name, path in FILES.items():
+        if not name.startswith(IMAGE_PACKAGES_ALLOWED):
+            assert not top_level(imports(path)) & IMAGE_PACKAGES, name
+
+
+def test_optional_packages_are_imported_where_they_are_used():
+    for name, path in FILES.items():
+        assert not top_level(imports_on_import(path)) & OPTIONAL_PACKAGES, name
+
+
+@pytest.mark.parametrize(
+    "file, line, offends",
+    [
+        ("data/build.py", "from segsuite.engine import launch", True),
+        ("data/build.py", "def f():\n    import segsuite.modeling.losses", True),
+        ("data/transforms/crop.py", "from ...modeling import losses", True),
+        ("data/transforms/crop.py", "from ..catalog import Metadata", False),
+        ("data/build.py", "from segsuite.utils import comm", False),
+        ("utils/comm.py", "from segsuite import config", True),
+        ("solver/build.py", "from segsuite import __version__", False),
+    ],
+)
+def test_upward_imports_are_seen(tmp_path, monkeypatch, file, line, offends):
+    monkeypatch.setitem(globals(), "SEGSUITE", tmp_path / "segsuite")
+    path = tmp_path / "segsuite" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(line)
+    assert bool(upward(path)) == offends
