@@ -8,7 +8,7 @@ from .image import read_image
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
 from .palette import default_colors
-from .samplers import InferenceSampler, TrainingBatches, TrainingStream
+from .samplers import InferenceSampler, SampleStream, TrainingBatches
 from .sem_seg import IGNORE_LABEL, colors_to_labels, read_sem_seg
 from .statistics import compute_class_weights, label_histogram
 
@@ -21,8 +21,8 @@ __all__ = [
     "MappedLoader",
     "Metadata",
     "MetadataCatalog",
+    "SampleStream",
     "TrainingBatches",
-    "TrainingStream",
     "build_test_loader",
     "build_train_loader",
     "check_datasets",

@@ -13,7 +13,7 @@ from segsuite.utils import comm
 from .catalog import DatasetCatalog, MetadataCatalog
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
-from .samplers import InferenceSampler, TrainingBatches, TrainingStream
+from .samplers import InferenceSampler, SampleStream, TrainingBatches
 
 
 def get_records(names: Sequence[str]) -> list[dict]:
@@ -52,7 +52,7 @@ def build_train_loader(cfg: CfgNode, *, start_iter: int = 0) -> MappedLoader:
     dataset = MappedDataset(
         records,
         DatasetMapper(cfg, is_train=True),
-        TrainingStream(size=len(records), seed=cfg.SEED),
+        SampleStream(size=len(records), seed=cfg.SEED),
     )
     return _build_loader(cfg, dataset, batches)
 
@@ -66,7 +66,7 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> MappedLoader:
     dataset = MappedDataset(
         records,
         DatasetMapper(cfg, is_train=False),
-        TrainingStream(size=len(records), seed=cfg.SEED, shuffle=False),
+        SampleStream(size=len(records), seed=cfg.SEED, shuffle=False),
     )
     return _build_loader(cfg, dataset, [[index] for index in sampler])
 

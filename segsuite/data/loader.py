@@ -10,7 +10,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from .samplers import TrainingStream
+from .samplers import SampleStream
 
 
 class MappedDataset(Dataset):
@@ -22,7 +22,7 @@ class MappedDataset(Dataset):
         stream: which record and which random numbers belong to a position.
     """
 
-    def __init__(self, records: list[dict], mapper: Callable, stream: TrainingStream) -> None:
+    def __init__(self, records: list[dict], mapper: Callable, stream: SampleStream) -> None:
         self.records, self.mapper, self.stream = records, mapper, stream
         # What each worker is reading: the only trace that one which is killed leaves.
         self.in_progress = torch.empty(0, dtype=torch.int64)

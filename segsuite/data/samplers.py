@@ -17,7 +17,7 @@ _ORDER, _AUGMENTATION = 0, 1
 _WORD = (1 << 64) - 1
 
 
-class TrainingStream:
+class SampleStream:
     """The infinite sequence of training samples: epoch after epoch, each in an order of its own.
 
     Args:

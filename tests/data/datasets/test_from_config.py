@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from segsuite.config import get_cfg
+from segsuite.data import DatasetCatalog, MetadataCatalog, register_from_config
+
+YAML = """
+DATASETS:
+  REGISTER:
+    test_cfg_set:
+      FORMAT: sem_seg_folder
+      IMAGES: /data/images
+      LABELS: /data/labels
+      CLASSES: [sky, road]
+      COLORS: [[0, 0, 255], [99, 99, 99]]
+      LABEL_MAP: {0: 0, 1: 1, 11: 255}
+"""
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(YAML)
+    cfg = get_cfg()
+    cfg.merge_from_file(path)
+    yield cfg
+    if "test_cfg_set" in DatasetCatalog:
+        DatasetCatalog.remove("test_cfg_set")
+    MetadataCatalog.remove("test_cfg_set")
+
+
+def test_registers_from_yaml_alone(cfg):
+    register_from_config(cfg)
+    register_from_config(cfg)
+    metadata = MetadataCatalog.get("test_cfg_set")
+    assert "test_cfg_set" in DatasetCatalog
+    assert metadata.stuff_classes == ["sky", "road"]
+    assert metadata.stuff_colors == [(0, 0, 255), (99, 99, 99)]
+    assert metadata.label_map == {0: 0, 1: 1, 11: 255}
+    assert metadata.image_root == "/data/images"
+
+
+def test_registers_from_the_dumped_configuration(cfg, tmp_path):
+    path = tmp_path / "dumped.yaml"
+    path.write_text(cfg.dump())
+    again = get_cfg()
+    again.merge_from_file(path)
+    register_from_config(cfg)
+    register_from_config(again)
+
+
+def test_a_misspelt_key(cfg):
+    cfg.DATASETS.REGISTER.test_cfg_set["CLASSSES"] = ["a"]
+    with pytest.raises(KeyError, match=r"DATASETS\.REGISTER\.test_cfg_set.* mean 'CLASSES'"):
+        register_from_config(cfg)
+
+
+def test_a_missing_key(cfg):
+    del cfg.DATASETS.REGISTER.test_cfg_set["LABELS"]
+    with pytest.raises(KeyError, match=r"DATASETS\.REGISTER\.test_cfg_set lacks LABELS"):
+        register_from_config(cfg)
+
+
+def test_an_unknown_format(cfg):
+    cfg.DATASETS.REGISTER.test_cfg_set.FORMAT = "voc"
+    with pytest.raises(ValueError, match=r"test_cfg_set\.FORMAT is 'voc'; expected 'sem_seg_fol"):
+        register_from_config(cfg)
