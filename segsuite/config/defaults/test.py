@@ -13,6 +13,8 @@ TEST.SEM_SEG.ABSENT_CLASSES = "detectron2"
 TEST.SEM_SEG.BOUNDARY_IOU = False
 # Width of the boundary band as a share of the image diagonal.
 TEST.SEM_SEG.BOUNDARY_DILATION_RATIO = 0.02
+# Write each predicted label map as a PNG beside the figures.
+TEST.SEM_SEG.SAVE_PREDICTIONS = False
 
 # The figure that chooses model_best and stops early, named as in metrics.json; larger is better.
 TEST.BEST_METRIC = "sem_seg/mIoU"

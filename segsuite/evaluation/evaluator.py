@@ -1,0 +1,162 @@
+"""The evaluation loop, and what an evaluator is."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from segsuite.utils import comm
+
+logger = logging.getLogger(__name__)
+
+_LOG_SECONDS = 5.0
+_PHASES = ("data", "model", "evaluation")
+
+
+class DatasetEvaluator:
+    """Collects what is needed of each batch, and turns it into figures at the end.
+
+    `process` should not grow with the data set nor wait for the device.
+    """
+
+    def reset(self) -> None:
+        """Forget everything; called before the first batch."""
+        raise NotImplementedError
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Take in one batch: the records given to the model, and what it returned for each."""
+        raise NotImplementedError
+
+    def evaluate(self) -> dict[str, dict[str, Any]]:
+        """Bring all processes together and return ``{task: {figure: value}}``, on every process."""
+        raise NotImplementedError
+
+
+class DatasetEvaluators(DatasetEvaluator):
+    """Several evaluators over the same predictions; their results in one dict."""
+
+    def __init__(self, evaluators: Sequence[DatasetEvaluator]):
+        self._evaluators = list(evaluators)
+
+    def reset(self) -> None:
+        for evaluator in self._evaluators:
+            evaluator.reset()
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        for evaluator in self._evaluators:
+            evaluator.process(inputs, outputs)
+
+    def evaluate(self) -> dict[str, dict[str, Any]]:
+        results: dict[str, dict[str, Any]] = {}
+        for evaluator in self._evaluators:
+            for task, figures in evaluator.evaluate().items():
+                if task in results:
+                    raise ValueError(
+                        f"two evaluators return figures for '{task}', the second is a "
+                        f"{type(evaluator).__name__}; a task has one evaluator"
+                    )
+                results[task] = figures
+        return results
+
+
+def inference_on_dataset(
+    model: nn.Module, loader: Iterable[list[dict[str, Any]]], evaluator: DatasetEvaluator
+) -> dict[str, dict[str, Any]]:
+    """Run the model over a test loader in evaluation mode and return the evaluator's results.
+
+    Every process runs its own share of the loader. Each module's training mode is restored
+    afterwards. Speed, where the time goes and the time left are logged; a bar on a terminal.
+
+    Args:
+        loader: sized; gives batches as lists of records.
+    """
+    total = len(loader)  # type: ignore[arg-type]
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    evaluator.reset()
+    clock = _Clock(device)
+    images = 0
+    last_log = clock.start
+    on_terminal = comm.is_main_process() and sys.stdout.isatty()
+    with (
+        _evaluating(model),
+        torch.inference_mode(),
+        tqdm(
+            total=total, desc="evaluation", file=sys.stdout, leave=False, disable=not on_terminal
+        ) as bar,
+    ):
+        for finished, inputs in enumerate(loader, 1):
+            clock.lap("data")
+            outputs = model(inputs)
+            clock.lap("model")
+            evaluator.process(inputs, outputs)
+            clock.lap("evaluation")
+            images += len(inputs)
+            bar.update()
+            if time.perf_counter() - last_log > _LOG_SECONDS:
+                last_log = time.perf_counter()
+                speed = clock.speed(images)
+                bar.set_postfix_str(speed)
+                if not on_terminal:
+                    left = (last_log - clock.start) / finished * (total - finished)
+                    eta = timedelta(seconds=int(left))
+                    logger.info("evaluation %d/%d  %s  eta %s", finished, total, speed, eta)
+    if images:
+        logger.info("evaluated %d images: %s", images, clock.speed(images))
+    return evaluator.evaluate()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode; afterwards every module has its own mode back (frozen parts may differ)."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+class _Clock:
+    """Seconds by phase. On CUDA they are measured by events, and read only for a log line."""
+
+    def __init__(self, device: torch.device):
+        self._cuda = device.type == "cuda"
+        self._seconds = dict.fromkeys(_PHASES, 0.0)
+        self._marks = [("", self._now())]
+        self.start = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """What passed since the last lap belongs to `phase`."""
+        self._marks.append((phase, self._now()))
+
+    def speed(self, images: int) -> str:
+        self._read_marks()
+        elapsed = time.perf_counter() - self.start
+        phases = ", ".join(f"{p} {1e3 * self._seconds[p] / images:.1f}" for p in _PHASES)
+        return f"{images / elapsed:.1f} images/s  (ms/image: {phases})"
+
+    def _now(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def _read_marks(self) -> None:
+        if self._cuda:
+            self._marks[-1][1].synchronize()
+        for (_, before), (phase, now) in pairwise(self._marks):
+            seconds = before.elapsed_time(now) / 1e3 if self._cuda else now - before
+            self._seconds[phase] += seconds
+        del self._marks[:-1]

@@ -1,0 +1,250 @@
+"""Evaluation of semantic segmentation."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from segsuite.config import CfgNode, configurable
+from segsuite.data.catalog import MetadataCatalog
+from segsuite.data.sem_seg import read_sem_seg
+from segsuite.ops.confusion_matrix import confusion_matrix_from_logits
+from segsuite.structures import SemSegLogits
+from segsuite.utils import comm
+
+from .boundary import boundary_confusion_matrix, boundary_iou
+from .build import EVALUATOR_REGISTRY
+from .evaluator import DatasetEvaluator
+from .metrics import sem_seg_metrics
+
+logger = logging.getLogger(__name__)
+
+
+@EVALUATOR_REGISTRY.register(name="sem_seg")
+class SemSegEvaluator(DatasetEvaluator):
+    """IoU and accuracy of semantic predictions, by class and in the mean.
+
+    All that is kept is one confusion matrix on the predictions' device; processes add theirs up at
+    the end. Predictions are ``{"sem_seg": SemSegLogits}``. The ground truth is the record's
+    ``sem_seg_gt``, (H, W) integers at the size of the prediction, else it is read from its
+    ``sem_seg_file_name``.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        dataset_name: str,
+        class_names: Sequence[str],
+        ignore_index: int = 255,
+        label_map: Mapping[int, int] | None = None,
+        absent_classes: str = "detectron2",
+        boundary_dilation_ratio: float | None = None,
+        output_dir: str | os.PathLike | None = None,
+        save_predictions: bool = False,
+        colors: Sequence[tuple[int, int, int]] = (),
+    ):
+        """
+        Args:
+            dataset_name: for messages and files.
+            class_names: of the classes 0 .. K - 1.
+            ignore_index: label of the pixels that do not count.
+            label_map: stored value -> label, where the ground truth is read from files.
+            absent_classes: a key of `metrics.ABSENT_CLASS_RULES`.
+            boundary_dilation_ratio: width of the band of boundary IoU as a share of the image
+                diagonal; None: no boundary IoU.
+            output_dir: gets ``sem_seg_evaluation.json`` (figures and confusion matrix).
+            save_predictions: write ``predictions/<image_id>.png`` there too, class ids as an 8-bit
+                palette PNG (16-bit grey for more than 256 classes).
+            colors: RGB of each class, for the palette.
+        """
+        self._dataset_name = dataset_name
+        self._class_names = list(class_names)
+        self._ignore_index = ignore_index
+        self._label_map = label_map
+        self._absent_classes = absent_classes
+        self._boundary_dilation_ratio = boundary_dilation_ratio
+        self._output_dir = None if output_dir is None else Path(output_dir)
+        self._save_predictions = save_predictions and output_dir is not None
+        self._colors = [tuple(color) for color in colors]
+        self.reset()
+
+    @classmethod
+    def from_config(
+        cls, cfg: CfgNode, dataset_name: str, output_dir: str | os.PathLike | None = None
+    ) -> dict[str, Any]:
+        metadata = MetadataCatalog.get(dataset_name)
+        num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        if len(metadata.stuff_classes) != num_classes:
+            raise ValueError(
+                f"data set '{dataset_name}' has {len(metadata.stuff_classes)} classes, but "
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}; set it to the data set's"
+            )
+        test = cfg.TEST.SEM_SEG
+        return {
+            "dataset_name": dataset_name,
+            "class_names": metadata.stuff_classes,
+            "ignore_index": metadata.ignore_label,
+            "label_map": metadata.get("label_map"),
+            "absent_classes": test.ABSENT_CLASSES,
+            "boundary_dilation_ratio": test.BOUNDARY_DILATION_RATIO if test.BOUNDARY_IOU else None,
+            "output_dir": output_dir,
+            "save_predictions": test.SAVE_PREDICTIONS,
+            "colors": metadata.get("stuff_colors", ()),
+        }
+
+    @property
+    def _num_classes(self) -> int:
+        return len(self._class_names)
+
+    def reset(self) -> None:
+        size = (self._num_classes + 1,) * 2
+        self._matrix = torch.zeros(size, dtype=torch.int64)
+        self._boundary_matrix = torch.zeros(size, dtype=torch.int64)
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Count the pixels of a batch.
+
+        Raises:
+            ValueError: the ground truth is missing, of another size, or holds a label that is no
+                class; or the prediction has another number of classes.
+        """
+        for record, output in zip(inputs, outputs, strict=True):
+            prediction: SemSegLogits = output["sem_seg"]
+            target = self._ground_truth(record)
+            self._check(record, prediction, target)
+            device = prediction.logits.device
+            target = target.to(device, non_blocking=True)
+            self._matrix = self._matrix.to(device)
+            confusion_matrix_from_logits(
+                prediction.logits[None],
+                target[None],
+                self._num_classes,
+                ignore_index=self._ignore_index,
+                source_size=prediction.source_size,
+                out=self._matrix,
+            )
+            if self._boundary_dilation_ratio is not None:
+                self._boundary_matrix = self._boundary_matrix.to(device)
+                boundary_confusion_matrix(
+                    prediction.labels(),
+                    target,
+                    self._num_classes,
+                    ignore_index=self._ignore_index,
+                    dilation_ratio=self._boundary_dilation_ratio,
+                    out=self._boundary_matrix,
+                )
+            if self._save_predictions:
+                self._write_prediction(record, prediction)
+
+    def evaluate(self) -> dict[str, dict[str, Any]]:
+        """The figures of all processes' images, in percent, NaN for classes left out by the rule.
+
+        Returns:
+            ``{"sem_seg": {"mIoU", "fwIoU", "mACC", "pACC", "IoU-<class>", "ACC-<class>",
+            "absent_classes"}}``, with boundary IoU ``"mBIoU"`` and ``"BIoU-<class>"`` too. The
+            last is the rule, as text: the means are not comparable without it.
+        """
+        # Stacking copies: what was counted here stays as it is.
+        matrix, boundary_matrix = comm.all_reduce_sum_(
+            torch.stack([self._matrix, self._boundary_matrix.to(self._matrix.device)])
+        ).cpu()
+        not_finite = int(matrix[:, -1].sum())
+        if not_finite:
+            logger.warning(
+                "%s: %d pixels have NaN logits and count as wrong", self._dataset_name, not_finite
+            )
+        metrics = sem_seg_metrics(matrix, absent_classes=self._absent_classes)
+        figures = {
+            "mIoU": metrics.mean_iou,
+            "fwIoU": metrics.frequency_weighted_iou,
+            "mACC": metrics.mean_accuracy,
+            "pACC": metrics.pixel_accuracy,
+        }
+        by_class = {"IoU": metrics.iou, "ACC": metrics.accuracy}
+        if self._boundary_dilation_ratio is not None:
+            by_class["BIoU"] = boundary_iou(boundary_matrix, absent_classes=self._absent_classes)
+            figures["mBIoU"] = by_class["BIoU"].nanmean()
+        for figure, values in by_class.items():
+            for name, value in zip(self._class_names, values, strict=True):
+                figures[f"{figure}-{name}"] = value
+        results: dict[str, Any] = {name: 100 * value.item() for name, value in figures.items()}
+        results["absent_classes"] = self._absent_classes
+        if self._output_dir is not None and comm.is_main_process():
+            self._write_results(results, matrix)
+        return {"sem_seg": results}
+
+    def _ground_truth(self, record: dict[str, Any]) -> torch.Tensor:
+        if "sem_seg_gt" in record:
+            return record["sem_seg_gt"]
+        if "sem_seg_file_name" not in record:
+            raise ValueError(
+                f"{_name(record)} has no label map (no sem_seg_file_name in its record), so its "
+                f"prediction can't be evaluated; leave it out of data set '{self._dataset_name}'"
+            )
+        return torch.from_numpy(read_sem_seg(record["sem_seg_file_name"], self._label_map))
+
+    def _check(
+        self, record: dict[str, Any], prediction: SemSegLogits, target: torch.Tensor
+    ) -> None:
+        num_classes = prediction.logits.shape[0]
+        if num_classes != self._num_classes:
+            raise ValueError(
+                f"the model predicts {num_classes} classes, data set '{self._dataset_name}' has "
+                f"{self._num_classes}; set MODEL.SEM_SEG_HEAD.NUM_CLASSES to the data set's"
+            )
+        if tuple(prediction.size) != tuple(target.shape):
+            (height, width), (label_height, label_width) = prediction.size, target.shape
+            raise ValueError(
+                f"{_name(record)} is {height} x {width} (height x width) but its label map "
+                f"{_label_map_name(record)} is {label_height} x "
+                f"{label_width}; both must be of one size"
+            )
+        outside = (target != self._ignore_index) & ((target >= self._num_classes) | (target < 0))
+        if outside.any():
+            values, counts = target[outside].unique(return_counts=True)
+            found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values, counts, strict=True))
+            raise ValueError(
+                f"label map {_label_map_name(record)} holds {found}; data set"
+                f" '{self._dataset_name}' has classes 0 to {self._num_classes - 1} and "
+                f"{self._ignore_index} for ignored pixels. Mend the file, or give the data set a "
+                "label_map"
+            )
+
+    def _write_prediction(self, record: dict[str, Any], prediction: SemSegLogits) -> None:
+        path = self._output_dir / "predictions" / f"{record['image_id']}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        labels = prediction.labels().cpu().numpy()
+        if labels.dtype != "uint8":
+            Image.fromarray(labels.astype("uint16")).save(path)
+            return
+        image = Image.fromarray(labels)
+        if self._colors:
+            image.putpalette([value for color in self._colors for value in color])
+        image.save(path)
+
+    def _write_results(self, results: dict[str, Any], matrix: torch.Tensor) -> None:
+        self._output_dir.mkdir(parents=True, exist_ok=True)
+        content = {
+            "dataset": self._dataset_name,
+            "classes": self._class_names,
+            "results": {k: None if v != v else v for k, v in results.items()},  # JSON has no NaN
+            "confusion_matrix": matrix.tolist(),
+        }
+        path = self._output_dir / "sem_seg_evaluation.json"
+        path.write_text(json.dumps(content) + "\n")
+
+
+def _name(record: dict[str, Any]) -> str:
+    return str(record.get("file_name", f"image {record.get('image_id')}"))
+
+
+def _label_map_name(record: dict[str, Any]) -> str:
+    return str(record.get("sem_seg_file_name", f"of {_name(record)}"))
