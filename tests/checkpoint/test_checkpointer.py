@@ -3,6 +3,7 @@ import os
 import random
 import resource
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable
@@ -116,6 +117,33 @@ class TestSaveAndLoad:
     def test_keep_nothing(self, tmp_path):
         with pytest.raises(ValueError, match=r"SOLVER\.CHECKPOINTS_TO_KEEP"):
             Checkpointer(tmp_path, keep=0)
+
+    def test_older_ones_go_when_the_new_one_is_on_the_disk(self, tmp_path, monkeypatch):
+        checkpointer = Checkpointer(tmp_path, keep=1)
+        checkpointer.save(name(1), state(1))
+        events = []
+        fsync, replace, unlink = os.fsync, Path.replace, Path.unlink
+
+        def record(event, call):
+            def recorded(target, *args, **kwargs):
+                events.append(event(target))
+                return call(target, *args, **kwargs)
+
+            return recorded
+
+        def synced(descriptor):
+            return "sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file"
+
+        monkeypatch.setattr(os, "fsync", record(synced, fsync))
+        monkeypatch.setattr(Path, "replace", record(lambda path: f"rename {path.name}", replace))
+        monkeypatch.setattr(Path, "unlink", record(lambda path: f"remove {path.name}", unlink))
+        checkpointer.save(name(2), state(2))
+        assert [event for event in events if event != "remove .model_0000002.pth.tmp"] == [
+            "sync file",
+            "rename .model_0000002.pth.tmp",
+            "sync folder",
+            "remove model_0000001.pth",
+        ]
 
 
 class TestDamage:
