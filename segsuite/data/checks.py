@@ -13,7 +13,8 @@ from .build import get_records
 from .catalog import Metadata, MetadataCatalog
 from .image import open_image, read_image_size
 from .mapper import size_mismatch
-from .statistics import count_labels, read_in_parallel
+from .sem_seg import count_values, read_sem_seg
+from .statistics import read_in_parallel
 
 _SHOWN = 5
 
@@ -93,12 +94,13 @@ def _find_fault(record: dict, num_classes: int, ignore_label: int) -> str | None
     """What is wrong with the label map of a record, or None."""
     image, labels = record["file_name"], record["sem_seg_file_name"]
     try:
-        image_size, labels_size = read_image_size(image), read_image_size(labels)
-        if image_size != labels_size:
-            return size_mismatch(image, image_size, labels, labels_size)
-        values, counts = count_labels(record)
+        image_size = read_image_size(image)
+        pixels = read_sem_seg(labels, record.get("label_map"))
     except (OSError, ValueError) as e:
         return str(e)
+    if image_size != pixels.shape:
+        return size_mismatch(image, image_size, labels, pixels.shape)
+    values, counts = count_values(pixels)
     outside = ((values < 0) | (values >= num_classes)) & (values != ignore_label)
     if not outside.any():
         return None

@@ -72,5 +72,7 @@ def read_image_size(file_name: str | os.PathLike) -> tuple[int, int]:
     """Height and width of an image as `read_image` would give it, from the file's header alone."""
     with open_image(file_name) as image:
         width, height = image.size
-        turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+        # Pillow would decode a whole PNG in search of EXIF data at its end.
+        has_exif = image.format != "PNG" or "exif" in image.info
+        turned = has_exif and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
     return (width, height) if turned else (height, width)

@@ -42,6 +42,15 @@ def read_sem_seg(
     return labels if label_map is None else _apply(label_map, labels, file_name)
 
 
+def count_values(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values in an integer array, ascending, and how often each occurs."""
+    if labels.dtype != np.uint8:
+        return np.unique(labels, return_counts=True)
+    counts = np.bincount(labels.ravel(), minlength=256)
+    values = np.flatnonzero(counts)
+    return values, counts[values]
+
+
 def colors_to_labels(image: np.ndarray, colors: Mapping[tuple[int, int, int], int]) -> np.ndarray:
     """Turn a label map that is drawn in colours into one of class ids.
 
@@ -91,9 +100,9 @@ def _apply(
         index = np.minimum(labels, len(table) - 1)
         mapped, bad = table[index], not known[index].all()
     if bad:
-        values, counts = np.unique(labels, return_counts=True)
-        outside = [(v, n) for v, n in zip(values, counts, strict=True) if int(v) not in label_map]
-        found = ", ".join(f"{v} ({n} pixels)" for v, n in outside)
+        counted = zip(*count_values(labels), strict=True)
+        outside = [(value, count) for value, count in counted if int(value) not in label_map]
+        found = ", ".join(f"{value} ({count} pixels)" for value, count in outside)
         raise ValueError(
             f"{file_name} holds the value {found}, which the data set's label_map does not have; "
             f"it maps {', '.join(map(str, sorted(label_map)))}. Add the value to label_map, to "

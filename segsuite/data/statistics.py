@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .build import get_records
-from .sem_seg import read_sem_seg
+from .sem_seg import count_values, read_sem_seg
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +25,7 @@ def read_in_parallel(function: Callable, items: Iterable[Any]) -> Iterator[Any]:
 
 def count_labels(record: dict) -> tuple[np.ndarray, np.ndarray]:
     """The values in the label map of a record, after its ``label_map``, and their pixel counts."""
-    labels = read_sem_seg(record["sem_seg_file_name"], record.get("label_map"))
-    if labels.dtype == np.uint8:
-        counts = np.bincount(labels.ravel(), minlength=256)
-        values = np.flatnonzero(counts)
-        return values, counts[values]
-    return np.unique(labels, return_counts=True)
+    return count_values(read_sem_seg(record["sem_seg_file_name"], record.get("label_map")))
 
 
 def label_histogram(records: Sequence[dict], num_classes: int) -> tuple[np.ndarray, np.ndarray]:

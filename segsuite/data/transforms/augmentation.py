@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..sem_seg import count_values
 from .color import ColorTransform
 from .transform import (
     CropTransform,
@@ -109,11 +110,14 @@ class ResizeShortestEdge(Augmentation):
     @staticmethod
     def output_size(size: Size, short: int, max_size: int) -> Size:
         """Height and width after the resize, rounded half up."""
+        # The order of these operations, and so their rounding, is Detectron2's.
         scale = short / min(size)
-        if max(size) * scale > max_size:
-            scale = max_size / max(size)
-        height, width = (int(edge * scale + 0.5) for edge in size)
-        return max(height, 1), max(width, 1)
+        edges = [edge * scale for edge in size]
+        if max(edges) > max_size:
+            scale = max_size / max(edges)
+            edges = [edge * scale for edge in edges]
+        height, width = (max(int(edge + 0.5), 1) for edge in edges)
+        return height, width
 
 
 class RandomScale(Augmentation):
@@ -194,7 +198,7 @@ class RandomCrop(Augmentation):
         return min(int(wanted[0]), size[0]), min(int(wanted[1]), size[1])
 
     def _is_mixed(self, sem_seg: np.ndarray) -> bool:
-        labels, counts = np.unique(sem_seg, return_counts=True)
+        labels, counts = count_values(sem_seg)
         counts = counts[labels != self.ignore_label]
         return len(counts) > 1 and counts.max() < counts.sum() * self.single_category_max_area
 

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segsuite.config import get_cfg
+from segsuite.data import (
+    DatasetCatalog,
+    MetadataCatalog,
+    check_datasets,
+    check_semantic_dataset,
+    register_sem_seg_folder,
+)
+
+NAME = "test_checks"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    for k in range(8):
+        Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / "images" / f"{k}.jpg")
+        Image.fromarray(np.full((6, 8), k % 3, np.uint8)).save(tmp_path / "labels" / f"{k}.png")
+    yield tmp_path
+    if NAME in DatasetCatalog:
+        DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+
+
+def register(folder, **kwargs):
+    register_sem_seg_folder(NAME, folder / "images", folder / "labels", ["a", "b", "c"], **kwargs)
+
+
+def check(**kwargs):
+    check_semantic_dataset(NAME, **{"num_classes": 3, "ignore_label": 255, **kwargs})
+
+
+def write(path, array):
+    Image.fromarray(array).save(path)
+    return path
+
+
+def test_a_good_data_set(folder):
+    register(folder)
+    check()
+
+
+def test_value_outside_the_classes(folder):
+    labels = np.zeros((6, 8), np.uint8)
+    labels[0, :5], labels[1, :2], labels[2] = 3, 200, 255
+    path = write(folder / "labels" / "4.png", labels)
+    register(folder)
+    with pytest.raises(ValueError) as e:
+        check()
+    assert f"data set '{NAME}': 1 of 8 label maps can't be used" in str(e.value)
+    assert f"{path} holds the label 3 (5 pixels), 200 (2 pixels)" in str(e.value)
+    assert "expected 0 to 2, or 255 for pixels to leave out" in str(e.value)
+    assert "label_map" in str(e.value)
+
+
+def test_many_bad_files_are_counted(folder):
+    for k in range(8):
+        write(folder / "labels" / f"{k}.png", np.full((6, 8), 7, np.uint8))
+    register(folder)
+    with pytest.raises(ValueError, match=r"8 of 8 label maps[\s\S]*\.\.\. and 3 more files"):
+        check()
+
+
+def test_value_that_the_label_map_lacks(folder):
+    register(folder, label_map={0: 0, 1: 1})
+    with pytest.raises(ValueError, match=r"2\.png holds the value 2 \(48 pixels\).*label_map"):
+        check()
+
+
+def test_size_mismatch(folder):
+    write(folder / "labels" / "1.png", np.zeros((8, 6), np.uint8))
+    register(folder)
+    with pytest.raises(ValueError, match=r"1\.jpg has 8 x 6 pixels, its label map .*1\.png 6 x 8"):
+        check()
+
+
+def test_rgb_labels(folder):
+    path = write(folder / "labels" / "1.png", np.zeros((6, 8, 3), np.uint8))
+    register(folder)
+    with pytest.raises(ValueError, match=rf"{path} is a RGB image.*colors_to_labels"):
+        check()
+
+
+def test_a_grey_picture_as_labels(folder):
+    write(folder / "labels" / "1.png", np.arange(48, dtype=np.uint8).reshape(6, 8) * 5)
+    register(folder)
+    with pytest.raises(ValueError, match="look like a grey picture"):
+        check()
+
+
+def test_truncated_label_map(folder):
+    noise = np.random.default_rng(0).integers(0, 3, (6, 8), dtype=np.uint8)
+    path = write(folder / "labels" / "1.png", noise)
+    path.write_bytes(path.read_bytes()[:50])
+    register(folder)
+    with pytest.raises(ValueError, match=r"1\.png"):
+        check()
+
+
+def test_image_that_is_none(folder):
+    (folder / "images" / "1.jpg").write_text("oops")
+    register(folder)
+    with pytest.raises(ValueError, match=r"1\.jpg \(4 bytes\) is not an image"):
+        check()
+
+
+def test_class_count(folder):
+    register(folder)
+    with pytest.raises(ValueError, match=r"3 classes \(a, b, c\) .*NUM_CLASSES is 5; set it to 3"):
+        check(num_classes=5)
+
+
+def test_ignore_label(folder):
+    register(folder, ignore_label=11)
+    with pytest.raises(ValueError, match=r"with 11 but .*IGNORE_VALUE is 255; set it to 11, or"):
+        check()
+
+
+def test_labels_are_read_only_when_asked(folder):
+    write(folder / "labels" / "4.png", np.full((6, 8), 99, np.uint8))
+    register(folder)
+    check(read_labels=False)
+    cfg = get_cfg()
+    cfg.DATASETS.TRAIN = (NAME,)
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 3
+    with pytest.raises(ValueError, match=r"4\.png holds the label 99 \(48 pixels\)"):
+        check_datasets(cfg)
+    cfg.DATALOADER.CHECK_LABELS = False
+    check_datasets(cfg)

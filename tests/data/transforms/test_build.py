@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segsuite.config import get_cfg
+from segsuite.data.transforms import AugInput, build_augmentations
+
+
+@pytest.fixture
+def cfg():
+    return get_cfg()
+
+
+def names(augmentations):
+    return [type(a).__name__ for a in augmentations.augmentations]
+
+
+def test_training_default(cfg):
+    assert names(build_augmentations(cfg, True)) == ["ResizeShortestEdge", "RandomFlip"]
+
+
+def test_everything(cfg):
+    cfg.merge_from_list(
+        [
+            *("INPUT.RANDOM_SCALE", "(0.5, 2.0)", "INPUT.CROP.ENABLED", "True"),
+            *("INPUT.CROP.TYPE", "absolute", "INPUT.CROP.SIZE", "[32, 48]"),
+            *("INPUT.COLOR_JITTER.HUE", "0.1", "INPUT.MIN_SIZE_TRAIN", "(0,)"),
+        ]
+    )
+    augmentations = build_augmentations(cfg, True)
+    assert names(augmentations) == [
+        *("ResizeShortestEdge", "RandomScale", "RandomCrop"),
+        *("PadToSize", "RandomFlip", "ColorJitter"),
+    ]
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        transform = augmentations.get_transform(AugInput((30, 40)), rng)
+        assert transform.output_size((30, 40)) == (32, 48)
+
+
+def test_evaluation_only_resizes(cfg):
+    cfg.merge_from_list(["INPUT.RANDOM_SCALE", "(0.5, 2.0)", "INPUT.CROP.ENABLED", "True"])
+    augmentations = build_augmentations(cfg, False)
+    assert names(augmentations) == ["ResizeShortestEdge"]
+    transform = augmentations.get_transform(AugInput((480, 640)), np.random.default_rng(0))
+    assert transform.output_size((480, 640)) == (800, 1067)
+
+
+def test_padding_is_the_mean_and_the_ignore_label(cfg):
+    cfg.merge_from_list(
+        [
+            *("INPUT.CROP.ENABLED", "True", "INPUT.CROP.TYPE", "absolute"),
+            *("INPUT.CROP.SIZE", "[8, 8]", "INPUT.MIN_SIZE_TRAIN", "(0,)"),
+            *("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", "254"),
+        ]
+    )
+    cfg.INPUT.RANDOM_FLIP = "none"
+    transform = build_augmentations(cfg, True).get_transform(
+        AugInput((4, 4)), np.random.default_rng(0)
+    )
+    image = transform.apply_image(np.zeros((4, 4, 3), np.uint8))
+    assert (image[4:] == (104, 116, 124)).all()
+    assert (transform.apply_segmentation(np.zeros((4, 4), np.uint8))[:, 4:] == 254).all()
