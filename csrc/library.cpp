@@ -40,10 +40,10 @@ STABLE_TORCH_LIBRARY(segsuite, m) {
       "Tensor(a!) out) -> ()");
   m.def(
       "confusion_matrix_from_logits(Tensor logits, Tensor target, int ignore_index, "
-      "float source_height, float source_width, Tensor(a!) out) -> ()");
+      "float? source_height, float? source_width, Tensor(a!) out) -> ()");
   m.def(
-      "argmax_from_logits(Tensor logits, SymInt height, SymInt width, float source_height, "
-      "float source_width) -> Tensor");
+      "argmax_from_logits(Tensor logits, SymInt height, SymInt width, float? source_height, "
+      "float? source_width) -> Tensor");
 
   m.def(
       "roi_align(Tensor input, Tensor rois, SymInt pooled_height, SymInt pooled_width, "
@@ -55,8 +55,9 @@ STABLE_TORCH_LIBRARY(segsuite, m) {
       "multilevel_roi_align(Tensor[] features, Tensor rois, SymInt pooled_height, "
       "SymInt pooled_width, float[] spatial_scales, int sampling_ratio, bool aligned, "
       "int canonical_box_size, int canonical_level) -> Tensor");
+  // `size` is N, C, H, W of the first feature map, then H, W of each other.
   m.def(
-      "multilevel_roi_align_backward(Tensor grad, Tensor[] features, Tensor rois, "
+      "multilevel_roi_align_backward(Tensor grad, Tensor rois, SymInt[] size, bool channels_last, "
       "float[] spatial_scales, int sampling_ratio, bool aligned, int canonical_box_size, "
       "int canonical_level) -> Tensor[]");
 }

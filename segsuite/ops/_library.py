@@ -31,7 +31,7 @@ def _devices() -> frozenset[str]:
     has_cuda = torch._C._dispatch_has_kernel_for_dispatch_key(
         "segsuite::argmax_from_logits", "CUDA"
     )
-    return frozenset({"cpu", "meta", "cuda"} if has_cuda else {"cpu", "meta"})
+    return frozenset({"cpu", "meta"} | ({"cuda"} if has_cuda else set()))
 
 
 _DEVICES = _devices()

@@ -184,9 +184,13 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
   return emulation::exchange(value, emulation::lane() ^ mask);
 }
 inline unsigned __ballot_sync(unsigned, bool predicate) {
+  emulation::Machine& m = emulation::machine();
+  m.exchange[m.current] = predicate;
+  emulation::wait_for(emulation::Wait::warp);
+  const uint64_t* slots = &m.exchange[m.current / emulation::kWarp * emulation::kWarp];
   unsigned bits = 0;
-  for (int i = 0; i < emulation::kWarp; ++i)
-    bits |= static_cast<unsigned>(emulation::exchange<uint8_t>(predicate, i)) << i;
+  for (int i = 0; i < emulation::kWarp; ++i) bits |= static_cast<unsigned>(slots[i]) << i;
+  emulation::wait_for(emulation::Wait::warp);
   return bits;
 }
 inline bool __all_sync(unsigned mask, bool predicate) {
