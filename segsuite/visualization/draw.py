@@ -31,10 +31,12 @@ def overlay(
     labels: np.ndarray,
     colors: Sequence[Color],
     *,
-    alpha: float = 0.55,
+    alpha: float = 0.6,
     contours: bool = True,
 ) -> np.ndarray:
-    """Tint an image with the colours of its classes; labels that are no class leave it as it is.
+    """Tint an image with the colours of its classes; labels that are no class leave it grey.
+
+    The image itself gives up its colours, so that those on the picture are those of the legend.
 
     Args:
         labels: (H, W) integers, of the size of the image.
@@ -48,11 +50,11 @@ def overlay(
     _check_size(image, labels)
     outside = ((labels < 0) | (labels >= len(colors)))[..., None]
     paint = colorize(labels, colors)
-    picture = cv2.addWeighted(image, 1 - alpha, paint, alpha, 0)
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    picture = cv2.addWeighted(grey, 1 - alpha, paint, alpha, 0)
     if contours:
-        edge = class_edges(labels)[..., None]
-        picture = np.where(edge, paint, picture)
-    return np.where(outside, image, picture)
+        picture = np.where(class_edges(labels)[..., None], paint, picture)
+    return np.where(outside, grey, picture)
 
 
 def class_edges(labels: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_on_a_photo():
     colors = [(255, 0, 0)] * 11
     picture = overlay(image, labels, colors).astype(int)
     tinted = labels < 11
-    assert (picture[~tinted] == image[~tinted]).all()
-    image = image.astype(int)
-    assert (picture[tinted, 0] >= image[tinted, 0] - 1).all()
-    assert (picture[tinted, 1] <= image[tinted, 1] * 0.45 + 1).all()
+    grey = picture[~tinted]
+    assert (grey == grey[:, :1]).all()
+    assert np.abs(grey.mean() - image[~tinted].mean()) < 5
+    assert (picture[tinted, 0] >= 0.6 * 255 - 1).all() and (picture[tinted, 2] <= 0.4 * 255).all()
