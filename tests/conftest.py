@@ -3,8 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers import SHARED
+
+# A slow or busy machine is no failure.
+settings.register_profile("segsuite", deadline=None)
+settings.load_profile("segsuite")
 
 
 @pytest.fixture(scope="session")

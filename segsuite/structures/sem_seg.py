@@ -33,7 +33,7 @@ class SemSegLogits:
         return x
 
     def labels(self) -> torch.Tensor:
-        """The class of the largest logit at each pixel: (H, W) uint8 in [0, K), int16 if K > 256."""
+        """The class of the largest logit: (H, W) uint8 in [0, K), int16 if K > 256."""
         dtype = torch.uint8 if len(self.logits) <= 256 else torch.int16
         return self.full().argmax(0).to(dtype)
 

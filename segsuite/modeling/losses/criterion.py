@@ -45,7 +45,7 @@ class SemSegCriterion(nn.Module):
             for name, weight in (losses or {"cross_entropy": 1.0}).items()
         }
         self.functions = {name: SEM_SEG_LOSS_REGISTRY.get(name) for name in self.weights}
-        options = {**(options or {}), "ignore_index": ignore_index}
+        options = {**(options or {}), "ignore_index": ignore_index, "class_weights": None}
         self.options = {}
         for name, function in self.functions.items():
             accepted = inspect.signature(function).parameters
@@ -62,6 +62,11 @@ class SemSegCriterion(nn.Module):
             raise ValueError(
                 f"MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS has {len(weights)} entries, but LOSS_TYPE "
                 f"'{c.LOSS_TYPE}' names {len(names)} losses"
+            )
+        if c.LOSS.CLASS_WEIGHTS and len(c.LOSS.CLASS_WEIGHTS) != c.NUM_CLASSES:
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS has {len(c.LOSS.CLASS_WEIGHTS)} entries; "
+                f"it takes one for each class, and NUM_CLASSES is {c.NUM_CLASSES}"
             )
         return {
             "losses": dict(zip(names, weights, strict=True)),
@@ -83,7 +88,8 @@ class SemSegCriterion(nn.Module):
         """
         losses = {}
         with torch.autocast(logits.device.type, enabled=False):
-            logits = logits.float()
+            # In NCHW memory softmax over the classes, and upsampling, are much faster on CPU.
+            logits = logits.float().contiguous()
             if logits.shape[-2:] != targets.shape[-2:]:
                 logits = F.interpolate(
                     logits, targets.shape[-2:], mode="bilinear", align_corners=False

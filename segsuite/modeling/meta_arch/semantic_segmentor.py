@@ -78,32 +78,71 @@ class SemanticSegmentor(nn.Module):
             each record.
 
         Raises:
-            ValueError: `sem_seg` is missing in training, or holds a label out of range.
+            ValueError: an image has the wrong number of channels, or its `sem_seg` is missing, of
+                another size, or holds a label out of range (see `check_labels`).
         """
         images = self._preprocess(batched_inputs)
         features = self.backbone(images.tensor)
         logits = self.sem_seg_head(features)
-        if self.training:
-            return self._losses(features, logits, self._targets(batched_inputs, images))
-        return _predictions(batched_inputs, images, logits)
+        if not self.training:
+            return _predictions(batched_inputs, images, logits)
+        targets = self._targets(batched_inputs)
+        try:
+            return self._losses(features, logits, targets)
+        except (IndexError, RuntimeError):
+            self.check_labels(batched_inputs)
+            raise
+
+    def check_labels(self, batched_inputs: list[dict]) -> None:
+        """Look for labels that are neither a class nor ignored.
+
+        Losses do not check: on a GPU that would wait for the device in every step. An index error
+        inside them on the CPU, or a failed assertion on the GPU, is what such a label looks like.
+
+        Raises:
+            ValueError: there are some; names the record, the values and the number of pixels.
+        """
+        num_classes = self.sem_seg_head.num_classes
+        for x in batched_inputs:
+            labels = x["sem_seg"]
+            wrong = (labels != self.ignore_value) & ((labels < 0) | (labels >= num_classes))
+            if wrong.any():
+                values, counts = labels[wrong].unique(return_counts=True)
+                found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values, counts, strict=True))
+                raise ValueError(
+                    f"{_name(x)}: 'sem_seg' holds {found}; labels go from 0 to {num_classes - 1} "
+                    f"(MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}), and {self.ignore_value} "
+                    "(IGNORE_VALUE) is ignored"
+                )
 
     def _preprocess(self, batched_inputs: list[dict]) -> ImageList:
-        images = [
-            (x["image"].to(self.device, non_blocking=True).float() - self.pixel_mean)
-            / self.pixel_std
-            for x in batched_inputs
-        ]
+        """Normalised images padded to one size, to which the padding is the mean colour."""
+        images = []
+        for x in batched_inputs:
+            image = x["image"].to(self.device, non_blocking=True)
+            if image.shape[0] != len(self.pixel_mean):
+                raise ValueError(
+                    f"{_name(x)}: 'image' is {tuple(image.shape)}, but the model takes "
+                    f"{len(self.pixel_mean)} channels first (the length of MODEL.PIXEL_MEAN)"
+                )
+            images.append((image.float() - self.pixel_mean) / self.pixel_std)
         return ImageList.from_tensors(images, self.backbone.size_divisibility)
 
-    def _targets(self, batched_inputs: list[dict], images: ImageList) -> torch.Tensor:
+    def _targets(self, batched_inputs: list[dict]) -> torch.Tensor:
         """The label maps padded as the images are: (N, Hp, Wp) int64."""
+        maps = []
         for x in batched_inputs:
             if "sem_seg" not in x:
                 raise ValueError(
-                    f"{x.get('file_name', 'a record')} came without 'sem_seg', the label map that "
-                    f"training needs; it has {sorted(x)}"
+                    f"{_name(x)}: training needs 'sem_seg', the label map; the record has "
+                    f"{', '.join(sorted(x))}"
                 )
-        maps = [x["sem_seg"].to(self.device, non_blocking=True).long() for x in batched_inputs]
+            if x["sem_seg"].shape != x["image"].shape[-2:]:
+                raise ValueError(
+                    f"{_name(x)}: 'sem_seg' is {tuple(x['sem_seg'].shape)}, but 'image' is "
+                    f"{tuple(x['image'].shape)}; height and width must agree"
+                )
+            maps.append(x["sem_seg"].to(self.device, non_blocking=True).long())
         return ImageList.from_tensors(
             maps, self.backbone.size_divisibility, self.ignore_value
         ).tensor
@@ -116,6 +155,10 @@ class SemanticSegmentor(nn.Module):
             aux_losses = self.aux_head.losses(self.aux_head(features), targets)
             losses.update({f"{name}_aux": loss for name, loss in aux_losses.items()})
         return losses
+
+
+def _name(record: dict) -> str:
+    return record.get("file_name", "a record without file_name")
 
 
 def _predictions(

@@ -127,5 +127,5 @@ class _DecoderBlock(nn.Module):
         x = self.up(x)
         if skip is not None:
             # Odd sizes are rounded up, so that twice the coarser one may have a row too many.
-            x = torch.cat([skip, x[..., : skip.shape[-2], : skip.shape[-1]]], dim=1)
+            x = torch.cat([x[..., : skip.shape[-2], : skip.shape[-1]], skip], dim=1)
         return self.conv2(self.conv1(x))

@@ -1,0 +1,196 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segsuite.config import get_cfg
+from segsuite.modeling.losses import (
+    SEM_SEG_LOSS_REGISTRY,
+    SemSegCriterion,
+    cross_entropy,
+    dice,
+    focal,
+    hard_pixel_mining,
+)
+
+ALL_LOSSES = list(SEM_SEG_LOSS_REGISTRY)
+
+
+def problem(seed=0, n=2, k=4, h=3, w=5, ignored=0.2, dtype=torch.float64):
+    """Random logits and targets, some of them ignored, and class weights."""
+    g = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(n, k, h, w, generator=g, dtype=dtype)
+    targets = torch.randint(0, k, (n, h, w), generator=g)
+    targets[torch.rand(n, h, w, generator=g) < ignored] = 255
+    return logits, targets, torch.rand(k, generator=g, dtype=dtype) + 0.5
+
+
+def pixels(logits, targets):
+    """(class probabilities, target) of each pixel that is not ignored, as plain numbers."""
+    p = logits.softmax(1).movedim(1, -1).reshape(-1, logits.shape[1]).tolist()
+    return [(q, t) for q, t in zip(p, targets.flatten().tolist(), strict=True) if t != 255]
+
+
+problems = st.builds(
+    problem,
+    seed=st.integers(0, 2**31),
+    n=st.integers(1, 3),
+    k=st.integers(2, 6),
+    h=st.integers(1, 4),
+    w=st.integers(1, 4),
+    ignored=st.sampled_from([0.0, 0.3, 1.0]),
+)
+
+
+@given(problems, st.booleans(), st.sampled_from([0.0, 0.1]))
+def test_cross_entropy(problem, weighted, smoothing):
+    logits, targets, weights = problem
+    k = logits.shape[1]
+    w = weights.tolist() if weighted else [1.0] * k
+    total, count = 0.0, 0.0
+    for p, t in pixels(logits, targets):
+        total -= (1 - smoothing) * w[t] * math.log(p[t])
+        total -= smoothing / k * sum(w[c] * math.log(p[c]) for c in range(k))
+        count += w[t]
+    loss = cross_entropy(
+        logits,
+        targets,
+        class_weights=weights if weighted else None,
+        label_smoothing=smoothing,
+    )
+    assert loss.item() == pytest.approx(total / count if count else 0.0, rel=1e-6)
+
+
+@given(problems, st.booleans(), st.sampled_from([0.0, 0.5, 2.0]))
+def test_focal(problem, weighted, gamma):
+    logits, targets, weights = problem
+    w = weights.tolist() if weighted else [1.0] * logits.shape[1]
+    total = sum(-w[t] * (1 - p[t]) ** gamma * math.log(p[t]) for p, t in pixels(logits, targets))
+    count = sum(w[t] for _, t in pixels(logits, targets))
+    options = {"class_weights": weights} if weighted else {}
+    loss = focal(logits, targets, focal_gamma=gamma, **options)
+    assert loss.item() == pytest.approx(total / count if count else 0.0, rel=1e-6)
+
+
+@given(problems)
+def test_dice(problem):
+    logits, targets, _ = problem
+    valid = pixels(logits, targets)
+    losses = []
+    for c in sorted({t for _, t in valid}):
+        common = sum(p[c] for p, t in valid if t == c)
+        total = sum(p[c] for p, _ in valid) + sum(t == c for _, t in valid)
+        losses.append(1 - 2 * common / total)
+    expected = sum(losses) / len(losses) if losses else 0.0
+    assert dice(logits, targets).item() == pytest.approx(expected, rel=1e-6)
+
+
+@given(problems, st.sampled_from([0.01, 0.3, 1.0]))
+def test_hard_pixel_mining(problem, share):
+    logits, targets, _ = problem
+    losses = sorted((-math.log(p[t]) for p, t in pixels(logits, targets)), reverse=True)
+    losses += [0.0] * (targets.numel() - len(losses))
+    k = max(int(share * targets.numel()), 1)
+    loss = hard_pixel_mining(logits, targets, top_k_percent_pixels=share)
+    assert loss.item() == pytest.approx(sum(losses[:k]) / k, rel=1e-6)
+
+
+def test_hard_pixel_mining_shares_the_places_among_equals():
+    """All pixels are alike when training starts from a predictor of zeros."""
+    logits = torch.zeros(1, 2, 4, 5, requires_grad=True)
+    targets = torch.zeros(1, 4, 5, dtype=torch.long)
+    loss = hard_pixel_mining(logits, targets, top_k_percent_pixels=0.3)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2))
+    assert logits.grad[:, 1].sum().item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", ALL_LOSSES)
+def test_gradients(name):
+    logits, targets, _ = problem()
+    function = SEM_SEG_LOSS_REGISTRY.get(name)
+    assert torch.autograd.gradcheck(
+        lambda x: function(x, targets, ignore_index=255), logits.requires_grad_()
+    )
+
+
+@pytest.mark.parametrize("name", ALL_LOSSES)
+def test_everything_ignored(name):
+    logits, targets, _ = problem(ignored=1.0)
+    logits.requires_grad_()
+    loss = SEM_SEG_LOSS_REGISTRY.get(name)(logits, targets, ignore_index=255)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+@pytest.mark.parametrize("name", ALL_LOSSES)
+def test_sure_predictions(name):
+    """Logits as large as float32 softmax saturates at, right and wrong."""
+    logits = torch.tensor([100.0, -100.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2).clone()
+    logits.requires_grad_()
+    targets = torch.tensor([[[0, 1], [0, 255]]])
+    options = {"focal_gamma": 0.5} if name == "focal" else {}
+    loss = SEM_SEG_LOSS_REGISTRY.get(name)(logits, targets, ignore_index=255, **options)
+    loss.backward()
+    assert loss.isfinite() and logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ALL_LOSSES)
+def test_ignored_label_may_be_a_class(name):
+    logits, targets, _ = problem(ignored=0)
+    function = SEM_SEG_LOSS_REGISTRY.get(name)
+    without = function(logits, targets.where(targets != 0, 255), ignore_index=255)
+    torch.testing.assert_close(function(logits, targets, ignore_index=0), without)
+
+
+class TestCriterion:
+    def test_upsamples_in_float32(self):
+        logits, targets, _ = problem(h=6, w=10, dtype=torch.float32)
+        low = logits[..., ::2, ::2].bfloat16()
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = SemSegCriterion()(low, targets)
+        full = F.interpolate(low.float(), (6, 10), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(losses, {"loss_sem_seg": cross_entropy(full, targets)})
+
+    def test_weights_and_options(self):
+        logits, targets, weights = problem(dtype=torch.float32)
+        criterion = SemSegCriterion(
+            losses={"focal": 0.5, "dice": 3.0},
+            class_weights=weights.tolist(),
+            options={"focal_gamma": 1.0, "of_another_loss": 7},
+            loss_weight=2.0,
+        )
+        assert not criterion.state_dict()
+        losses = criterion(logits, targets)
+        expected = focal(logits, targets, class_weights=weights, focal_gamma=1.0)
+        torch.testing.assert_close(losses["loss_sem_seg_focal"], expected)
+        torch.testing.assert_close(losses["loss_sem_seg_dice"], 6 * dice(logits, targets))
+
+    def test_from_config(self):
+        cfg = get_cfg()
+        head = cfg.MODEL.SEM_SEG_HEAD
+        head.LOSS_TYPE, head.LOSS_TYPE_WEIGHTS = "hard_pixel_mining+dice", (1.0, 0.5)
+        head.LOSS_WEIGHT, head.IGNORE_VALUE = 2.0, 11
+        head.NUM_CLASSES = 2
+        head.LOSS.TOP_K_PERCENT_PIXELS, head.LOSS.CLASS_WEIGHTS = 0.4, [1.0, 2.0]
+        criterion = SemSegCriterion(cfg)
+        assert criterion.weights == {"hard_pixel_mining": 2.0, "dice": 1.0}
+        assert criterion.options["dice"] == {"ignore_index": 11}
+        assert criterion.options["hard_pixel_mining"]["top_k_percent_pixels"] == 0.4
+        assert criterion.class_weights.tolist() == [1, 2]
+
+    def test_errors(self):
+        with pytest.raises(KeyError, match=r"Did you mean .*dice"):
+            SemSegCriterion(losses={"dise": 1.0})
+        cfg = get_cfg()
+        cfg.MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS = (1.0, 0.5)
+        with pytest.raises(ValueError, match="2 entries, but LOSS_TYPE 'cross_entropy' names 1"):
+            SemSegCriterion(cfg)
+        cfg = get_cfg()
+        cfg.MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS = (1.0, 2.0, 3.0)
+        with pytest.raises(ValueError, match=r"3 entries; .* NUM_CLASSES is 54"):
+            SemSegCriterion(cfg)

@@ -1,0 +1,37 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segsuite.structures import SemSegLogits
+
+sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
+@given(sizes, sizes)
+def test_whole_map_is_bilinear_interpolation(source, size):
+    logits = torch.randn(3, *source)
+    prediction = SemSegLogits(logits, source, size)
+    expected = F.interpolate(logits[None].double(), size, mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(prediction.full(), expected.float())
+
+
+def test_padding_is_cropped_after_upsampling():
+    """An image of 12x20 padded to 16x24, logits at stride 4, output at twice the image's size."""
+    logits = torch.randn(5, 4, 6)
+    prediction = SemSegLogits(logits, (12 * 4 / 16, 20 * 6 / 24), (24, 40))
+    padded = F.interpolate(logits[None], (32, 48), mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(prediction.full(), padded[:, :24, :40])
+    assert torch.equal(prediction.labels(), prediction.full().argmax(0).to(torch.uint8))
+
+
+@pytest.mark.parametrize("num_classes, dtype", [(256, torch.uint8), (257, torch.int16)])
+def test_labels_hold_every_class(num_classes, dtype):
+    logits = torch.zeros(num_classes, 1, 1, dtype=torch.bfloat16)
+    logits[-1] = 1
+    prediction = SemSegLogits(logits, (1, 1), (2, 3))
+    assert prediction.full().dtype == torch.float32
+    labels = prediction.labels()
+    assert labels.dtype == dtype and labels.shape == (2, 3)
+    assert (labels == num_classes - 1).all()
