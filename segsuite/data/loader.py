@@ -54,8 +54,8 @@ class MappedDataset(Dataset):
 class MappedLoader(DataLoader):
     """Batches as ``list[dict]``: the samples of a `MappedDataset`, not collated.
 
-    The samples do not depend on `num_workers`. Workers leave Ctrl-C to the process that started
-    them, end with it however it ends, and compute on one thread each.
+    The samples do not depend on `num_workers`. Workers leave Ctrl-C and SIGTERM to the process that
+    started them, end with it however it ends, and compute on one thread each.
 
     Args:
         batches: lists of positions; each ``iter(loader)`` starts them anew.
@@ -111,6 +111,8 @@ def _as_list(samples: list[dict]) -> list[dict]:
 
 
 def _init_worker(worker_id: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A process that is told to end with its whole group still needs a batch for its last step.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -10,7 +10,7 @@ import torch
 
 from segsuite.config import CfgNode, configurable
 
-from .image import read_image
+from .image import FORMATS, read_image
 from .sem_seg import read_sem_seg
 from .transforms import AugInput, Augmentation, build_augmentations
 
@@ -22,7 +22,7 @@ class DatasetMapper:
         is_train: True: image and labels are augmented together; False: only the image is
             resized, and the labels stay as evaluation needs them.
         augmentations: what to draw transforms from.
-        image_format: "RGB" or "BGR".
+        image_format: "RGB" or "BGR", the order of the channels in the samples.
         label_map: of the data set, as `read_sem_seg` takes it. Where records of several data
             sets are mixed, a record's own ``label_map`` comes first.
     """
@@ -36,6 +36,8 @@ class DatasetMapper:
         image_format: str = "BGR",
         label_map: Mapping[int, int] | None = None,
     ) -> None:
+        if image_format not in FORMATS:
+            raise ValueError(f"INPUT.FORMAT is '{image_format}': expected one of {FORMATS}")
         self.is_train = is_train
         self.augmentations = augmentations
         self.image_format = image_format
@@ -65,7 +67,7 @@ class DatasetMapper:
             FileNotFoundError, ValueError: see `read_image` and `read_sem_seg`; or the image and
                 its label map differ in size.
         """
-        image = read_image(record["file_name"], self.image_format)
+        image = read_image(record["file_name"])
         sem_seg = self._read_sem_seg(record, image.shape[:2])
         sample = {
             "file_name": record["file_name"],
@@ -74,7 +76,10 @@ class DatasetMapper:
             "width": image.shape[1],
         }
         transform = self.augmentations.get_transform(AugInput(image.shape[:2], sem_seg), rng)
-        sample["image"] = _to_tensor(transform.apply_image(image).transpose(2, 0, 1))
+        image = transform.apply_image(image)
+        if self.image_format == "BGR":
+            image = image[:, :, ::-1]
+        sample["image"] = _to_tensor(image.transpose(2, 0, 1))
         if sem_seg is not None:
             if self.is_train:
                 sample["sem_seg"] = _to_tensor(transform.apply_segmentation(sem_seg))

@@ -7,7 +7,13 @@ from PIL import Image
 
 from segsuite.config import get_cfg
 from segsuite.data import DatasetMapper
-from segsuite.data.transforms import AugmentationList, HFlipTransform, RandomFlip, RandomScale
+from segsuite.data.transforms import (
+    AugmentationList,
+    ColorJitter,
+    HFlipTransform,
+    RandomFlip,
+    RandomScale,
+)
 
 
 @pytest.fixture
@@ -102,6 +108,19 @@ def test_image_and_labels_get_one_transform(tmp_path, rng):
         difference = (sample["image"][0].int() - sample["sem_seg"].int() * 60).abs()[valid]
         # Only where the bilinear image blends two blocks it differs from its label.
         assert (difference > 2).float().mean() < 0.35
+
+
+def test_color_jitter_sees_rgb_whatever_the_format(record):
+    augmentations = AugmentationList([ColorJitter(0.3, 0.3, 0.3, 0.1)])
+    rgb, bgr = (
+        DatasetMapper(is_train=True, augmentations=augmentations, image_format=image_format)(
+            record, np.random.default_rng(0)
+        )["image"]
+        for image_format in ("RGB", "BGR")
+    )
+    assert torch.equal(rgb, bgr.flip(0))
+    with pytest.raises(ValueError, match="'GBR': expected one of"):
+        DatasetMapper(is_train=True, augmentations=augmentations, image_format="GBR")
 
 
 def test_image_without_labels(record, rng):

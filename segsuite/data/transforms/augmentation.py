@@ -239,7 +239,6 @@ class ColorJitter(Augmentation):
 
     Args:
         hue: in turns of the colour circle, 0 to 0.5.
-        format: "RGB" or "BGR".
     """
 
     def __init__(
@@ -248,7 +247,6 @@ class ColorJitter(Augmentation):
         contrast: float = 0.0,
         saturation: float = 0.0,
         hue: float = 0.0,
-        format: str = "RGB",
     ) -> None:
         for name, value, high in (
             *(("BRIGHTNESS", brightness, 1), ("CONTRAST", contrast, 1)),
@@ -257,10 +255,7 @@ class ColorJitter(Augmentation):
             if not 0 <= value <= high:
                 raise ValueError(f"INPUT.COLOR_JITTER.{name} is {value}: expected 0 to {high}")
         self.amounts = (brightness, contrast, saturation, hue)
-        self.format = format
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
         b, c, s, h = rng.uniform(-1.0, 1.0, 4) * self.amounts
-        return ColorTransform(
-            brightness=1 + b, contrast=1 + c, saturation=1 + s, hue=h, format=self.format
-        )
+        return ColorTransform(brightness=1 + b, contrast=1 + c, saturation=1 + s, hue=h)

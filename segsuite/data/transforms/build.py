@@ -41,9 +41,7 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> AugmentationList:
     jitter = cfg.INPUT.COLOR_JITTER
     if jitter.BRIGHTNESS or jitter.CONTRAST or jitter.SATURATION or jitter.HUE:
         augmentations.append(
-            ColorJitter(
-                jitter.BRIGHTNESS, jitter.CONTRAST, jitter.SATURATION, jitter.HUE, cfg.INPUT.FORMAT
-            )
+            ColorJitter(jitter.BRIGHTNESS, jitter.CONTRAST, jitter.SATURATION, jitter.HUE)
         )
     return AugmentationList(augmentations)
 
@@ -57,6 +55,8 @@ def _build_crop(cfg: CfgNode) -> list[Augmentation]:
     if crop.TYPE == "absolute" and crop.PAD:
         # The mean colour is 0 once the model has normalised it.
         color = [round(mean) for mean in cfg.MODEL.PIXEL_MEAN]
+        if cfg.INPUT.FORMAT == "BGR":
+            color.reverse()
         size = (int(crop.SIZE[0]), int(crop.SIZE[1]))
         augmentations.append(PadToSize(size, color=color, label=ignore_label))
     return augmentations

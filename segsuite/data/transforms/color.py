@@ -7,16 +7,18 @@ import numpy as np
 
 from .transform import Transform
 
+# Weights of red, green and blue in the luma of ITU-R BT.601.
+_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
 
 class ColorTransform(Transform):
-    """Change brightness, contrast, saturation and hue, in this order.
+    """Change brightness, contrast, saturation and hue of an RGB image, in this order.
 
     Args:
         brightness: factor on all values.
         contrast: factor on the distance from the image's mean grey.
         saturation: factor on each pixel's distance from its own grey.
         hue: rotation of the hue, in turns.
-        format: "RGB" or "BGR", the order of the image's channels.
     """
 
     def __init__(
@@ -26,31 +28,25 @@ class ColorTransform(Transform):
         contrast: float = 1.0,
         saturation: float = 1.0,
         hue: float = 0.0,
-        format: str = "RGB",
     ) -> None:
         self.brightness, self.contrast = brightness, contrast
         self.saturation, self.hue = saturation, hue
-        # ITU-R BT.601 luma
-        weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-        self.grey_weights = weights if format == "RGB" else weights[::-1]
-        self.to_hsv = cv2.COLOR_RGB2HSV if format == "RGB" else cv2.COLOR_BGR2HSV
-        self.from_hsv = cv2.COLOR_HSV2RGB if format == "RGB" else cv2.COLOR_HSV2BGR
 
     def apply_image(self, image: np.ndarray) -> np.ndarray:
         if self.brightness != 1 or self.contrast != 1 or self.saturation != 1:
             image = self._linear(image)
         if self.hue != 0:
-            hsv = cv2.cvtColor(np.ascontiguousarray(image), self.to_hsv)
+            hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HSV)
             # 8-bit OpenCV hues are in units of two degrees.
             shift = round(self.hue * 180)
             hsv[:, :, 0] = (hsv[:, :, 0].astype(np.int16) + shift) % 180
-            image = cv2.cvtColor(hsv, self.from_hsv)
+            image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
         return image
 
     def _linear(self, image: np.ndarray) -> np.ndarray:
         """Brightness, contrast and saturation are linear in the colour: one 3 x 4 matrix."""
-        mean_grey = float(image.reshape(-1, 3).mean(axis=0) @ self.grey_weights) * self.brightness
-        to_grey = np.tile(self.grey_weights, (3, 1))
+        mean_grey = float(image.reshape(-1, 3).mean(axis=0) @ _GREY) * self.brightness
+        to_grey = np.tile(_GREY, (3, 1))
         mix = self.saturation * np.eye(3) + (1 - self.saturation) * to_grey
         scale = self.contrast * self.brightness
         offset = (1 - self.contrast) * mean_grey

@@ -27,7 +27,7 @@ class Transform:
         return size
 
     def apply_image(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, C) uint8 -> (H', W', C) uint8."""
+        """(H, W, 3) uint8 RGB -> (H', W', 3) uint8."""
         return image
 
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:

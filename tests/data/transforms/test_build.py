@@ -60,5 +60,5 @@ def test_padding_is_the_mean_and_the_ignore_label(cfg):
         AugInput((4, 4)), np.random.default_rng(0)
     )
     image = transform.apply_image(np.zeros((4, 4, 3), np.uint8))
-    assert (image[4:] == (104, 116, 124)).all()
+    assert (image[4:] == (124, 116, 104)).all(), "RGB; PIXEL_MEAN is BGR"
     assert (transform.apply_segmentation(np.zeros((4, 4), np.uint8))[:, 4:] == 254).all()

@@ -40,13 +40,6 @@ def test_hue_turns_red_to_green():
     assert abs(back.astype(int) - red).max() <= 4
 
 
-def test_channel_order(image):
-    settings = {"brightness": 1.1, "contrast": 0.8, "saturation": 0.5, "hue": 0.2}
-    rgb = ColorTransform(**settings, format="RGB").apply_image(image)
-    bgr = ColorTransform(**settings, format="BGR").apply_image(image[:, :, ::-1])
-    assert np.array_equal(rgb, bgr[:, :, ::-1])
-
-
 def test_labels_keep_their_values():
     labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert ColorTransform(brightness=0.5).apply_segmentation(labels) is labels

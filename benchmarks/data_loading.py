@@ -1,0 +1,66 @@
+"""Images a second of the training mapper on CamVid, in one process and one thread.
+
+    SEGSUITE_DATASETS=/path/to/datasets python benchmarks/data_loading.py
+
+Each image is decoded, scaled by 0.5 to 2.0, cropped to 320 x 320, flipped and made a tensor, with
+its label map. Runs are repeated, because what else the machine does only ever makes one slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import statistics
+import time
+
+import cv2
+import torch
+
+from segsuite.config import get_cfg
+from segsuite.data import DatasetMapper, SampleStream, get_records
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", default="camvid_train")
+    parser.add_argument("--images", type=int, default=367, help="images of a run")
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--profile", action="store_true", help="print where one run's time goes")
+    args = parser.parse_args()
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    cfg = get_cfg()
+    cfg.INPUT.MIN_SIZE_TRAIN = (0,)
+    cfg.INPUT.RANDOM_SCALE = (0.5, 2.0)
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.TYPE = "absolute"
+    cfg.INPUT.CROP.SIZE = [320, 320]
+    mapper = DatasetMapper(cfg, is_train=True)
+    records = get_records([args.dataset])
+    stream = SampleStream(size=len(records), seed=0)
+
+    def run() -> None:
+        for position in range(args.images):
+            mapper(records[stream.index(position)], stream.rng(position))
+
+    run()  # reads the files into the page cache
+    if args.profile:
+        with cProfile.Profile() as profile:
+            run()
+        pstats.Stats(profile).sort_stats("tottime").print_stats(15)
+        return
+    speeds = []
+    for _ in range(args.runs):
+        start = time.perf_counter()
+        run()
+        speeds.append(args.images / (time.perf_counter() - start))
+    print(
+        f"{args.dataset}: best {max(speeds):.0f}, median {statistics.median(speeds):.0f} images/s "
+        f"({args.runs} runs of {args.images})"
+    )
+
+
+if __name__ == "__main__":
+    main()
