@@ -37,7 +37,8 @@ def load_state(path: str | os.PathLike[str], *, origin: str = "") -> dict[str, A
     path = Path(path)
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{label} {what}")
+        advice = "; download it and name the local file" if "://" in label else ""
+        raise FileNotFoundError(f"{label} {what}{advice}")
     try:
         state = _read(path)
     except (OSError, ImportError):

@@ -31,7 +31,11 @@ class LoadReport:
 
 
 def load_weights(
-    model: nn.Module, path: str | os.PathLike[str], *, origin: str = "MODEL.WEIGHTS"
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    origin: str = "MODEL.WEIGHTS",
+    strict: bool = False,
 ) -> LoadReport:
     """Load what `path` (see `load_state`) has for `model`; log the rest as compact tables.
 
@@ -40,11 +44,11 @@ def load_weights(
 
     Args:
         origin: the config key or option that named the file, for the messages.
+        strict: whether names on one side only are an error.
 
     Raises:
         FileNotFoundError, ImportError: as `load_state`.
-        ValueError: as `load_state`; or shapes differ (as a table), or no name fits. The model is
-            unchanged then.
+        ValueError: as `load_state`; or shapes differ, no name fits, or with `strict` not all do.
     """
     weights = _strip_wrapper_prefixes(_unwrap(load_state(path, origin=origin)))
     tensors = {name: value for name, value in weights.items() if torch.is_tensor(value)}
@@ -56,7 +60,7 @@ def load_weights(
     ]
     if misfits:
         raise ValueError(
-            f"{origin}: {len(misfits)} tensors of '{path}' have other shapes than the model's:\n"
+            f"{origin}: '{path}' does not fit the model. Shapes that differ: {len(misfits)}\n"
             + _table([("name", "file", "model"), *misfits])
             + "\nMake the config's architecture and class count those of the file, or choose "
             "another file"
@@ -72,19 +76,18 @@ def load_weights(
         missing=sorted(result.missing_keys),
         unexpected=sorted(result.unexpected_keys + list(weights.keys() - tensors.keys())),
     )
+    missing = _table(group_names(report.missing, own))
+    unexpected = _table(group_names(report.unexpected, weights))
+    if strict and (missing or unexpected):
+        raise ValueError(
+            f"{origin}: '{path}' does not fit the model. Missing from the file:\n"
+            f"{missing or '  nothing'}\nNot in the model:\n{unexpected or '  nothing'}"
+        )
     logger.info("%d of %d tensors loaded from '%s'", len(report.loaded), len(own), path)
-    if report.missing:
-        logger.warning(
-            "Not in '%s', left at their initial values:\n%s",
-            path,
-            _table(group_names(report.missing, own)),
-        )
-    if report.unexpected:
-        logger.warning(
-            "In '%s' but not in the model, not used:\n%s",
-            path,
-            _table(group_names(report.unexpected, weights)),
-        )
+    if missing:
+        logger.warning("Not in '%s', left at their initial values:\n%s", path, missing)
+    if unexpected:
+        logger.warning("In '%s' but not in the model, not used:\n%s", path, unexpected)
     return report
 
 
@@ -115,7 +118,7 @@ def _prefixes(name: str) -> list[str]:
 
 
 def _table(rows: Collection[tuple[str, ...]]) -> str:
-    """`rows` in aligned columns, cut at _MAX_ROWS."""
+    """`rows` in aligned columns, cut at _MAX_ROWS; "" for none."""
     shown = list(rows)[:_MAX_ROWS]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = []

@@ -72,7 +72,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
     Raises:
         KeyError: SOLVER.OPTIMIZER is not one of the known names.
-        ValueError: nothing in the model is trainable.
+        ValueError: nothing in the model is trainable, or a hyper-parameter is out of its range.
     """
     solver = cfg.SOLVER
     groups = param_groups(
@@ -93,22 +93,24 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     devices = {param.device.type for group in groups for param in group["params"]}
     fused = True if devices <= {"cpu", "cuda"} else None
 
-    optimizer: torch.optim.Optimizer
-    if solver.OPTIMIZER == "SGD":
-        optimizer = torch.optim.SGD(
-            groups,
-            lr=solver.BASE_LR,
-            momentum=solver.MOMENTUM,
-            nesterov=solver.NESTEROV,
-            fused=fused,
+    momentum = {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV}
+    betas = {"betas": tuple(solver.BETAS)}
+    kinds: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+        "SGD": (torch.optim.SGD, momentum),
+        "ADAM": (torch.optim.Adam, betas),
+        "ADAMW": (torch.optim.AdamW, betas),
+    }
+    if solver.OPTIMIZER not in kinds:
+        raise KeyError(unknown_name(solver.OPTIMIZER, kinds, "optimisers of SOLVER.OPTIMIZER"))
+    kind, options = kinds[solver.OPTIMIZER]
+    try:
+        optimizer = kind(
+            groups, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, fused=fused, **options
         )
-    elif solver.OPTIMIZER == "ADAM":
-        optimizer = torch.optim.Adam(groups, lr=solver.BASE_LR, betas=solver.BETAS, fused=fused)
-    elif solver.OPTIMIZER == "ADAMW":
-        optimizer = torch.optim.AdamW(groups, lr=solver.BASE_LR, betas=solver.BETAS, fused=fused)
-    else:
-        known = ("SGD", "ADAM", "ADAMW")
-        raise KeyError(unknown_name(solver.OPTIMIZER, known, "optimisers of SOLVER.OPTIMIZER"))
+    except (ValueError, IndexError) as error:
+        raise ValueError(
+            f"SOLVER.OPTIMIZER {solver.OPTIMIZER} with BASE_LR {solver.BASE_LR}, {options}: {error}"
+        ) from error
     optimizer.register_load_state_dict_pre_hook(_keep_hyper_parameters)
     optimizer.register_load_state_dict_post_hook(_match_strides)
     return optimizer
@@ -118,6 +120,15 @@ def _keep_hyper_parameters(
     optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]
 ) -> dict[str, Any]:
     """`state_dict` with the hyper-parameters that `optimizer` was built with."""
+    was_adam, is_adam = (
+        "betas" in groups[0] for groups in (state_dict["param_groups"], optimizer.param_groups)
+    )
+    if was_adam != is_adam:
+        raise ValueError(
+            f"the checkpoint holds the state of {'Adam' if was_adam else 'SGD'}, which SOLVER."
+            "OPTIMIZER is not. Resume with the one that the run began with, or start a new run "
+            "with MODEL.WEIGHTS set to the checkpoint"
+        )
     saved = [group["params"] for group in state_dict["param_groups"]]
     sizes = [len(group["params"]) for group in optimizer.param_groups]
     if [len(params) for params in saved] != sizes:

@@ -69,11 +69,23 @@ def test_shapes_that_do_not_fit(path):
     torch.save({**net().state_dict(), "2.0.weight": torch.zeros(7, 4, 1, 1)}, path)
     model = net()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS: 1 tensors of .*weights\.pth") as caught:
+    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS: '.*weights\.pth'.*: 1\n") as caught:
         load_weights(model, path)
     assert "  2.0.weight  (7, 4, 1, 1)  (2, 4, 1, 1)\n" in str(caught.value)
     for name, tensor in before.items():
         assert torch.equal(model.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("changed", [{"0.bias"}, {"extra"}])
+def test_strict(path, changed):
+    source = net()
+    weights = source.state_dict()
+    torch.save(weights, path)
+    assert load_weights(net(), path, strict=True).missing == []
+    extra = {name: torch.zeros(1) for name in changed - weights.keys()}
+    torch.save({n: t for n, t in weights.items() if n not in changed} | extra, path)
+    with pytest.raises(ValueError, match=rf"--resume: '.*weights\.pth'(?s:.*)  {changed.pop()}  1"):
+        load_weights(net(), path, origin="--resume", strict=True)
 
 
 def test_nothing_fits(path):

@@ -175,9 +175,30 @@ class TestBuildOptimizer:
         with pytest.raises(ValueError, match="WEIGHT_DECAY_"):
             optimizer.load_state_dict(state)
 
+    @pytest.mark.parametrize("before, now", [("SGD", "ADAMW"), ("ADAM", "SGD")])
+    def test_state_of_another_optimizer_is_refused(self, before, now):
+        state = build_optimizer(configured(OPTIMIZER=before), small_net()).state_dict()
+        optimizer = build_optimizer(configured(OPTIMIZER=now), small_net())
+        with pytest.raises(ValueError, match="the one that the run began with"):
+            optimizer.load_state_dict(state)
+
     def test_unknown_name(self):
         with pytest.raises(KeyError, match=r"SOLVER.OPTIMIZER.*Did you mean 'ADAMW'"):
             build_optimizer(configured(OPTIMIZER="AdamW2"), small_net())
+
+    @pytest.mark.parametrize(
+        "solver, match",
+        [
+            ({"BASE_LR": -1.0}, r"SGD with BASE_LR -1\.0.*Invalid learning rate"),
+            ({"MOMENTUM": 0.0, "NESTEROV": True}, "Nesterov momentum requires"),
+            ({"WEIGHT_DECAY": -1.0}, "Invalid weight_decay"),
+            ({"OPTIMIZER": "ADAMW", "BETAS": (0.9, 1.0)}, r"'betas': \(0\.9, 1\.0\)"),
+            ({"OPTIMIZER": "ADAMW", "BETAS": (0.9,)}, r"'betas': \(0\.9,\)"),
+        ],
+    )
+    def test_values_out_of_range(self, solver, match):
+        with pytest.raises(ValueError, match=match):
+            build_optimizer(configured(**solver), small_net())
 
     def test_nothing_trainable(self):
         with pytest.raises(ValueError, match="FREEZE_AT"):
