@@ -3,7 +3,7 @@
 from .checkpointer import Checkpointer
 from .load_state import load_state
 from .load_weights import LoadReport, load_weights
-from .rng import get_rng_state, set_rng_state
+from .rng import get_rng_state, seed_all, set_rng_state
 
 __all__ = [
     "Checkpointer",
@@ -11,5 +11,6 @@ __all__ = [
     "get_rng_state",
     "load_state",
     "load_weights",
+    "seed_all",
     "set_rng_state",
 ]

@@ -9,6 +9,17 @@ import numpy as np
 import torch
 
 
+def seed_all(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's global generators, on every device.
+
+    Args:
+        seed: 0 or more; NumPy takes its last 32 bits.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
 def get_rng_state() -> dict[str, Any]:
     """States of Python's, NumPy's and PyTorch's global generators, fit for a weights-only load.
 

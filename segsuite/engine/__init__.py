@@ -1,0 +1,16 @@
+"""Training: the loop and its hooks, the default trainer, set-up and launch."""
+
+from .defaults import default_argument_parser, default_setup
+from .launch import launch
+from .train_loop import HookBase, SimpleTrainer, TrainerBase
+from .trainer import DefaultTrainer
+
+__all__ = [
+    "DefaultTrainer",
+    "HookBase",
+    "SimpleTrainer",
+    "TrainerBase",
+    "default_argument_parser",
+    "default_setup",
+    "launch",
+]

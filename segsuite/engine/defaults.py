@@ -1,0 +1,149 @@
+"""What comes before any training: command line, output folder, log, seed, checks, config.yaml."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import secrets
+from pathlib import Path
+
+import torch
+
+from segsuite.checkpoint import seed_all
+from segsuite.config import CfgNode
+from segsuite.config.node import read_yaml_chain
+from segsuite.data import check_datasets, compute_class_weights, register_from_config
+from segsuite.utils import comm
+from segsuite.utils.env import collect_env
+from segsuite.utils.logger import setup_logger
+
+from .output_dir import claim_output_dir, prepare_output_dir
+
+logger = logging.getLogger(__name__)
+
+
+def default_argument_parser() -> argparse.ArgumentParser:
+    """The arguments of ``tools/train_net.py`` and its like."""
+    parser = argparse.ArgumentParser(
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="""examples:
+  train                 %(prog)s --config-file FILE
+  on two GPUs           %(prog)s --config-file FILE --num-gpus 2
+  with other settings   %(prog)s --config-file FILE SOLVER.BASE_LR 0.01 OUTPUT_DIR out
+  go on after a stop    %(prog)s --config-file FILE --resume
+  evaluate              %(prog)s --config-file FILE --eval-only MODEL.WEIGHTS model.pth
+  on several machines   torchrun --nnodes 2 --nproc-per-node 8 ... %(prog)s --config-file FILE
+""",
+    )
+    parser.add_argument("--config-file", metavar="FILE", required=True, help="YAML configuration")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
+    )
+    parser.add_argument(
+        "--eval-only",
+        action="store_true",
+        help="evaluate MODEL.WEIGHTS, or else model_final or model_best in OUTPUT_DIR",
+    )
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one a GPU (on the CPU where there is none)",
+    )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module that registers components; may be repeated",
+    )
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration overrides"
+    )
+    return parser
+
+
+def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Prepare this process for a run, check what can be checked, and freeze `cfg`.
+
+    Makes and locks OUTPUT_DIR, starts the log, registers the data sets, seeds the generators, and
+    fills in what the configuration leaves open: a negative SEED, and CLASS_WEIGHTS where
+    CLASS_BALANCE asks for them. A training run then has ``OUTPUT_DIR/config.yaml`` with all of it.
+
+    Args:
+        args: of `default_argument_parser`; `resume` and `eval_only` are used.
+
+    Raises:
+        OSError, RuntimeError, FileExistsError: OUTPUT_DIR can't be used, see output_dir.py.
+        ValueError, KeyError, FileNotFoundError: the configuration or the data are unfit.
+    """
+    if comm.is_main_process():
+        prepare_output_dir(cfg.OUTPUT_DIR)
+        if not args.eval_only:
+            claim_output_dir(cfg.OUTPUT_DIR, resume=args.resume)
+    comm.synchronize()
+    setup_logger(cfg.OUTPUT_DIR, comm.get_rank())
+    logger.info("environment\n%s", collect_env())
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+
+    register_from_config(cfg)
+    if args.eval_only:
+        check_datasets(_without_training(cfg))
+    else:
+        _check_batch_size(cfg)
+        check_datasets(cfg)
+        _set_class_weights(cfg)
+    if cfg.SEED < 0:
+        cfg.SEED = comm.broadcast_object(_draw_seed(cfg, args.resume))
+    cfg.freeze()
+
+    # Every process builds the same weights; the trainer then gives each its own draws.
+    seed_all(cfg.SEED)
+    logger.info("configuration\n%s", cfg.dump())
+    if comm.is_main_process() and not args.eval_only:
+        path = Path(cfg.OUTPUT_DIR, "config.yaml")
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(cfg.dump())
+        temporary.replace(path)
+
+
+def _without_training(cfg: CfgNode) -> CfgNode:
+    cfg = cfg.clone()
+    cfg.DATASETS.TRAIN = ()
+    return cfg
+
+
+def _set_class_weights(cfg: CfgNode) -> None:
+    """Fill in the weights that CLASS_BALANCE asks for, unless they are given."""
+    head = cfg.MODEL.SEM_SEG_HEAD
+    if not head.LOSS.CLASS_BALANCE or head.LOSS.CLASS_WEIGHTS:
+        return
+    weights = None
+    if comm.is_main_process():
+        weights = compute_class_weights(
+            cfg.DATASETS.TRAIN, head.NUM_CLASSES, head.LOSS.CLASS_BALANCE
+        )
+    head.LOSS.CLASS_WEIGHTS = tuple(comm.broadcast_object(weights))
+
+
+def _draw_seed(cfg: CfgNode, resume: bool) -> int:
+    """A seed for SEED < 0: that of the run that is resumed, or a new one."""
+    path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
+    if resume and os.path.exists(path):
+        for _, earlier in read_yaml_chain(path):
+            return earlier["SEED"]
+    return secrets.randbelow(2**31)
+
+
+def _check_batch_size(cfg: CfgNode) -> None:
+    images, accumulate = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUMULATE_STEPS
+    processes = comm.get_world_size()
+    parts = processes * accumulate
+    if images < parts or images % parts:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {images}, with {processes} process(es) and "
+            f"SOLVER.ACCUMULATE_STEPS {accumulate}: every process needs the same number of images, "
+            f"at least one, for each forward pass, so it must be a multiple of {parts}"
+        )

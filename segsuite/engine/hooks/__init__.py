@@ -1,0 +1,29 @@
+"""What happens around the steps of a training run."""
+
+from .checkpoint import BestCheckpointer, PeriodicCheckpointer
+from .ema import EMAHook
+from .evaluation import EarlyStopping, EvalHook
+from .gradients import GradientNorm, NaNGuard, NonFiniteError
+from .lr_scheduler import LRScheduler
+from .periodic_writer import PeriodicWriter
+from .precise_bn import PreciseBN
+from .profiler import Profiler
+from .signals import SignalHook
+from .timing import IterationTimer
+
+__all__ = [
+    "BestCheckpointer",
+    "EMAHook",
+    "EarlyStopping",
+    "EvalHook",
+    "GradientNorm",
+    "IterationTimer",
+    "LRScheduler",
+    "NaNGuard",
+    "NonFiniteError",
+    "PeriodicCheckpointer",
+    "PeriodicWriter",
+    "PreciseBN",
+    "Profiler",
+    "SignalHook",
+]

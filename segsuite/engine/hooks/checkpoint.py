@@ -1,0 +1,81 @@
+"""`PeriodicCheckpointer` and `BestCheckpointer`: when checkpoints are written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from segsuite.checkpoint import Checkpointer
+from segsuite.utils import comm
+
+from ..train_loop import HookBase
+from .evaluation import BestMetric, EvalHook
+
+logger = logging.getLogger(__name__)
+
+State = Mapping[str, Any]
+
+
+class PeriodicCheckpointer(HookBase):
+    """Saves all that resuming takes, every `period` iterations and after the last step.
+
+    Register it last: what the other hooks do in a step belongs to the state.
+
+    Args:
+        final_state: gives the content of ``model_final``, written when the training is complete.
+    """
+
+    def __init__(
+        self, checkpointer: Checkpointer, *, period: int, final_state: Callable[[], State]
+    ):
+        self._checkpointer = checkpointer
+        self._period = period
+        self._final_state = final_state
+
+    def after_step(self) -> None:
+        following = self.trainer.iter + 1
+        if following % self._period and not self.trainer.is_last_step:
+            return
+        state = self.trainer.state_dict()  # with all processes
+        if comm.is_main_process():
+            self._checkpointer.save(f"model_{following:07d}", state)
+
+    def after_train(self) -> None:
+        if not self.trainer.interrupted and comm.is_main_process():
+            self._checkpointer.save("model_final", self._final_state())
+
+
+class BestCheckpointer(HookBase):
+    """Saves ``model_best`` whenever a figure of the evaluations reaches a new best.
+
+    Args:
+        state: gives the content, the weights that were evaluated.
+    """
+
+    def __init__(
+        self,
+        checkpointer: Checkpointer,
+        eval_hook: EvalHook,
+        *,
+        metric: str,
+        state: Callable[[], State],
+    ):
+        self._checkpointer = checkpointer
+        self._eval_hook = eval_hook
+        self._best = BestMetric(metric)
+        self._state = state
+
+    def after_step(self) -> None:
+        if not self._eval_hook.is_due or not self._best.update(self._eval_hook.results):
+            return
+        logger.info("best so far: %s %.4f", self._best.name, self._best.value)
+        if comm.is_main_process():
+            metric = {self._best.name: self._best.value}
+            self._checkpointer.save("model_best", {**self._state(), "metric": metric})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best.value = state["best"]

@@ -1,0 +1,113 @@
+"""`GradientNorm`, and `NaNGuard`, which stops a run whose figures are no longer finite."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..train_loop import HookBase, SimpleTrainer
+
+
+class GradientNorm(HookBase):
+    """Puts ``grad_norm``, the L2 norm of all gradients before clipping."""
+
+    trainer: SimpleTrainer
+
+    def after_backward(self) -> None:
+        self.norm = gradient_norm(self.trainer.model)
+        self.trainer.storage.put_scalar("grad_norm", self.norm)
+
+
+def gradient_norm(model: torch.nn.Module) -> torch.Tensor:
+    """The L2 norm of all gradients of a model: () float, on their device."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+
+
+class NonFiniteError(RuntimeError):
+    """The loss or a gradient became infinite or NaN."""
+
+
+@dataclass
+class _Step:
+    iteration: int
+    batch: list[dict]
+    losses: dict[str, torch.Tensor]
+    grad_norm: torch.Tensor
+    finite: torch.Tensor  # () bool on the CPU; there when `ready` is
+    ready: torch.cuda.Event | None
+
+
+class NaNGuard(HookBase):
+    """Stops at a loss or gradient that is not finite, and saves the batch that it came from.
+
+    On the CPU it stops before the step is taken. On CUDA it never waits for the device: it looks
+    at a step as soon as its outcome has arrived, one or two steps later, and in any case before a
+    checkpoint is written. With float16 only the loss counts, as its scaling makes gradients
+    overflow now and then.
+
+    Register it after `GradientNorm`.
+
+    Args:
+        folder: gets ``nonfinite_<iteration>.pth``: the process's share of the batch, the losses and
+            the norm.
+
+    Raises:
+        NonFiniteError: from `after_backward` or later; names the iteration and the images.
+    """
+
+    trainer: SimpleTrainer
+
+    def __init__(self, folder: Path, grad_norm: GradientNorm):
+        self._folder = folder
+        self._grad_norm = grad_norm
+        self._steps: deque[_Step] = deque()
+
+    def after_backward(self) -> None:
+        trainer = self.trainer
+        total, norm = trainer.losses["total_loss"], self._grad_norm.norm
+        finite = torch.isfinite(total if trainer.scaler.is_enabled() else total + norm)
+        ready = None
+        if finite.is_cuda:
+            finite = finite.to("cpu", non_blocking=True)  # into pinned memory
+            ready = torch.cuda.Event()
+            ready.record()
+        step = _Step(trainer.iter, trainer.batch, trainer.losses, norm, finite, ready)
+        self._steps.append(step)
+        self._check(wait=False)
+
+    def _check(self, *, wait: bool) -> None:
+        while self._steps:
+            step = self._steps[0]
+            if step.ready is not None and not step.ready.query():
+                if not wait:
+                    return
+                step.ready.synchronize()
+            self._steps.popleft()
+            if not step.finite:
+                self._fail(step)
+
+    def _fail(self, step: _Step) -> None:
+        figures = {n: float(v) for n, v in {**step.losses, "grad_norm": step.grad_norm}.items()}
+        path = self._folder / f"nonfinite_{step.iteration:07d}.pth"
+        content = {"iteration": step.iteration, "batch": step.batch, "figures": figures}
+        torch.save(content, path)
+        images = ", ".join(str(r.get("file_name", r.get("image_id", "?"))) for r in step.batch)
+        shown = ", ".join(f"{name} {value:g}" for name, value in figures.items())
+        raise NonFiniteError(
+            f"iteration {step.iteration}: {shown}. The batch: {images} (saved to {path}). Try a "
+            "lower SOLVER.BASE_LR, a longer SOLVER.WARMUP_ITERS or SOLVER.CLIP_GRADIENTS, and look "
+            "at these images and labels"
+        )
+
+    def after_train(self) -> None:
+        self._check(wait=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        # Nothing is saved after a bad step.
+        self._check(wait=True)
+        return {}

@@ -1,0 +1,89 @@
+"""`PreciseBN`: batch-norm statistics for evaluation from more than the last few batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from itertools import islice
+
+import torch
+from torch import nn
+
+from segsuite.utils import comm
+
+from ..train_loop import HookBase
+from .evaluation import EvalHook
+
+logger = logging.getLogger(__name__)
+
+
+class PreciseBN(HookBase):
+    """Before each evaluation, recompute the statistics on `num_iter` training batches.
+
+    They are the batches that follow in the stream (they are still trained on afterwards), with
+    the weights that are evaluated. Register it before `EvalHook`.
+
+    Args:
+        build_loader: ``build_loader(start_iter)`` gives the batches from that iteration on.
+        evaluation_weights: a context in which `model` has the weights that are evaluated.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        eval_hook: EvalHook,
+        *,
+        num_iter: int,
+        build_loader: Callable[[int], Iterable[list[dict]]],
+        evaluation_weights: Callable[[], AbstractContextManager],
+    ):
+        self._model = model
+        self._eval_hook = eval_hook
+        self._num_iter = num_iter
+        self._build_loader = build_loader
+        self._evaluation_weights = evaluation_weights
+
+    def after_step(self) -> None:
+        if not self._eval_hook.is_due:
+            return
+        logger.info("recomputing batch-norm statistics on %d batches", self._num_iter)
+        with self._evaluation_weights():
+            loader = self._build_loader(self.trainer.iter + 1)
+            recompute_bn_statistics(self._model, islice(loader, self._num_iter))
+
+
+@torch.no_grad()
+def recompute_bn_statistics(model: nn.Module, batches: Iterable[list[dict]]) -> None:
+    """Set the running statistics of every batch norm to those of `batches`, of all processes.
+
+    The mean is the mean of the batches' means, the variance that of all values if the batches are
+    of one size (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3.1).
+
+    Args:
+        batches: what `model`, in training mode, takes; at least one.
+    """
+    norms = [
+        m
+        for m in model.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training and m.track_running_stats
+    ]
+    momenta = [m.momentum for m in norms]
+    sums = [torch.zeros(2, m.num_features, device=m.running_mean.device) for m in norms]
+    count = 0
+    for norm in norms:
+        norm.momentum = 1.0  # the running statistics are those of the last batch
+    try:
+        for batch in batches:
+            model(batch)
+            count += 1
+            for norm, moments in zip(norms, sums, strict=True):
+                square = norm.running_var + norm.running_mean.square()
+                moments += torch.stack([norm.running_mean, square])
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    for norm, moments in zip(norms, sums, strict=True):
+        mean, square = comm.all_reduce_mean(moments / count)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(square - mean.square())

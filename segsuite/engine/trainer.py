@@ -1,0 +1,304 @@
+"""`DefaultTrainer`: a whole training run from a configuration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import yaml
+from torch import nn
+from torch.utils.data import DataLoader
+
+from segsuite.checkpoint import Checkpointer, load_weights, seed_all
+from segsuite.config import CfgNode
+from segsuite.data import build_test_loader, build_train_loader
+from segsuite.evaluation import (
+    DatasetEvaluator,
+    build_evaluator,
+    inference_on_dataset,
+    results_table,
+)
+from segsuite.modeling import build_model
+from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_optimizer
+from segsuite.utils import comm
+from segsuite.utils.registry import unknown_name
+from segsuite.utils.writers import ConsoleWriter, EventWriter, JSONWriter, TensorboardWriter
+
+from . import hooks
+from .output_dir import check_free_space
+from .train_loop import HookBase, SimpleTrainer
+
+logger = logging.getLogger(__name__)
+
+_AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class DefaultTrainer(SimpleTrainer):
+    """Trains, evaluates and saves what a configuration describes.
+
+    ::
+
+        trainer = DefaultTrainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        results = trainer.train()
+
+    Override the ``build_*`` methods to change a part, or `register_hooks` to add to it.
+
+    A checkpoint holds all that the rest of the run depends on: a run that was killed and resumed
+    ends with the weights of one that was not. ``model_final`` and ``model_best`` hold weights
+    alone: with SOLVER.EMA the averaged ones, which are also what is evaluated.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        model = self.build_model(cfg)
+        seed_all(cfg.SEED + comm.get_rank())
+        super().__init__(
+            model=model,
+            build_loader=lambda start_iter: self.build_train_loader(cfg, start_iter),
+            optimizer=self.build_optimizer(cfg, model),
+            amp_dtype=_amp_dtype(cfg, next(model.parameters()).device),
+            accumulate_steps=cfg.SOLVER.ACCUMULATE_STEPS,
+            clip_gradients=build_gradient_clipper(cfg),
+        )
+        self.cfg = cfg
+        self.checkpointer = Checkpointer(cfg.OUTPUT_DIR, keep=cfg.SOLVER.CHECKPOINTS_TO_KEEP)
+        self._first_iter = 0
+        self._evaluation = hooks.EvalHook(self.evaluate, period=cfg.TEST.EVAL_PERIOD)
+        ema = cfg.SOLVER.EMA
+        self._ema = hooks.EMAHook(self.model, decay=ema.DECAY) if ema.ENABLED else None
+        self.register_hooks(self.build_hooks())
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """The model, on its device, with its first weights."""
+        model = build_model(cfg)
+        if cfg.MODEL.COMPILE:
+            model.compile()
+        return model
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """Each parameter group has its ``base_lr``, which the schedule multiplies."""
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode, start_iter: int) -> Iterable[list[dict]]:
+        """This process's share of the batches from an iteration on, without end."""
+        return build_train_loader(cfg, start_iter=start_iter)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
+        """This process's share of a data set, in order."""
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """What turns predictions on a data set into figures."""
+        return build_evaluator(cfg, dataset_name, Path(cfg.OUTPUT_DIR, "evaluation", dataset_name))
+
+    def build_writers(self) -> list[EventWriter]:
+        """Where figures are written."""
+        folder = Path(self.cfg.OUTPUT_DIR)
+        writers: list[EventWriter] = [ConsoleWriter(), JSONWriter(folder / "metrics.json")]
+        if self.cfg.LOG.TENSORBOARD:
+            writers.append(TensorboardWriter(folder / "tensorboard"))
+        return writers
+
+    def build_hooks(self) -> list[HookBase]:
+        """All hooks, in the order in which they run.
+
+        What changes the model or its evaluation comes before what writes, and the checkpoint is
+        last, so that it holds the whole step.
+        """
+        cfg, folder = self.cfg, Path(self.cfg.OUTPUT_DIR)
+        grad_norm = hooks.GradientNorm()
+        built: list[HookBase] = [
+            hooks.IterationTimer(),
+            hooks.LRScheduler(self.optimizer, build_lr_multiplier(cfg)),
+            grad_norm,
+            hooks.NaNGuard(folder, grad_norm),
+        ]
+        if cfg.PROFILER.ENABLED:
+            start, steps = cfg.PROFILER.START, cfg.PROFILER.STEPS
+            built.append(hooks.Profiler(folder / "profile", start=start, steps=steps))
+        if self._ema is not None:
+            built.append(self._ema)
+        if cfg.DATASETS.TEST:
+            built += self._build_evaluation_hooks()
+        built += [
+            hooks.SignalHook(),
+            hooks.PeriodicWriter(self.build_writers(), period=cfg.LOG.PERIOD),
+            hooks.PeriodicCheckpointer(
+                self.checkpointer,
+                period=cfg.SOLVER.CHECKPOINT_PERIOD,
+                final_state=self.evaluated_state,
+            ),
+        ]
+        return built
+
+    def _build_evaluation_hooks(self) -> list[HookBase]:
+        test, evaluation = self.cfg.TEST, self._evaluation
+        best = hooks.BestCheckpointer(
+            self.checkpointer, evaluation, metric=test.BEST_METRIC, state=self.evaluated_state
+        )
+        built: list[HookBase] = [evaluation, best]
+        if test.PRECISE_BN.ENABLED:
+            precise_bn = hooks.PreciseBN(
+                self.model,
+                evaluation,
+                num_iter=test.PRECISE_BN.NUM_ITER,
+                build_loader=self.build_loader,
+                evaluation_weights=self.evaluation_weights,
+            )
+            built.insert(0, precise_bn)
+        if test.EARLY_STOPPING_PATIENCE:
+            patience = test.EARLY_STOPPING_PATIENCE
+            built.append(
+                hooks.EarlyStopping(evaluation, metric=test.BEST_METRIC, patience=patience)
+            )
+        return built
+
+    def resume_or_load(self, *, resume: bool) -> None:
+        """Go on from the newest undamaged checkpoint in OUTPUT_DIR, or load MODEL.WEIGHTS.
+
+        Without a checkpoint `resume` starts from MODEL.WEIGHTS as well.
+
+        Raises:
+            ValueError: the checkpoint does not fit the configuration.
+        """
+        path, state = self._latest_checkpoint() if resume else (None, None)
+        if path is None or state is None:
+            if self.cfg.MODEL.WEIGHTS:
+                load_weights(self.model, self.cfg.MODEL.WEIGHTS)
+            return
+        self._compare_config(path, state)
+        load_weights(self.model, path, origin="--resume")
+        self.load_state_dict(state)
+        self._first_iter = state["iteration"]
+        logger.info("resuming from %s at iteration %d", path, self._first_iter)
+
+    def _latest_checkpoint(self) -> tuple[Path | None, dict[str, Any] | None]:
+        # The main process chooses, for all.
+        latest = self.checkpointer.latest() if comm.is_main_process() else None
+        path, state = latest or (None, None)
+        path = comm.broadcast_object(path)
+        if path is None:
+            logger.info("no checkpoint in %s: starting anew", self.cfg.OUTPUT_DIR)
+        elif not comm.is_main_process():
+            state = self.checkpointer.load(path)
+        return path, state
+
+    def _compare_config(self, path: Path, state: dict[str, Any]) -> None:
+        if state["seed"] != self.cfg.SEED:
+            raise ValueError(
+                f"SEED is {self.cfg.SEED}, but the run in {path} was started with {state['seed']}; "
+                "a run keeps its seed when it is resumed"
+            )
+        earlier = dict(_flatten(yaml.safe_load(state["config"])))
+        for name, value in _flatten(yaml.safe_load(self.cfg.dump())):
+            if earlier.get(name) != value:
+                logger.warning("resuming with %s %s -> %s", name, earlier.get(name), value)
+
+    def train(self) -> dict[str, float]:
+        """Train up to SOLVER.MAX_ITER.
+
+        Returns:
+            The flat figures of the last evaluation, e.g. ``sem_seg/mIoU``.
+        """
+        if comm.is_main_process():
+            # Weights, their gradients' moments and average: what a checkpoint may hold.
+            weights = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
+            check_free_space(self.cfg.OUTPUT_DIR, 4 * weights)
+        super().train(self._first_iter, self.cfg.SOLVER.MAX_ITER)
+        return self._evaluation.results
+
+    @contextmanager
+    def evaluation_weights(self) -> Iterator[None]:
+        """A context in which `model` has the weights that are evaluated and saved."""
+        with nullcontext() if self._ema is None else self._ema.applied():
+            yield
+
+    def evaluate(self) -> dict[str, Any]:
+        """Evaluate the present weights on DATASETS.TEST."""
+        with self.evaluation_weights():
+            if comm.get_world_size() > 1:
+                # Batch-norm statistics are each process's own until here.
+                for buffer in self.model.buffers():
+                    dist.broadcast(buffer, 0)
+            return self.test(self.cfg, self.model)
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module) -> dict[str, Any]:
+        """Evaluate a model on each of DATASETS.TEST.
+
+        Returns:
+            ``{task: {figure: value}}``, for several data sets by the name of each.
+        """
+        results = {}
+        for name in cfg.DATASETS.TEST:
+            loader = cls.build_test_loader(cfg, name)
+            evaluator = cls.build_evaluator(cfg, name)
+            logger.info("evaluating on %s", name)
+            results[name] = inference_on_dataset(model, loader, evaluator)
+            logger.info("results\n%s", results_table(results[name], title=name))
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    @classmethod
+    def test_weights(cls, cfg: CfgNode) -> dict[str, Any]:
+        """`test` of MODEL.WEIGHTS or, if that is empty, of the run in OUTPUT_DIR.
+
+        Raises:
+            FileNotFoundError: there are no weights.
+            ValueError: they are not those of the model.
+        """
+        run = [Path(cfg.OUTPUT_DIR, name) for name in ("model_final.pth", "model_best.pth")]
+        path = cfg.MODEL.WEIGHTS or next((p for p in run if p.exists()), None)
+        if path is None:
+            raise FileNotFoundError(
+                f"nothing to evaluate: MODEL.WEIGHTS is empty, and '{cfg.OUTPUT_DIR}' has neither "
+                "model_final.pth nor model_best.pth"
+            )
+        model = cls.build_model(cfg)
+        missing = load_weights(model, path).missing
+        if missing:
+            raise ValueError(
+                f"'{path}' lacks {len(missing)} of the model's tensors, first '{missing[0]}': it "
+                "can start a training, but not be evaluated"
+            )
+        return cls.test(cfg, model)
+
+    def evaluated_state(self) -> dict[str, Any]:
+        """The content of ``model_final`` and ``model_best``: weights and configuration."""
+        with self.evaluation_weights():
+            return {"model": self.model.state_dict(), "config": self.cfg.dump()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "config": self.cfg.dump(), "seed": self.cfg.SEED}
+
+
+def _amp_dtype(cfg: CfgNode, device: torch.device) -> torch.dtype | None:
+    amp = cfg.SOLVER.AMP
+    if not amp.ENABLED:
+        return None
+    name = amp.DTYPE
+    if name == "auto":
+        name = "float16" if device.type == "cuda" else "bfloat16"
+    if name not in _AMP_DTYPES:
+        where = "types of SOLVER.AMP.DTYPE"
+        raise ValueError(unknown_name(name, [*_AMP_DTYPES, "auto"], where))
+    if name == "float16" and device.type == "cpu":
+        raise ValueError("SOLVER.AMP.DTYPE float16 needs a GPU; on the CPU use bfloat16 or auto")
+    return _AMP_DTYPES[name]
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
