@@ -131,6 +131,9 @@ class SemSegEvaluator(DatasetEvaluator):
                 source_size=prediction.source_size,
                 out=self._matrix,
             )
+            # On a GPU this would wait for it; there `evaluate` looks.
+            if device.type == "cpu" and self._matrix[-1].any():
+                raise ValueError(self._outside_message(record, target))
             if self._boundary_dilation_ratio is not None:
                 self._boundary_matrix = self._boundary_matrix.to(device)
                 boundary_confusion_matrix(
@@ -151,11 +154,21 @@ class SemSegEvaluator(DatasetEvaluator):
             ``{"sem_seg": {"mIoU", "fwIoU", "mACC", "pACC", "IoU-<class>", "ACC-<class>",
             "absent_classes"}}``, with boundary IoU ``"mBIoU"`` and ``"BIoU-<class>"`` too. The
             last is the rule, as text: the means are not comparable without it.
+
+        Raises:
+            ValueError: the ground truth holds labels that are no classes.
         """
         # Stacking copies: what was counted here stays as it is.
         matrix, boundary_matrix = comm.all_reduce_sum_(
             torch.stack([self._matrix, self._boundary_matrix.to(self._matrix.device)])
         ).cpu()
+        outside = int(matrix[-1].sum())
+        if outside:
+            raise ValueError(
+                f"{outside} pixels of data set '{self._dataset_name}' have labels that are neither "
+                f"classes (0 to {self._num_classes - 1}) nor {self._ignore_index}, the ignored "
+                "one; segsuite.data.check_semantic_dataset names the files"
+            )
         not_finite = int(matrix[:, -1].sum())
         if not_finite:
             logger.warning(
@@ -207,16 +220,16 @@ class SemSegEvaluator(DatasetEvaluator):
                 f"{_label_map_name(record)} is {label_height} x "
                 f"{label_width}; both must be of one size"
             )
+
+    def _outside_message(self, record: dict[str, Any], target: torch.Tensor) -> str:
         outside = (target != self._ignore_index) & ((target >= self._num_classes) | (target < 0))
-        if outside.any():
-            values, counts = target[outside].unique(return_counts=True)
-            found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values, counts, strict=True))
-            raise ValueError(
-                f"label map {_label_map_name(record)} holds {found}; data set"
-                f" '{self._dataset_name}' has classes 0 to {self._num_classes - 1} and "
-                f"{self._ignore_index} for ignored pixels. Mend the file, or give the data set a "
-                "label_map"
-            )
+        values, counts = target[outside].unique(return_counts=True)
+        found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values, counts, strict=True))
+        return (
+            f"label map {_label_map_name(record)} holds {found}; data set '{self._dataset_name}' "
+            f"has classes 0 to {self._num_classes - 1} and {self._ignore_index} for ignored "
+            "pixels. Mend the file, or give the data set a label_map"
+        )
 
     def _write_prediction(self, record: dict[str, Any], prediction: SemSegLogits) -> None:
         path = self._output_dir / "predictions" / f"{record['image_id']}.png"

@@ -220,8 +220,14 @@ class TestBadInput:
     def test_label_outside_the_classes(self):
         record = make_record(0, 3)
         record["sem_seg_gt"][:2, :4] = 7
-        with pytest.raises(ValueError, match=r"0\.png holds 7 \(8 pixels\).*0 to 2"):
-            run([record], make_evaluator())
+        evaluator = make_evaluator()
+        with pytest.raises(
+            ValueError, match=r"0\.png holds 7 \(8 pixels\).*classes 0 to 2 and 255"
+        ):
+            run([record], evaluator)
+        # Where images are not looked at one by one, the total says it.
+        with pytest.raises(ValueError, match=r"8 pixels of data set 'streets'.*check_semantic"):
+            evaluator.evaluate()
 
     def test_model_of_another_class_count(self):
         with pytest.raises(ValueError, match=r"predicts 4 classes.*'streets' has 3.*NUM_CLASSES"):
