@@ -17,12 +17,16 @@ def open_image(file_name: str | os.PathLike) -> Image.Image:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no image that Pillow can read.
+        ValueError: it is no image that Pillow can read, or a suspiciously large one.
     """
     try:
         return Image.open(file_name)
     except FileNotFoundError:
         raise FileNotFoundError(f"no image file {file_name}") from None
+    except Image.DecompressionBombError as e:
+        raise ValueError(
+            f"{file_name}: {e} Cut it into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from None
     except UnidentifiedImageError:
         size = os.path.getsize(file_name)
         raise ValueError(

@@ -13,6 +13,7 @@ from PIL import Image
 from .image import decode, open_image
 
 IGNORE_LABEL = 255
+_SHOWN = 5
 
 
 def read_sem_seg(
@@ -94,15 +95,16 @@ def _apply(
 ) -> np.ndarray:
     table, known = _lookup_table(tuple(label_map.items()))
     if labels.dtype == np.uint8 and table.dtype == np.uint8:
-        mapped, unknown = cv2.LUT(labels, table), cv2.LUT(labels, 1 - known)
-        bad = unknown.any()
+        mapped, bad = cv2.LUT(labels, table[:256]), cv2.LUT(labels, 1 - known[:256]).any()
     else:
-        index = np.minimum(labels, len(table) - 1)
+        index = labels.astype(np.int32).clip(-1, len(table) - 1)
         mapped, bad = table[index], not known[index].all()
     if bad:
         counted = zip(*count_values(labels), strict=True)
         outside = [(value, count) for value, count in counted if int(value) not in label_map]
-        found = ", ".join(f"{value} ({count} pixels)" for value, count in outside)
+        found = ", ".join(f"{value} ({count} pixels)" for value, count in outside[:_SHOWN])
+        if len(outside) > _SHOWN:
+            found += f" and {len(outside) - _SHOWN} more"
         raise ValueError(
             f"{file_name} holds the value {found}, which the data set's label_map does not have; "
             f"it maps {', '.join(map(str, sorted(label_map)))}. Add the value to label_map, to "
@@ -115,8 +117,8 @@ def _apply(
 def _lookup_table(items: tuple[tuple[int, int], ...]) -> tuple[np.ndarray, np.ndarray]:
     """For each stored value its class id, and 1 where it has one; the last entry is unknown."""
     stored, classes = zip(*items, strict=True)
-    size = max(256, max(stored) + 2)
-    dtype = np.uint8 if size == 256 and max(classes) < 256 else np.int32
+    size = max(256, max(stored) + 1) + 1
+    dtype = np.uint8 if max(classes) < 256 else np.int32
     table, known = np.zeros(size, dtype), np.zeros(size, np.uint8)
     table[list(stored)] = classes
     known[list(stored)] = 1

@@ -71,3 +71,11 @@ def test_no_image_and_no_file(tmp_path):
 def test_size_from_the_header_is_that_of_the_pixels():
     for path in sorted((SHARED / "data" / "coco_tiny" / "val2017").glob("*.jpg"))[:8]:
         assert read_image(path).shape[:2] == read_image_size(path)
+
+
+def test_suspiciously_large(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.new("L", (30, 10)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match=r"a\.png: .*300 pixels.*MAX_IMAGE_PIXELS"):
+        read_image_size(path)

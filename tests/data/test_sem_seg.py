@@ -51,6 +51,26 @@ def test_label_map(tmp_path, labels):
     assert np.array_equal(read, np.array([255, 0, 1, 1, 7])[labels])
 
 
+@pytest.mark.parametrize(
+    "label_map", [{0: 0, 1: 1, 255: 255}, {0: 0, 1: 1, 255: 255, 300: 2}, {0: 0, 1: 1, 255: 256}]
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_label_map_up_to_the_last_value(tmp_path, dtype, label_map):
+    labels = np.array([[0, 255], [1, 255]], dtype=dtype)
+    Image.fromarray(labels).save(tmp_path / "a.png")
+    read = read_sem_seg(tmp_path / "a.png", label_map)
+    assert np.array_equal(read, [[0, label_map[255]], [1, label_map[255]]])
+    lacking = {stored: label for stored, label in label_map.items() if stored != 255}
+    with pytest.raises(ValueError, match=r"the value 255 \(2 pixels\)"):
+        read_sem_seg(tmp_path / "a.png", lacking)
+
+
+def test_many_values_that_the_label_map_lacks(tmp_path):
+    Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"5 \(1 pixels\) and 94 more, which"):
+        read_sem_seg(tmp_path / "a.png", {0: 0})
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_value_that_the_label_map_lacks(tmp_path, dtype):
     labels = np.array([[0, 1, 1], [9, 9, 200]], dtype=dtype)
