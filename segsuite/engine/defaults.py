@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import os
 import secrets
@@ -21,6 +22,19 @@ from segsuite.utils.logger import setup_logger
 from .output_dir import claim_output_dir, prepare_output_dir
 
 logger = logging.getLogger(__name__)
+
+
+# The smallest value of what is counted. (IMS_PER_BATCH depends on the processes besides.)
+_LEAST = {
+    "SOLVER.MAX_ITER": 1,
+    "SOLVER.ACCUMULATE_STEPS": 1,
+    "SOLVER.CHECKPOINT_PERIOD": 1,
+    "LOG.PERIOD": 1,
+    "TEST.EVAL_PERIOD": 0,
+    "TEST.EARLY_STOPPING_PATIENCE": 0,
+    "DATALOADER.NUM_WORKERS": 0,
+    "DATALOADER.PREFETCH_FACTOR": 1,
+}
 
 
 def default_argument_parser() -> argparse.ArgumentParser:
@@ -88,6 +102,7 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
     logger.info("environment\n%s", collect_env())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
 
+    _check_counts(cfg)
     register_from_config(cfg)
     if args.eval_only:
         check_datasets(_without_training(cfg))
@@ -135,6 +150,13 @@ def _draw_seed(cfg: CfgNode, resume: bool) -> int:
         for _, earlier in read_yaml_chain(path):
             return earlier["SEED"]
     return secrets.randbelow(2**31)
+
+
+def _check_counts(cfg: CfgNode) -> None:
+    for key, least in _LEAST.items():
+        value = functools.reduce(getattr, key.split("."), cfg)
+        if value < least:
+            raise ValueError(f"{key} is {value}; it must be at least {least}")
 
 
 def _check_batch_size(cfg: CfgNode) -> None:

@@ -177,7 +177,7 @@ class DefaultTrainer(SimpleTrainer):
                 load_weights(self.model, self.cfg.MODEL.WEIGHTS)
             return
         self._compare_config(path, state)
-        load_weights(self.model, path, origin="--resume")
+        load_weights(self.model, path, origin="--resume", strict=True)
         self.load_state_dict(state)
         self._first_iter = state["iteration"]
         logger.info("resuming from %s at iteration %d", path, self._first_iter)
