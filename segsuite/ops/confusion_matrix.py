@@ -240,24 +240,28 @@ def _reference_labels(
     logits: Tensor, size: tuple[int, int], source_size: tuple[float, float] | None
 ) -> Tensor:
     x = logits.detach().float()
-    for dim in (2, 3):
-        used = x.shape[dim] if source_size is None else source_size[dim - 2]
-        x = _resample(x, dim, size[dim - 2], used)
     num_classes = x.shape[1]
-    labels = x.argmax(1).masked_fill(x.isnan().any(1), num_classes)
+    nan = x.isnan().any(1)
+    for dim in (-2, -1):
+        used = x.shape[dim] if source_size is None else source_size[dim]
+        low, high, weight = _corners(x.shape[dim], used, size[dim], x.device)
+        weight = weight.view(-1, *[1] * (-1 - dim))
+        x = torch.lerp(x.index_select(dim, low), x.index_select(dim, high), weight)
+        nan = nan.index_select(dim, low) | nan.index_select(dim, high)
+    x = x.masked_fill(x.isnan(), -torch.inf)  # of infinite logits
+    labels = x.argmax(1).masked_fill(nan, num_classes)
     return labels.to(torch.uint8 if num_classes <= 255 else torch.int16)
 
 
-def _resample(x: Tensor, dim: int, size: int, used: float) -> Tensor:
-    """Linear interpolation of the leading `used` elements of `dim` to `size` elements."""
-    last = x.shape[dim] - 1
+def _corners(
+    source: int, used: float, size: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The source coordinates below and above each output coordinate, and the upper one's weight."""
     centres = torch.arange(size, dtype=torch.float64) + 0.5
-    position = (centres * (used / max(size, 1)) - 0.5).clamp(0, last)
-    low = position.floor().long()
-    weight = (position - low).to(x).view(-1, *[1] * (x.dim() - 1 - dim))
-    low = low.to(x.device)
-    high = (low + 1).clamp(max=last)
-    return torch.lerp(x.index_select(dim, low), x.index_select(dim, high), weight)
+    position = (centres * (used / max(size, 1)) - 0.5).clamp(0, source - 1)
+    low = position.long()
+    high = (low + 1).clamp(max=source - 1)
+    return low.to(device), high.to(device), (position - low).float().to(device)
 
 
 # What torch.compile and torch.export know of the kernels
