@@ -5,9 +5,11 @@ import torch
 import torchvision
 from torch import nn
 
-from segsuite.config import get_cfg
+from segsuite.config import get_cfg, load_config
 from segsuite.layers import get_norm
+from segsuite.modeling import build_model
 from segsuite.solver import build_optimizer, param_groups
+from tests.helpers import REPO
 
 
 class Segmentor(nn.Module):
@@ -113,6 +115,21 @@ class TestBuildOptimizer:
         optimizer = build_optimizer(configured(OPTIMIZER=name, BASE_LR=0.5), small_net())
         assert type(optimizer) is kind
         assert all(group["base_lr"] == group["lr"] == 0.5 for group in optimizer.param_groups)
+
+    def test_groups_of_a_model_of_the_suite(self):
+        cfg = load_config(REPO / "configs" / "smoke" / "unet_shapes.yaml")
+        cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
+        cfg.MODEL.BACKBONE.FREEZE_AT = 2
+        model = build_model(cfg)
+        names = {param: name for name, param in model.named_parameters()}
+        groups = build_optimizer(cfg, model).param_groups
+        assert len(groups) == 4
+        for group in groups:
+            for name in map(names.pop, group["params"]):
+                lr = cfg.SOLVER.BASE_LR * (0.1 if name.startswith("backbone.") else 1.0)
+                decay = 0.0 if ".norm." in name else cfg.SOLVER.WEIGHT_DECAY
+                assert (group["base_lr"], group["weight_decay"]) == (lr, decay), name
+        assert names and all(name.startswith("backbone.") for name in names.values())  # frozen
 
     def test_one_step_of_sgd_in_closed_form(self):
         model = nn.Linear(2, 1, bias=False)
