@@ -79,8 +79,8 @@ def draw_scene(key: tuple[int, int]) -> Scene:
     for _ in range(dice.between(5, 9)):
         class_id = dice.between(1, len(CLASSES) - 1)
         window, coverage = _draw_coverage(dice, CLASSES[class_id])
-        # Each class has four of the ten colours and shares each of them with another class.
-        color = _FILLS[(2 * class_id + dice.between(0, 3)) % len(_FILLS)]
+        # Two of the ten colours are the class's own, so that a minute of training tells it apart.
+        color = _FILLS[2 * (class_id - 1) + dice.between(0, 1)]
         fill = _draw_texture(dice, color, coverage.shape)
         inside = coverage * 2 >= _SUB**2
         if _hides_too_much(inside, owner, window, areas):

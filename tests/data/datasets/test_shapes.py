@@ -16,7 +16,7 @@ from segsuite.data.datasets.shapes_drawing import draw_scene
 
 # Of all files of the set, by path. They are the same on every machine, whatever the versions of
 # numpy, zlib and Pillow.
-SHA256 = "9287405ff31e35abcd58e50827e81b6794a6525c248213375c112749a7f85ae8"
+SHA256 = "9f8e53a39753ba3135b470521ab97f00921d6f522638cb23de54232947c3910f"
 
 
 def digest(folder) -> str:

@@ -1,0 +1,82 @@
+"""The command line of tools/train_net.py, as a user has it."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+
+import pytest
+
+from tests.engine.tiny import lines, load, tiny_config
+from tests.helpers import REPO
+
+
+@pytest.fixture(scope="module")
+def config():
+    return tiny_config()
+
+
+def train_net(*args: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    command = [sys.executable, *launcher, str(REPO / "tools" / "train_net.py"), *map(str, args)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+
+
+def test_train_then_evaluate(config, tmp_path):
+    train = train_net("--config-file", config, "OUTPUT_DIR", tmp_path, "SOLVER.MAX_ITER", 4)
+    assert train.returncode == 0, train.stderr
+    assert "iter 3/4" in train.stdout and "mIoU" in train.stdout
+    assert load(tmp_path / "model_final.pth")["model"]
+
+    evaluate = train_net("--config-file", config, "--eval-only", "OUTPUT_DIR", tmp_path)
+    assert evaluate.returncode == 0, evaluate.stderr
+    trained = lines(tmp_path)[-1]
+    assert f"{trained['sem_seg/mIoU']:.2f}" in evaluate.stdout
+
+    again = train_net("--config-file", config, "OUTPUT_DIR", tmp_path)
+    assert again.returncode == 2
+    assert again.stderr.strip().splitlines()[-1].startswith("error: OUTPUT_DIR")
+    assert "Traceback" not in again.stderr
+
+
+def test_num_gpus_and_an_input_error_told_once(config, tmp_path):
+    options = ["--config-file", config, "--num-gpus", 2, "OUTPUT_DIR", tmp_path]
+    failed = train_net(*options, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 7)
+    assert failed.returncode == 2
+    assert failed.stderr.count("error:") == 1 and "NUM_CLASSES" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    trained = train_net(*options, "SOLVER.MAX_ITER", 2)
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / "model_final.pth").exists()
+
+
+def test_under_torchrun(config, tmp_path):
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    options = ["--config-file", config, "OUTPUT_DIR", tmp_path, "SOLVER.MAX_ITER", 2]
+    trained = train_net(*options, launcher=launcher)
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / "model_final.pth").exists()
+    assert (tmp_path / "log.rank1.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--config-file", "not/here.yaml"], "not/here.yaml"),
+        (["--config-file", "CONFIG", "SOLVER.BASE_LRR", "1"], "did you mean SOLVER.BASE_LR?"),
+        (["--config-file", "CONFIG", "MODEL.META_ARCHITECTURE", "Segmentor"], "SemanticSegmentor"),
+        (["--config-file", "CONFIG", "--plugin", "no_such_plugin"], "no_such_plugin"),
+        (["--config-file", "CONFIG", "MODEL.WEIGHTS", "nothing.pth"], "nothing.pth"),
+    ],
+)
+def test_bad_input_is_one_message(config, tmp_path, capsys, args, message):
+    args = [str(config) if a == "CONFIG" else a for a in args]
+    argv = ["train_net.py", *args, "OUTPUT_DIR", str(tmp_path)]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as e:
+        patch.setattr(sys, "argv", argv)
+        runpy.run_path(str(REPO / "tools" / "train_net.py"), run_name="__main__")
+    assert e.value.code == 2
+    err = capsys.readouterr().err
+    assert message in err and "Traceback" not in err
