@@ -63,8 +63,9 @@ class CfgNode(_FvcoreCfgNode):
                 old = self[key]
                 if isinstance(old, CfgNode):
                     if not isinstance(value, Mapping):
+                        keys = ", ".join(old) or "keys of your own"
                         raise ValueError(
-                            f"{source}: {name} is a section, with the keys {', '.join(old)}; "
+                            f"{source}: {name} is a section, with {keys}; "
                             f"it was given the value {value!r}"
                         )
                     old._merge(value, source, f"{name}.")
@@ -97,6 +98,8 @@ def _read_yaml_chain(filename: str, above: tuple[str, ...]) -> Iterator[tuple[st
     except FileNotFoundError:
         named_in = f" (named by _BASE_ in {above[-1]})" if above else ""
         raise FileNotFoundError(f"no configuration file {filename}{named_in}") from None
+    except OSError as e:
+        raise type(e)(e.errno, f"can't read the configuration: {e.strerror}", filename) from None
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise ValueError(f"{filename} is not valid YAML: {e}") from None
     loaded = {} if loaded is None else loaded

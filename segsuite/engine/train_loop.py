@@ -243,10 +243,6 @@ class SimpleTrainer(TrainerBase):
         for name, loss in losses.items():
             self.losses[name] = self.losses.get(name, 0) + loss.detach() / self.accumulate_steps
 
-    def _autocast(self) -> torch.autocast:
-        enabled = self.amp_dtype is not None
-        return torch.autocast(self.device.type, self.amp_dtype, enabled=enabled)
-
     def state_dict(self) -> dict[str, Any]:
         return {
             **super().state_dict(),

@@ -55,6 +55,8 @@ class DefaultTrainer(SimpleTrainer):
     """
 
     def __init__(self, cfg: CfgNode):
+        for name in cfg.DATASETS.TEST:
+            self.build_evaluator(cfg, name)  # what is wrong with it shows now, not after hours
         model = self.build_model(cfg)
         seed_all(cfg.SEED + comm.get_rank())
         super().__init__(
@@ -238,7 +240,12 @@ class DefaultTrainer(SimpleTrainer):
 
         Returns:
             ``{task: {figure: value}}``, for several data sets by the name of each.
+
+        Raises:
+            ValueError: DATASETS.TEST is empty.
         """
+        if not cfg.DATASETS.TEST:
+            raise ValueError("nothing to evaluate on: DATASETS.TEST is empty")
         results = {}
         for name in cfg.DATASETS.TEST:
             loader = cls.build_test_loader(cfg, name)

@@ -20,6 +20,13 @@ ABSENT_CLASS_RULES = {
 }
 
 
+def check_rule(absent_classes: str) -> None:
+    """Raise a ValueError unless there is a rule of that name."""
+    if absent_classes not in ABSENT_CLASS_RULES:
+        where = "rules for absent classes (TEST.SEM_SEG.ABSENT_CLASSES)"
+        raise ValueError(unknown_name(absent_classes, ABSENT_CLASS_RULES, where))
+
+
 @dataclass(frozen=True)
 class SemSegMetrics:
     """Figures of one confusion matrix, or of a batch of them with leading dimensions (...).
@@ -86,14 +93,7 @@ def class_ratio(
     Raises:
         ValueError: there is no such rule.
     """
-    if absent_classes not in ABSENT_CLASS_RULES:
-        raise ValueError(
-            unknown_name(
-                absent_classes,
-                ABSENT_CLASS_RULES,
-                "rules for absent classes (TEST.SEM_SEG.ABSENT_CLASSES)",
-            )
-        )
+    check_rule(absent_classes)
     ratio = numerator.double() / denominator  # 0 / 0 is NaN
     if absent_classes == "detectron2":
         return ratio.masked_fill(labelled == 0, torch.nan)

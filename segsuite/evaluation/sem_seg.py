@@ -22,7 +22,7 @@ from segsuite.utils import comm
 from .boundary import boundary_confusion_matrix, boundary_iou
 from .build import EVALUATOR_REGISTRY
 from .evaluator import DatasetEvaluator
-from .metrics import sem_seg_metrics
+from .metrics import check_rule, sem_seg_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class SemSegEvaluator(DatasetEvaluator):
                 palette PNG (16-bit grey for more than 256 classes).
             colors: RGB of each class, for the palette.
         """
+        check_rule(absent_classes)
         self._dataset_name = dataset_name
         self._class_names = list(class_names)
         self._ignore_index = ignore_index

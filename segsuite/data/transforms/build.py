@@ -32,7 +32,12 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> AugmentationList:
             cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING,
         )
     ]
-    if cfg.INPUT.RANDOM_SCALE:
+    scale = cfg.INPUT.RANDOM_SCALE
+    if scale:
+        if len(scale) != 2:
+            raise ValueError(
+                f"INPUT.RANDOM_SCALE is {cfg.INPUT.RANDOM_SCALE}: expected (low, high)"
+            )
         augmentations.append(RandomScale(*cfg.INPUT.RANDOM_SCALE))
     if cfg.INPUT.CROP.ENABLED:
         augmentations += _build_crop(cfg)

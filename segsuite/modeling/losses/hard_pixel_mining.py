@@ -29,7 +29,15 @@ def hard_pixel_mining(
         class_weights: (K,) float32.
         top_k_percent_pixels: share in (0, 1] of the batch's pixels, over all processes, that count.
             Ignored pixels belong to the batch, with a loss of zero.
+
+    Raises:
+        ValueError: the share is not in (0, 1].
     """
+    if not 0 < top_k_percent_pixels <= 1:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.LOSS.TOP_K_PERCENT_PIXELS is {top_k_percent_pixels}; expected a "
+            "share in (0, 1], such as 0.2"
+        )
     losses = F.cross_entropy(
         logits,
         targets,
