@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from segsuite.ops import argmax_from_logits
+
 
 @dataclass
 class SemSegLogits:
@@ -33,18 +35,20 @@ class SemSegLogits:
         return x
 
     def labels(self) -> torch.Tensor:
-        """The class of the largest logit: (H, W) uint8 in [0, K), int16 if K > 256."""
-        dtype = torch.uint8 if len(self.logits) <= 256 else torch.int16
-        return self.full().argmax(0).to(dtype)
+        """The class of the largest logit at each pixel, without the full-size logits in memory.
+
+        Returns:
+            (H, W) uint8 where K <= 255 and else int16, in [0, K); K where the logits are NaN.
+        """
+        return argmax_from_logits(self.logits[None], self.size, self.source_size)[0]
 
 
 def _resample(x: torch.Tensor, dim: int, size: int, source_size: float) -> torch.Tensor:
-    """Bilinear interpolation of the leading `source_size` elements of `dim` to `size` elements."""
+    """Linear interpolation of the leading `source_size` elements of `dim` to `size` elements."""
     last = x.shape[dim] - 1
     centres = torch.arange(size, device=x.device, dtype=torch.float64) + 0.5
     position = (centres * (source_size / size) - 0.5).clamp(0, last)
     low = position.floor().long()
     weight = (position - low).to(x.dtype).view(-1, *[1] * (x.dim() - 1 - dim))
-    return torch.lerp(
-        x.index_select(dim, low), x.index_select(dim, (low + 1).clamp(max=last)), weight
-    )
+    high = (low + 1).clamp(max=last)
+    return torch.lerp(x.index_select(dim, low), x.index_select(dim, high), weight)

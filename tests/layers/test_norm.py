@@ -71,3 +71,19 @@ def test_sync_batch_norm_in_one_process_is_batch_norm():
     assert torch.equal(sync(x), bn(x))
     assert sync.state_dict().keys() == bn.state_dict().keys()
     assert torch.equal(sync.running_var, bn.running_var)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sync_batch_norm_of_several_processes_in_one(dtype, monkeypatch):
+    """The synchronised path, with sums that are already complete."""
+    monkeypatch.setattr("segsuite.utils.comm.get_world_size", lambda: 2)
+    monkeypatch.setattr("segsuite.utils.comm.all_reduce_sum_", lambda tensor: tensor)
+    sync, bn = SyncBatchNorm2d(4), nn.BatchNorm2d(4)
+    x = (torch.randn(3, 4, 5, 5) * 2 + 10).to(dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    out, expected = sync(x), bn(x)
+    assert out.dtype == dtype and out.is_contiguous(memory_format=torch.channels_last)
+    tolerance = {torch.float32: 1e-5, torch.bfloat16: 2e-2}[dtype]
+    torch.testing.assert_close(out, expected, rtol=tolerance, atol=tolerance)
+    for name, statistic in bn.named_buffers():
+        torch.testing.assert_close(sync.get_buffer(name), statistic)

@@ -20,7 +20,7 @@ class TestResNet18(BackboneContract):
 
 class TestResNet50(BackboneContract):
     def build(self):
-        return ResNet(depth=50, res2_out_channels=32, stride_in_1x1=True, norm="GN", **NARROW)
+        return ResNet(depth=50, res2_out_channels=32, stride_in_1x1=True, **NARROW)
 
 
 class TestDilatedResNeXt(BackboneContract):

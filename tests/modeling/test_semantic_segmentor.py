@@ -131,7 +131,7 @@ def test_normalisation_is_not_in_the_checkpoint():
 def small_cfg():
     cfg = get_cfg()
     cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.BACKBONE.NAME = "build_unet_backbone"
+    cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.FREEZE_AT = "build_unet_backbone", 0
     cfg.MODEL.UNET.CHANNELS = [4, 8]
     head = cfg.MODEL.SEM_SEG_HEAD
     head.NAME, head.IN_FEATURES, head.DECODER_CHANNELS = "UNetHead", ["enc1", "enc2"], [8]
@@ -149,6 +149,14 @@ def test_build_model():
     features = model.backbone(torch.randn(2, 3, 8, 8))
     assert features["enc2"].is_contiguous(memory_format=torch.channels_last)
     assert set(model(records((16, 24)))) == {"loss_sem_seg", "loss_sem_seg_aux"}
+
+
+@pytest.mark.parametrize("weights, warnings", [("", 1), ("model.pth", 0)])
+def test_frozen_random_weights_are_pointed_out(weights, warnings, caplog):
+    cfg = small_cfg()
+    cfg.MODEL.BACKBONE.FREEZE_AT, cfg.MODEL.WEIGHTS = 2, weights
+    build_model(cfg)
+    assert caplog.text.count("MODEL.BACKBONE.FREEZE_AT is 2") == warnings
 
 
 def test_build_model_errors():
@@ -173,8 +181,9 @@ def test_compile(training):
     model = segmentor().train(training)
     batch = records((32, 48))
     expected = model(batch)
-    model.backbone.compile(fullgraph=True)
-    model.sem_seg_head.compile(fullgraph=True)
+    keys = list(model.state_dict())
+    model.compile(fullgraph=True)
+    assert list(model.state_dict()) == keys
     result = model(batch)
     if training:
         torch.testing.assert_close(result, expected)

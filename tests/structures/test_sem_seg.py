@@ -26,7 +26,7 @@ def test_padding_is_cropped_after_upsampling():
     assert torch.equal(prediction.labels(), prediction.full().argmax(0).to(torch.uint8))
 
 
-@pytest.mark.parametrize("num_classes, dtype", [(256, torch.uint8), (257, torch.int16)])
+@pytest.mark.parametrize("num_classes, dtype", [(255, torch.uint8), (256, torch.int16)])
 def test_labels_hold_every_class(num_classes, dtype):
     logits = torch.zeros(num_classes, 1, 1, dtype=torch.bfloat16)
     logits[-1] = 1

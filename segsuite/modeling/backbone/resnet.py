@@ -197,8 +197,7 @@ class ResNet(Backbone):
         basic = depth < 50
         if basic and num_groups != 1:
             raise ValueError(f"ResNet-{depth} has no grouped convolutions, got {num_groups} groups")
-        block = BasicBlock if basic else BottleneckBlock
-        out_channels = res2_out_channels or (64 if basic else 256)
+        res2_out_channels = res2_out_channels or (64 if basic else 256)
 
         self.out_features = list(out_features)
         self.stem = BasicStem(in_channels, stem_out_channels, norm=norm)
@@ -207,35 +206,28 @@ class ResNet(Backbone):
             "stem": ShapeSpec(stem_out_channels, 4),
         }
         channels, stride, dilation = stem_out_channels, 4, 1
-        bottleneck_channels = num_groups * width_per_group
-        self.stage_names = []
-        for name, blocks, stage_dilation in zip(
-            names[2 : 1 + max(map(names.index, out_features))],
-            _BLOCKS_PER_STAGE[depth],
-            (1, 1, res4_dilation, res5_dilation),
-            strict=False,
-        ):
-            first_stride = 1 if name == "res2" or stage_dilation > 1 else 2
-            first_dilation = stage_dilation if dilate_first_block else dilation
-            dilation = stage_dilation
+        self.stage_names = names[2 : 1 + max(map(names.index, out_features))]
+        for i, name in enumerate(self.stage_names):
+            previous_dilation, dilation = dilation, (1, 1, res4_dilation, res5_dilation)[i]
+            first_dilation = dilation if dilate_first_block else previous_dilation
+            first_stride = 1 if i == 0 or dilation > 1 else 2
+            out_channels = res2_out_channels * 2**i
             options = {"norm": norm}
             if not basic:
-                options["bottleneck_channels"] = bottleneck_channels
+                options["bottleneck_channels"] = num_groups * width_per_group * 2**i
                 options["num_groups"] = num_groups
                 options["stride_in_1x1"] = stride_in_1x1
             stage = make_stage(
-                block,
+                BasicBlock if basic else BottleneckBlock,
                 channels,
                 out_channels,
                 stride=first_stride,
-                dilations=[first_dilation] + [dilation] * (blocks - 1),
+                dilations=[first_dilation] + [dilation] * (_BLOCKS_PER_STAGE[depth][i] - 1),
                 **options,
             )
             self.add_module(name, stage)
-            self.stage_names.append(name)
             channels, stride = out_channels, stride * first_stride
             self._shapes[name] = ShapeSpec(channels, stride)
-            out_channels, bottleneck_channels = 2 * out_channels, 2 * bottleneck_channels
         self.freeze(freeze_at)
 
     @classmethod

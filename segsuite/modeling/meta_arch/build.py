@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import nn
 
@@ -22,6 +24,12 @@ def build_model(cfg: CfgNode) -> nn.Module:
         KeyError: no architecture has that name.
         ValueError: the device does not exist here.
     """
+    if cfg.MODEL.BACKBONE.FREEZE_AT > 0 and not cfg.MODEL.WEIGHTS:
+        logging.getLogger(__name__).warning(
+            "MODEL.BACKBONE.FREEZE_AT is %d, but MODEL.WEIGHTS is empty: the first stages stay at "
+            "their random weights. Set FREEZE_AT to 0 to train from scratch.",
+            cfg.MODEL.BACKBONE.FREEZE_AT,
+        )
     model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
     model.to(_device(cfg.MODEL.DEVICE))
     if cfg.MODEL.CHANNELS_LAST:

@@ -93,6 +93,13 @@ class SemanticSegmentor(nn.Module):
             self.check_labels(batched_inputs)
             raise
 
+    def compile(self, *args, **kwargs) -> None:
+        """Compile the networks in place, arguments as for torch.compile, but not what handles the
+        records, whose sizes change from batch to batch."""
+        for network in (self.backbone, self.sem_seg_head, self.aux_head):
+            if network is not None:
+                network.compile(*args, **kwargs)
+
     def check_labels(self, batched_inputs: list[dict]) -> None:
         """Look for labels that are neither a class nor ignored.
 

@@ -1,0 +1,85 @@
+"""N processes give the losses, gradients and statistics of one with the same total batch."""
+
+import multiprocessing as mp
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from segsuite.layers import Conv2d
+from segsuite.modeling.losses import SemSegCriterion
+
+LOSSES = {"cross_entropy": 1.0, "dice": 1.0, "focal": 1.0, "hard_pixel_mining": 1.0}
+
+
+def step(indices):
+    """One forward and backward pass on images `indices` of a fixed batch of four."""
+    torch.manual_seed(0)
+    images = 3 * torch.randn(4, 3, 12, 16) + 50
+    targets = torch.randint(0, 5, (4, 24, 32))
+    targets[1, :12] = 255
+    targets[3] = 255
+    model = nn.Sequential(
+        Conv2d(3, 8, 3, stride=2, norm="SyncBN", activation=F.relu),
+        Conv2d(8, 8, 3, norm="SyncBN", activation=F.relu),
+        Conv2d(8, 5, 1),
+    )
+    criterion = SemSegCriterion(
+        losses=LOSSES, class_weights=[1.0, 2.0, 0.5, 1.0, 3.0], options={"label_smoothing": 0.1}
+    )
+    distributed = DistributedDataParallel(model) if dist.is_initialized() else model
+    losses = criterion(distributed(images[indices]), targets[indices])
+    sum(losses.values()).backward()
+    return {
+        "losses": {name: loss.item() for name, loss in losses.items()},
+        "grads": {name: p.grad.tolist() for name, p in model.named_parameters()},
+        "statistics": {name: b.tolist() for name, b in model.named_buffers()},
+    }
+
+
+DIVISIONS = [([0, 1], [2, 3]), ([0, 1, 2], [3])]
+
+
+def worker(rank, port, queue):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+    queue.put((rank, [step(division[rank]) for division in DIVISIONS]))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def results():
+    """[rank][division] of two processes."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    context = mp.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=worker, args=(r, port, queue)) for r in range(2)]
+    for process in processes:
+        process.start()
+    results = dict(queue.get(timeout=300) for _ in processes)
+    for process in processes:
+        process.join(timeout=300)
+        assert process.exitcode == 0
+    return results
+
+
+@pytest.mark.parametrize("division", range(len(DIVISIONS)))
+def test_two_processes(results, division):
+    expected = step([0, 1, 2, 3])
+    first, second = results[0][division], results[1][division]
+    for name, loss in expected["losses"].items():
+        mean = (first["losses"][name] + second["losses"][name]) / 2
+        assert mean == pytest.approx(loss, rel=1e-5), name
+    assert first["grads"] == second["grads"] and first["statistics"] == second["statistics"]
+    for kind in ("grads", "statistics"):
+        for name, value in expected[kind].items():
+            torch.testing.assert_close(
+                torch.tensor(first[kind][name]), torch.tensor(value), rtol=1e-5, atol=1e-5
+            )
