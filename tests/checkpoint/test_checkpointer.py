@@ -42,6 +42,7 @@ def in_child(run: Callable[[], None]) -> int:
     if pid == 0:
         status = 1
         try:
+            torch.set_num_threads(1)  # OpenMP's other threads do not survive a fork
             run()
             status = 0
         finally:
