@@ -46,6 +46,10 @@ STABLE_TORCH_LIBRARY(segsuite, m) {
       "float? source_width) -> Tensor");
 
   m.def(
+      "resize_window(Tensor image, SymInt height, SymInt width, SymInt top, SymInt left, "
+      "SymInt window_height, SymInt window_width) -> Tensor");
+
+  m.def(
       "roi_align(Tensor input, Tensor rois, SymInt pooled_height, SymInt pooled_width, "
       "float spatial_scale, int sampling_ratio, bool aligned) -> Tensor");
   m.def(

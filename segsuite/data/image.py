@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -66,9 +67,14 @@ def read_image(file_name: str | os.PathLike, format: str = "RGB") -> np.ndarray:
     if format not in FORMATS:
         raise ValueError(f"image format '{format}' (INPUT.FORMAT): expected one of {FORMATS}")
     with open_image(file_name) as image:
+        if image.format == "JPEG" and image.mode in ("L", "RGB"):
+            # The same pixels, orientation included, with fewer copies on the way.
+            pixels = cv2.imdecode(np.fromfile(file_name, np.uint8), cv2.IMREAD_COLOR)
+            if pixels is not None:
+                return pixels if format == "BGR" else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
         decode(image, file_name)
         image = ImageOps.exif_transpose(image)
-        pixels = np.asarray(image.convert("RGB"))
+        pixels = np.array(image.convert("RGB"))
     return pixels if format == "RGB" else pixels[:, :, ::-1]
 
 

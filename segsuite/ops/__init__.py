@@ -1,15 +1,18 @@
 """Operators of the compiled extension, each with the PyTorch reference that serves without it."""
 
-from segsuite.ops._library import extension_status
+from segsuite.ops._library import EXTENSION_LOADED, extension_status
 from segsuite.ops.confusion_matrix import (
     argmax_from_logits,
     confusion_matrix,
     confusion_matrix_from_logits,
 )
+from segsuite.ops.resize_window import resize_window
 
 __all__ = [
+    "EXTENSION_LOADED",
     "argmax_from_logits",
     "confusion_matrix",
     "confusion_matrix_from_logits",
     "extension_status",
+    "resize_window",
 ]

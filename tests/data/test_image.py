@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from segsuite.data import read_image
 from segsuite.data.image import read_image_size
@@ -44,6 +44,19 @@ def test_exif_orientation(tmp_path, pixels, orientation):
     assert read_image_size(path) == expected.shape[:2]
 
 
+@pytest.mark.parametrize("orientation", [1, 2, 3, 6, 7])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpeg_is_what_pillow_reads(tmp_path, pixels, orientation, subsampling, mode):
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).convert(mode).save(path, exif=exif, subsampling=subsampling)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    assert np.array_equal(read_image(path), expected)
+    assert np.array_equal(read_image(path, "BGR"), expected[:, :, ::-1])
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_truncated_file_is_named(tmp_path, pixels, suffix, share):
@@ -71,6 +84,7 @@ def test_no_image_and_no_file(tmp_path):
 def test_size_from_the_header_is_that_of_the_pixels():
     for path in sorted((SHARED / "data" / "coco_tiny" / "val2017").glob("*.jpg"))[:8]:
         assert read_image(path).shape[:2] == read_image_size(path)
+        assert np.array_equal(read_image(path), np.asarray(Image.open(path).convert("RGB")))
 
 
 def test_suspiciously_large(tmp_path, monkeypatch):

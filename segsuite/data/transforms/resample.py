@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+import torch
 from PIL import Image
+
+from segsuite.ops import EXTENSION_LOADED, resize_window
 
 Window = tuple[int, int, int, int]  # (y, x, height, width) in the resized image
 
@@ -15,37 +16,29 @@ def resize_bilinear(
 ) -> np.ndarray:
     """Resize bilinear, antialiased where it shrinks, and cut out a window.
 
-    The values are those of ``Image.resize(size, BILINEAR)`` followed by a crop, bit for bit. When
-    the image grows, much of what the crop would drop is not computed in the first place.
-    (``Image.resize(box=...)`` computes even less, but takes the box in single precision and so
-    rounds some values differently.)
+    The values are Pillow's, which resizes along x, rounds to 8 bits and resizes along y. (From
+    Pillow 13 on, ``Image.resize`` takes the axes of some images, tall ones above all, in the other
+    order.) ``Image.resize(box=...)`` would compute a window alone too, but takes the box in single
+    precision and so rounds some values differently.
 
     Args:
-        image: (H, W, 3) or (H, W) uint8.
+        image: (H, W, 3) uint8.
         size: (height, width) of the whole.
 
     Returns:
-        (h, w, 3) or (h, w) uint8, `size` or that of the window.
+        (h, w, 3) uint8, `size` or that of the window.
     """
-    old_height, old_width = image.shape[:2]
-    y, x, height, width = window or (0, 0, *size)
-    if (old_height, old_width) == size:
+    y, x, height, width = window = window or (0, 0, *size)
+    if image.shape[:2] == size:
         return image[y : y + height, x : x + width]
-    if size[0] < old_height or window is None:
-        pixels = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
-        return np.asarray(pixels.crop((x, y, x + width, y + height)))
-    # Pillow resizes along x first, rounds to 8 bits, and then resizes along y; only for images that
-    # lose height the order depends on its version. Along x, only the rows that the window needs ...
-    scale = old_height / size[0]
-    top = max(math.floor((y + 0.5) * scale) - 1, 0)
-    bottom = min(math.floor((y + height - 0.5) * scale) + 2, old_height)
-    pixels = Image.fromarray(image[top:bottom])
-    pixels = pixels.resize((size[1], bottom - top), Image.Resampling.BILINEAR)
-    # ... and along y only its columns. The rows above and below are filled up, so that the place of
-    # each row among all, from which Pillow computes its weights, stays the same.
-    pixels = pixels.crop((x, -top, x + width, old_height - top))
-    pixels = pixels.resize((width, size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(pixels.crop((0, y, width, y + height)))
+    if EXTENSION_LOADED:
+        # PyTorch has no tensors of read-only memory.
+        image = np.require(image, requirements=["C_CONTIGUOUS", "WRITEABLE"])
+        return resize_window(torch.from_numpy(image), size, window).numpy()
+    bilinear = Image.Resampling.BILINEAR
+    pixels = Image.fromarray(image).resize((size[1], image.shape[0]), bilinear)
+    pixels = pixels.crop((x, 0, x + width, image.shape[0]))
+    return np.asarray(pixels.resize((width, size[0]), bilinear).crop((0, y, width, y + height)))
 
 
 def resize_nearest(
