@@ -75,6 +75,9 @@ class MappedLoader(DataLoader):
         prefetch_factor: int = 2,
         pin_memory: bool = False,
     ) -> None:
+        if num_workers:
+            # OpenCV's threads would not survive the fork of a worker, which would wait for them.
+            cv2.setNumThreads(1)
         dataset.in_progress = torch.full((num_workers,), -1, dtype=torch.int64).share_memory_()
         super().__init__(
             dataset,

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -232,3 +233,11 @@ def test_workers_end_with_their_parent(datasets_root, end):
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left
+
+
+def test_workers_start_after_opencv_has_used_its_threads(cfg):
+    """OpenCV's thread pool, once it is there, hangs a forked process that changes its size."""
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 3)
+    cfg.DATALOADER.NUM_WORKERS = 2
+    assert len(take(build_train_loader(cfg), 2)) == 2
