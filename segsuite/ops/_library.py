@@ -9,15 +9,31 @@ import torch
 
 _LIBRARY = Path(__file__).parent.parent / "_C.abi3.so"
 
+# What csrc/library.cpp declares. A library without one of them was built from other sources.
+_OPERATORS = (
+    "confusion_matrix",
+    "confusion_matrix_from_logits",
+    "argmax_from_logits",
+    "roi_align",
+    "roi_align_backward",
+    "multilevel_roi_align",
+    "multilevel_roi_align_backward",
+    "resize_window",
+)
+_HOW_TO_BUILD = "`pip install --no-build-isolation` builds it, or says why it cannot"
+
 
 def _load() -> str | None:
     """Load the extension into PyTorch; the reason it could not be, or None."""
     if not _LIBRARY.exists():
-        return "it is not built (`pip install --no-build-isolation` does, and says why it cannot)"
+        return f"it is not built ({_HOW_TO_BUILD})"
     try:
         torch.ops.load_library(_LIBRARY)
     except OSError as error:
         return f"it does not load into PyTorch {torch.__version__}: {error}"
+    missing = [name for name in _OPERATORS if not hasattr(torch.ops.segsuite, name)]
+    if missing:
+        return f"it is older than segsuite and lacks {', '.join(missing)} ({_HOW_TO_BUILD})"
     return None
 
 
