@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ from tests.helpers import SHARED
 # A slow or busy machine is no failure.
 settings.register_profile("segsuite", deadline=None)
 settings.load_profile("segsuite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Shells start background jobs with Ctrl-C ignored, and what is ignored is inherited by the
+    # processes that tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
