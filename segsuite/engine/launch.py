@@ -118,14 +118,16 @@ def _spawn(main: Callable[..., None], num_processes: int, args: tuple[Any, ...])
             process.kill()
         for signum, handler in previous.items():
             signal.signal(signum, handler)
+    if not failed:
+        return
     if not errors.empty():
         text, status = errors.get()  # the first one; others fail because it did
-        print(text, file=sys.stderr, flush=True)
-        sys.exit(status)
-    if failed:
+    else:
         rank = failed[0]
-        status = processes[rank].exitcode
-        raise RuntimeError(f"process {rank} of {num_processes} ended with exit status {status}")
+        code = processes[rank].exitcode
+        text, status = f"process {rank} of {num_processes} ended with exit status {code}", 1
+    print(text, file=sys.stderr, flush=True)
+    sys.exit(status)
 
 
 def _check_devices(num_processes: int) -> None:

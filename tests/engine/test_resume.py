@@ -12,20 +12,21 @@ import time
 
 import pytest
 
-from .tiny import RecordingTrainer, RunProcess, assert_same_run, images, load, write_config
+from .tiny import RecordingTrainer, RunProcess, assert_same_run, images, load, tiny_config
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    return write_config(tmp_path_factory.mktemp("tiny"))
+def config():
+    return tiny_config()
 
 
 @pytest.fixture(scope="module")
-def whole(config):
+def whole(config, tmp_path_factory):
     """The output folder of a run that was never stopped."""
-    process = RunProcess(config)
+    output = tmp_path_factory.mktemp("whole")
+    process = start(config, output)
     assert process.wait() == 0, process.text
-    return config.parent / "output"
+    return output
 
 
 def start(config, output, *, resume=True, before=None):

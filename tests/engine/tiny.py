@@ -7,10 +7,14 @@ own, forked from a server that has imported everything.
 from __future__ import annotations
 
 import argparse
+import atexit
+import functools
 import json
 import multiprocessing
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,8 +47,14 @@ def write_images(folder: Path, count: int, seed: int) -> None:
         Image.fromarray(labels).save(folder / "labels" / f"{i:02d}.png")
 
 
-def write_config(folder: Path) -> Path:
-    """Data and configuration of the run, which uses most of what the engine has."""
+@functools.cache
+def tiny_config() -> Path:
+    """Data and configuration of the run, which uses most of what the engine has.
+
+    They are written once for all tests of this process, as a data set's name means one folder.
+    """
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     register = {}
     for split, count in (("train", 10), ("val", 4)):
         write_images(folder / split, count, seed=count)
@@ -144,7 +154,8 @@ class RunProcess:
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(port),
             }
-        self.output = config.parent / f"stdout.rank{rank}.txt"
+        descriptor, self.output = tempfile.mkstemp(dir=config.parent)
+        os.close(descriptor)
         arguments = (config, list(opts), resume, before, group, self.output)
         self.process = context.Process(target=_child, args=arguments)
         self.process.start()
@@ -164,11 +175,11 @@ class RunProcess:
     @property
     def text(self) -> str:
         """What it has printed."""
-        return self.output.read_text()
+        return Path(self.output).read_text()
 
 
 def _child(config, opts, resume, before, group, output) -> None:
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    file = os.open(output, os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
     sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
