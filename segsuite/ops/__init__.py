@@ -7,6 +7,7 @@ from segsuite.ops.confusion_matrix import (
     confusion_matrix_from_logits,
 )
 from segsuite.ops.resize_window import resize_window
+from segsuite.ops.roi_align import multilevel_roi_align, roi_align
 
 __all__ = [
     "EXTENSION_LOADED",
@@ -14,5 +15,7 @@ __all__ = [
     "confusion_matrix",
     "confusion_matrix_from_logits",
     "extension_status",
+    "multilevel_roi_align",
     "resize_window",
+    "roi_align",
 ]
