@@ -86,7 +86,8 @@ def extension_arguments() -> dict:
     sources = [*Path("csrc").glob("*.cpp"), *Path("csrc/cpu").glob("*.cpp")]
     flags = ["-O3", "-DTORCH_TARGET_VERSION=0x{:02x}{:02x}000000000000".format(*OLDEST_TORCH)]
     # The first two leave every value as it is; without them GCC will not vectorise a select.
-    host_flags = ["-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wall", "-Wno-psabi"]
+    host_flags = ["-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+    host_flags += ["-Wall", "-Wno-psabi"]
     extension_class = CppExtension
     reason = why_no_cuda()
     if reason is None:
