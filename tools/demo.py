@@ -23,6 +23,8 @@ def main(output_dir: str | os.PathLike, overrides: Sequence[str] = ()) -> None:
     default_setup(cfg, argparse.Namespace(resume=False, eval_only=False))
     trainer = DefaultTrainer(cfg)
     results = trainer.train()
+    if trainer.interrupted:
+        return
 
     (dataset,) = cfg.DATASETS.TEST
     loader = trainer.build_test_loader(cfg, dataset)

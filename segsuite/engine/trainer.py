@@ -47,7 +47,8 @@ class DefaultTrainer(SimpleTrainer):
         trainer.resume_or_load(resume=args.resume)
         results = trainer.train()
 
-    Override the ``build_*`` methods to change a part, or `register_hooks` to add to it.
+    Override the ``build_*`` methods to change a part or add to it. (Hooks that `register_hooks`
+    appends run after the checkpoint is written; those with state belong into `build_hooks`.)
 
     A checkpoint holds all that the rest of the run depends on: a run that was killed and resumed
     ends with the weights of one that was not. ``model_final`` and ``model_best`` hold weights

@@ -347,6 +347,14 @@ class TestSignalHook:
         assert [p.name for p in tmp_path.glob("*.pth")] == ["model_0000005.pth"]
         assert signal.getsignal(signum) is previous
 
+    def test_an_ignored_signal_stays_ignored(self):
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            send = at(4, lambda: os.kill(os.getpid(), signal.SIGINT))
+            assert run(toy_trainer(), [send, hooks.SignalHook()]).iter == 10
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
     def test_ctrl_c_again_interrupts_at_once(self, monkeypatch):
         now = [0.0]
         monkeypatch.setattr(hooks.signals.time, "monotonic", lambda: now[0])

@@ -155,9 +155,9 @@ def test_two_processes_give_the_figures_of_one():
     processes = [context.Process(target=_process, args=(r, port, queue)) for r in range(2)]
     for p in processes:
         p.start()
-    both = [queue.get(timeout=120) for _ in processes]
+    both = [queue.get(timeout=500) for _ in processes]
     for p in processes:
-        p.join(timeout=60)
+        p.join(timeout=100)
         assert p.exitcode == 0
     expected = [
         run(records, make_evaluator(boundary_dilation_ratio=0.05))

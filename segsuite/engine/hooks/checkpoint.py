@@ -42,7 +42,9 @@ class PeriodicCheckpointer(HookBase):
             self._checkpointer.save(f"model_{following:07d}", state)
 
     def after_train(self) -> None:
-        if not self.trainer.interrupted and comm.is_main_process():
+        if self.trainer.interrupted:
+            logger.info("the run can be resumed from iteration %d", self.trainer.iter)
+        elif comm.is_main_process():
             self._checkpointer.save("model_final", self._final_state())
 
 

@@ -34,7 +34,9 @@ class SignalHook(HookBase):
 
     def before_train(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):
-            self._previous[signum] = signal.signal(signum, self._receive)
+            # What is ignored stays so: a shell's background job is not for Ctrl-C.
+            if signal.getsignal(signum) is not signal.SIG_IGN:
+                self._previous[signum] = signal.signal(signum, self._receive)
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
