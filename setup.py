@@ -107,7 +107,11 @@ def extension_arguments() -> dict:
         optional=True,
         py_limited_api=True,
     )
-    return {"ext_modules": [extension], "cmdclass": {"build_ext": OptionalBuild}}
+    return {
+        "ext_modules": [extension],
+        "cmdclass": {"build_ext": OptionalBuild},
+        "options": {"bdist_wheel": {"py_limited_api": "cp310"}},
+    }
 
 
 reason = why_no_extension()

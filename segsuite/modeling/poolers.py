@@ -1,0 +1,99 @@
+"""`ROIPooler`: regions of interest from the levels of a feature pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.ops import multilevel_roi_align
+from segsuite.utils.registry import unknown_name
+
+# Whether the centre of the first pixel is at 0.5, see `segsuite.ops.roi_align`.
+_ALIGNED = {"ROIAlign": False, "ROIAlignV2": True}
+
+
+class ROIPooler(nn.Module):
+    """Pools boxes from the features of a batch, each from the level that fits its size.
+
+    Args:
+        output_size: the bins (PH, PW) of a box; one number for both.
+        scales: 1 / stride of each level: powers of two, each half of the one before.
+        sampling_ratio: samples along each side of a bin; 0 takes ceil(side of the bin in pixels).
+        pooler_type: "ROIAlignV2", or "ROIAlign" for weights trained with Detectron's first version.
+        canonical_box_size: boxes of this size squared, in pixels of the image, are pooled from
+        canonical_level: the level of stride ``2 ** canonical_level``.
+
+    Raises:
+        KeyError: another `pooler_type`.
+    """
+
+    def __init__(
+        self,
+        *,
+        output_size: int | tuple[int, int],
+        scales: Sequence[float],
+        sampling_ratio: int,
+        pooler_type: str,
+        canonical_box_size: int = 224,
+        canonical_level: int = 4,
+    ):
+        super().__init__()
+        if pooler_type not in _ALIGNED:
+            raise KeyError(unknown_name(pooler_type, _ALIGNED, "pooler types"))
+        self.output_size = output_size
+        self.scales = tuple(scales)
+        self.sampling_ratio = sampling_ratio
+        self.aligned = _ALIGNED[pooler_type]
+        self.canonical_box_size = canonical_box_size
+        self.canonical_level = canonical_level
+
+    def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """Pool the boxes of every image.
+
+        Args:
+            features: (N, C, H_i, W_i) for each scale, floating point of one type.
+            boxes: for each of the N images (M_i, 4) x1, y1, x2, y2 in pixels of the image, floating
+                point.
+
+        Returns:
+            (M_1 + ... + M_N, C, PH, PW) of the features' type, in the order of the boxes.
+
+        Raises:
+            ValueError: the boxes of some images are missing; see `multilevel_roi_align`.
+        """
+        if len(features) != len(self.scales):
+            raise ValueError(
+                f"{len(features)} feature maps for the {len(self.scales)} scales {self.scales}"
+            )
+        if len(boxes) != features[0].shape[0]:
+            raise ValueError(
+                f"boxes of {len(boxes)} images for features of {features[0].shape[0]}; "
+                "expected one tensor of boxes for each image, empty if there are none"
+            )
+        return multilevel_roi_align(
+            features,
+            boxes_to_rois(boxes),
+            self.output_size,
+            self.scales,
+            self.sampling_ratio,
+            self.aligned,
+            self.canonical_box_size,
+            self.canonical_level,
+        )
+
+
+def boxes_to_rois(boxes: Sequence[Tensor]) -> Tensor:
+    """Number the images: for each image (M_i, 4) boxes -> (M_1 + ... + M_N, 5) image and box.
+
+    Raises:
+        ValueError: boxes of another shape.
+    """
+    for image, box in enumerate(boxes):
+        if box.dim() != 2 or box.shape[1] != 4:
+            raise ValueError(
+                f"the boxes of image {image} are {tuple(box.shape)}; expected (M, 4) x1, y1, x2, y2"
+            )
+    images = [box.new_full((len(box), 1), image) for image, box in enumerate(boxes)]
+    return torch.cat([torch.cat(images), torch.cat(list(boxes))], dim=1)
