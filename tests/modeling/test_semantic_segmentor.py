@@ -85,6 +85,15 @@ def test_prediction_of_one_image():
 
 
 @torch.no_grad()
+def test_two_steps_use_the_stride_of_the_head():
+    model = segmentor(resize_in_two_steps=True).eval()
+    (result,) = model(records((15, 23), height=33, width=40))
+    assert result["sem_seg"].logits.shape == (NUM_CLASSES, 15, 23)
+    (result,) = model(records((15, 23)))
+    assert result["sem_seg"].source_size == (7.5, 11.5)
+
+
+@torch.no_grad()
 def test_prediction_covers_the_image_without_its_padding():
     model = segmentor().eval()
     batch = records((16, 24), (20, 16))

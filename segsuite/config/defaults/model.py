@@ -53,6 +53,10 @@ MODEL.SEM_SEG_HEAD.CONVS_DIM = 128
 MODEL.SEM_SEG_HEAD.NORM = "GN"
 MODEL.SEM_SEG_HEAD.DROPOUT = 0.0
 MODEL.SEM_SEG_HEAD.LOSS_WEIGHT = 1.0
+# True: predictions are upsampled by the head's stride to the size of the network's input, cropped,
+# and resized from there, as in Detectron2. False: straight from the head's logits, which saves time
+# and memory where images were resized.
+MODEL.SEM_SEG_HEAD.RESIZE_IN_TWO_STEPS = True
 # U-Net head: channels of the decoder levels, coarse to fine; one fewer than IN_FEATURES leaves the
 # logits at the finest feature's stride, more than that goes on upsampling by two.
 MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = [256, 128, 64, 32]

@@ -11,7 +11,7 @@ from segsuite.config import configurable
 from segsuite.structures import ImageList, SemSegLogits
 
 from ..backbone import Backbone, build_backbone
-from ..sem_seg import SemSegHead, build_aux_head, build_sem_seg_head
+from ..sem_seg import SemSegHead, build_aux_head, build_sem_seg_head, sem_seg_predictions
 from .build import META_ARCH_REGISTRY
 
 
@@ -26,6 +26,8 @@ class SemanticSegmentor(nn.Module):
             "_aux"; it does not run in evaluation.
         pixel_mean, pixel_std: per channel, on the scale of the images (0-255).
         ignore_value: label that pads `sem_seg`.
+        resize_in_two_steps: how logits get to the size asked for, see `sem_seg_predictions`: by the
+            head's stride to the image's size and from there, as in Detectron2, or straight.
     """
 
     @configurable
@@ -38,12 +40,14 @@ class SemanticSegmentor(nn.Module):
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         ignore_value: int = 255,
+        resize_in_two_steps: bool = False,
     ):
         super().__init__()
         self.backbone = backbone
         self.sem_seg_head = sem_seg_head
         self.aux_head = aux_head
         self.ignore_value = ignore_value
+        self.resize_in_two_steps = resize_in_two_steps
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
 
@@ -58,6 +62,7 @@ class SemanticSegmentor(nn.Module):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+            "resize_in_two_steps": cfg.MODEL.SEM_SEG_HEAD.RESIZE_IN_TWO_STEPS,
         }
 
     @property
@@ -85,7 +90,7 @@ class SemanticSegmentor(nn.Module):
         features = self.backbone(images.tensor)
         logits = self.sem_seg_head(features)
         if not self.training:
-            return _predictions(batched_inputs, images, logits)
+            return self._predictions(batched_inputs, images, logits)
         targets = self._targets(batched_inputs)
         try:
             return self._losses(features, logits, targets)
@@ -163,20 +168,17 @@ class SemanticSegmentor(nn.Module):
             losses.update({f"{name}_aux": loss for name, loss in aux_losses.items()})
         return losses
 
+    def _predictions(
+        self, batched_inputs: list[dict], images: ImageList, logits: torch.Tensor
+    ) -> list[dict[str, SemSegLogits]]:
+        sizes = [
+            (x.get("height", height), x.get("width", width))
+            for x, (height, width) in zip(batched_inputs, images.image_sizes, strict=True)
+        ]
+        stride = self.sem_seg_head.stride if self.resize_in_two_steps else None
+        predictions = sem_seg_predictions(logits, images, sizes, stride)
+        return [{"sem_seg": prediction} for prediction in predictions]
+
 
 def _name(record: dict) -> str:
     return record.get("file_name", "a record without file_name")
-
-
-def _predictions(
-    batched_inputs: list[dict], images: ImageList, logits: torch.Tensor
-) -> list[dict[str, SemSegLogits]]:
-    (padded_h, padded_w), (h, w) = images.tensor.shape[-2:], logits.shape[-2:]
-    results = []
-    for x, image_logits, (image_h, image_w) in zip(
-        batched_inputs, logits, images.image_sizes, strict=True
-    ):
-        source_size = (image_h * h / padded_h, image_w * w / padded_w)
-        size = (x.get("height", image_h), x.get("width", image_w))
-        results.append({"sem_seg": SemSegLogits(image_logits, source_size, size)})
-    return results

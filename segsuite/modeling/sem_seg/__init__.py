@@ -3,6 +3,7 @@
 from .build import SEM_SEG_HEADS_REGISTRY, build_sem_seg_head
 from .fcn import FCNHead, build_aux_head
 from .head import SemSegHead
+from .postprocessing import sem_seg_predictions
 from .unet import UNetHead
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "UNetHead",
     "build_aux_head",
     "build_sem_seg_head",
+    "sem_seg_predictions",
 ]
