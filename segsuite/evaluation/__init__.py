@@ -2,7 +2,9 @@
 
 from .boundary import boundary_confusion_matrix, boundary_iou
 from .build import EVALUATOR_REGISTRY, build_evaluator
+from .calibration import calibration_counts, calibration_figures
 from .evaluator import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
+from .image_counts import image_ious, load_image_counts
 from .metrics import ABSENT_CLASS_RULES, SemSegMetrics, sem_seg_metrics
 from .sem_seg import SemSegEvaluator
 from .table import results_table
@@ -17,7 +19,11 @@ __all__ = [
     "boundary_confusion_matrix",
     "boundary_iou",
     "build_evaluator",
+    "calibration_counts",
+    "calibration_figures",
+    "image_ious",
     "inference_on_dataset",
+    "load_image_counts",
     "results_table",
     "sem_seg_metrics",
 ]

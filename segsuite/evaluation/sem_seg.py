@@ -21,7 +21,9 @@ from segsuite.utils import comm
 
 from .boundary import boundary_confusion_matrix, boundary_iou
 from .build import EVALUATOR_REGISTRY
+from .calibration import NUM_BINS, calibration_counts, calibration_figures
 from .evaluator import DatasetEvaluator
+from .image_counts import ImageCounts, save_image_counts
 from .metrics import check_rule, sem_seg_metrics
 
 logger = logging.getLogger(__name__)
@@ -31,10 +33,10 @@ logger = logging.getLogger(__name__)
 class SemSegEvaluator(DatasetEvaluator):
     """IoU and accuracy of semantic predictions, by class and in the mean.
 
-    All that is kept is one confusion matrix on the predictions' device; processes add theirs up at
-    the end. Predictions are ``{"sem_seg": SemSegLogits}``. The ground truth is the record's
-    ``sem_seg_gt``, (H, W) integers at the size of the prediction, else it is read from its
-    ``sem_seg_file_name``.
+    What is kept is one confusion matrix on the predictions' device, which processes add up at the
+    end; where files are written, each image's pixel counts too. Predictions are ``{"sem_seg":
+    SemSegLogits}``. The ground truth is the record's ``sem_seg_gt``, (H, W) integers at the size of
+    the prediction, else it is read from its ``sem_seg_file_name``.
     """
 
     @configurable
@@ -60,7 +62,8 @@ class SemSegEvaluator(DatasetEvaluator):
             absent_classes: a key of `metrics.ABSENT_CLASS_RULES`.
             boundary_dilation_ratio: width of the band of boundary IoU as a share of the image
                 diagonal; None: no boundary IoU.
-            output_dir: gets ``sem_seg_evaluation.json`` (figures and confusion matrix).
+            output_dir: gets ``sem_seg_evaluation.json`` (figures, confusion matrix, calibration)
+                and ``image_counts.pt`` (see `load_image_counts`).
             save_predictions: write ``predictions/<image_id>.png`` there too, class ids as an 8-bit
                 palette PNG (16-bit grey for more than 256 classes).
             colors: RGB of each class, for the palette.
@@ -109,6 +112,8 @@ class SemSegEvaluator(DatasetEvaluator):
         size = (self._num_classes + 1,) * 2
         self._matrix = torch.zeros(size, dtype=torch.int64)
         self._boundary_matrix = torch.zeros(size, dtype=torch.int64)
+        self._image_counts = ImageCounts()
+        self._calibration = torch.zeros(NUM_BINS, 3, dtype=torch.int64)
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Count the pixels of a batch.
@@ -123,15 +128,20 @@ class SemSegEvaluator(DatasetEvaluator):
             self._check(record, prediction, target)
             device = prediction.logits.device
             target = target.to(device, non_blocking=True)
-            self._matrix = self._matrix.to(device)
-            confusion_matrix_from_logits(
+            matrix = confusion_matrix_from_logits(
                 prediction.logits[None],
                 target[None],
                 self._num_classes,
                 ignore_index=self._ignore_index,
                 source_size=prediction.source_size,
-                out=self._matrix,
             )
+            self._matrix = self._matrix.to(device) + matrix
+            if self._output_dir is not None:
+                name = record.get("file_name", "")
+                self._image_counts.add(record.get("image_id", name), name, matrix)
+                self._calibration = self._calibration.to(device) + calibration_counts(
+                    prediction, target, ignore_index=self._ignore_index
+                )
             # On a GPU this would wait for it; there `evaluate` looks.
             if device.type == "cpu" and self._matrix[-1].any():
                 raise ValueError(self._outside_message(record, target))
@@ -191,8 +201,13 @@ class SemSegEvaluator(DatasetEvaluator):
                 figures[f"{figure}-{name}"] = value
         results: dict[str, Any] = {name: 100 * value.item() for name, value in figures.items()}
         results["absent_classes"] = self._absent_classes
-        if self._output_dir is not None and comm.is_main_process():
-            self._write_results(results, matrix)
+        if self._output_dir is not None:
+            images = self._image_counts.gather()
+            calibration = comm.all_reduce_sum_(self._calibration.clone())
+            if comm.is_main_process():
+                self._output_dir.mkdir(parents=True, exist_ok=True)
+                save_image_counts(self._output_dir / "image_counts.pt", images)
+                self._write_results(results, matrix, calibration)
         return {"sem_seg": results}
 
     def _ground_truth(self, record: dict[str, Any]) -> torch.Tensor:
@@ -244,13 +259,15 @@ class SemSegEvaluator(DatasetEvaluator):
             image.putpalette([value for color in self._colors for value in color])
         image.save(path)
 
-    def _write_results(self, results: dict[str, Any], matrix: torch.Tensor) -> None:
-        self._output_dir.mkdir(parents=True, exist_ok=True)
+    def _write_results(
+        self, results: dict[str, Any], matrix: torch.Tensor, calibration: torch.Tensor
+    ) -> None:
         content = {
             "dataset": self._dataset_name,
             "classes": self._class_names,
             "results": {k: None if v != v else v for k, v in results.items()},  # JSON has no NaN
             "confusion_matrix": matrix.tolist(),
+            "calibration": calibration_figures(calibration),
         }
         path = self._output_dir / "sem_seg_evaluation.json"
         path.write_text(json.dumps(content) + "\n")

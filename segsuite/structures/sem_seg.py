@@ -29,9 +29,21 @@ class SemSegLogits:
 
     def full(self) -> torch.Tensor:
         """The logits at full size: (K, H, W) float32."""
+        height, width = (torch.arange(n, device=self.logits.device) for n in self.size)
+        return self.grid(height, width)
+
+    def grid(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """The logits where some pixel rows and columns of the full size cross.
+
+        Args:
+            rows, columns: (R,) and (C,) integer pixel coordinates.
+
+        Returns:
+            (K, R, C) float32.
+        """
         x = self.logits.float()
-        for dim in (1, 2):
-            x = _resample(x, dim, self.size[dim - 1], self.source_size[dim - 1])
+        for dim, pixels in ((1, rows), (2, columns)):
+            x = _resample(x, dim, pixels, self.source_size[dim - 1] / self.size[dim - 1])
         return x
 
     def labels(self) -> torch.Tensor:
@@ -43,11 +55,10 @@ class SemSegLogits:
         return argmax_from_logits(self.logits[None], self.size, self.source_size)[0]
 
 
-def _resample(x: torch.Tensor, dim: int, size: int, source_size: float) -> torch.Tensor:
-    """Linear interpolation of the leading `source_size` elements of `dim` to `size` elements."""
+def _resample(x: torch.Tensor, dim: int, pixels: torch.Tensor, scale: float) -> torch.Tensor:
+    """Linear interpolation along `dim` at output `pixels`, each `scale` elements of `x` wide."""
     last = x.shape[dim] - 1
-    centres = torch.arange(size, device=x.device, dtype=torch.float64) + 0.5
-    position = (centres * (source_size / size) - 0.5).clamp(0, last)
+    position = ((pixels.double() + 0.5) * scale - 0.5).clamp(0, last)
     low = position.floor().long()
     weight = (position - low).to(x.dtype).view(-1, *[1] * (x.dim() - 1 - dim))
     high = (low + 1).clamp(max=last)
