@@ -2,6 +2,7 @@
 
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY, build_backbone
+from .fpn import FPN, LastLevelMaxPool, build_resnet_fpn_backbone
 from .resnet import (
     BasicBlock,
     BasicStem,
@@ -14,14 +15,17 @@ from .unet import UNetEncoder, build_unet_backbone
 
 __all__ = [
     "BACKBONE_REGISTRY",
+    "FPN",
     "Backbone",
     "BasicBlock",
     "BasicStem",
     "BottleneckBlock",
+    "LastLevelMaxPool",
     "ResNet",
     "UNetEncoder",
     "build_backbone",
     "build_resnet_backbone",
+    "build_resnet_fpn_backbone",
     "build_unet_backbone",
     "make_stage",
 ]
