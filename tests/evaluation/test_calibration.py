@@ -11,8 +11,8 @@ def prediction(logits, size=None):
 
 
 def test_bins_of_known_confidences():
-    # Probabilities 0.9 (right), 0.9 (wrong), 0.6 (right), ignored.
-    p = torch.tensor([[0.9, 0.9, 0.4, 0.9]])
+    # Probabilities 0.9 (right), 0.9 (wrong), 0.55 (right), ignored.
+    p = torch.tensor([[0.9, 0.9, 0.45, 0.9]])
     logits = torch.stack([p.log(), (1 - p).log()])
     counts = calibration_counts(prediction(logits), torch.tensor([[0, 1, 1, 255]]))
     assert counts[:, 0].nonzero().flatten().tolist() == [8, 13]
@@ -20,7 +20,7 @@ def test_bins_of_known_confidences():
     figures = calibration_figures(counts)
     assert figures["bins"][13]["confidence"] == pytest.approx(0.9, abs=1e-6)
     assert figures["bins"][13]["accuracy"] == 0.5 and figures["bins"][0]["accuracy"] is None
-    assert figures["ECE"] == pytest.approx(100 * (2 * 0.4 + 1 * 0.4) / 3, abs=1e-4)
+    assert figures["ECE"] == pytest.approx(100 * (2 * 0.4 + 1 * 0.45) / 3, abs=1e-4)
 
 
 def test_sampled_pixels_have_the_values_of_the_full_prediction():
