@@ -3,7 +3,13 @@
 from .build import build_test_loader, build_train_loader, get_records
 from .catalog import DatasetCatalog, Metadata, MetadataCatalog
 from .checks import check_datasets, check_semantic_dataset
-from .datasets import datasets_root, register_from_config, register_sem_seg_folder
+from .datasets import (
+    datasets_root,
+    load_coco_json,
+    register_coco_instances,
+    register_from_config,
+    register_sem_seg_folder,
+)
 from .image import read_image
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
@@ -33,8 +39,10 @@ __all__ = [
     "default_colors",
     "get_records",
     "label_histogram",
+    "load_coco_json",
     "read_image",
     "read_sem_seg",
+    "register_coco_instances",
     "register_from_config",
     "register_sem_seg_folder",
 ]

@@ -62,18 +62,23 @@ class Metadata:
     For semantic segmentation: ``stuff_classes`` (names by class id), ``stuff_colors`` (RGB
     tuples), ``ignore_label`` (the value of pixels that do not count, after `label_map`),
     ``label_map`` (stored value -> class id, or None where label maps store class ids) and
-    ``evaluator_type``.
+    ``evaluator_type``. For instances: ``thing_classes``, ``thing_colors``,
+    ``thing_dataset_id_to_contiguous_id`` (category id -> class id), ``json_file``, ``image_root``
+    and ``evaluator_type``.
     """
 
     def __init__(self, name: str) -> None:
         self.__dict__["name"] = name
+        self.__dict__["_later"] = {}
 
     def __getattr__(self, key: str) -> Any:
         # Only reached for what is not set; copy and pickle probe for dunder methods.
         if key.startswith("__"):
             raise AttributeError(key)
+        if key in self._later:
+            return self._later[key]()
         raise AttributeError(
-            f"metadata of data set '{self.name}': " + unknown_name(key, self.__dict__, "metadata")
+            f"metadata of data set '{self.name}': " + unknown_name(key, self.as_dict(), "metadata")
         )
 
     def __setattr__(self, key: str, value: Any) -> None:
@@ -95,16 +100,22 @@ class Metadata:
             setattr(self, key, value)
         return self
 
+    def set_later(self, **functions: Callable[[], Any]) -> Metadata:
+        """Set facts that are asked of a function each time, such as paths in `datasets_root`."""
+        self._later.update(functions)
+        return self
+
     def get(self, key: str, default: Any = None) -> Any:
         """A fact, or `default` where it is not set."""
-        return self.__dict__.get(key, default)
+        return getattr(self, key) if key in self.__dict__ or key in self._later else default
 
     def as_dict(self) -> dict[str, Any]:
         """All facts."""
-        return dict(self.__dict__)
+        facts = {key: value for key, value in self.__dict__.items() if key != "_later"}
+        return {key: function() for key, function in self._later.items()} | facts
 
     def __repr__(self) -> str:
-        return f"Metadata({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items())})"
+        return f"Metadata({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"
 
 
 class _MetadataCatalog:

@@ -66,15 +66,15 @@ def decode_masks(rles: Sequence[RLE], height: int, width: int) -> Tensor:
 
 
 def to_rle(segmentation: list | RLE, height: int, width: int) -> RLE:
-    """A segmentation of COCO's, in any of its forms, as one compressed RLE (`counts` is bytes).
+    """A segmentation of COCO's, in any of its forms, as one compressed RLE.
 
     Args:
         segmentation: polygons, an uncompressed or a compressed RLE.
         height, width: of the image, in pixels.
 
     Raises:
-        ValueError: a polygon of fewer than 3 points; an RLE of another size, or one whose runs do
-            not add up to it.
+        ValueError: a polygon of fewer than 3 points; an RLE of another size, or one whose runs are
+            negative or do not add up to it.
     """
     if isinstance(segmentation, list):
         if not segmentation:
@@ -87,17 +87,16 @@ def to_rle(segmentation: list | RLE, height: int, width: int) -> RLE:
             f"the RLE is of a mask of {size[0]} x {size[1]} pixels (height x width), "
             f"the image has {height} x {width}"
         )
-    if isinstance(counts, list):
-        rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-        total = sum(counts)
-    else:
-        rle = {"size": [height, width], "counts": counts}
-        total = sum(decode_counts(counts))
-    if total != height * width:
+    runs = counts if isinstance(counts, list) else decode_counts(counts)
+    if min(runs, default=0) < 0:
+        raise ValueError(f"the RLE has a run of {min(runs)} pixels")
+    if sum(runs) != height * width:
         raise ValueError(
-            f"the runs of the RLE add up to {total}; expected {height} * {width} = {height * width}"
+            f"the runs of the RLE add up to {sum(runs)}; expected {height} * {width} = "
+            f"{height * width}"
         )
-    return rle
+    rle = {"size": [height, width], "counts": counts}
+    return coco_mask.frPyObjects(rle, height, width) if isinstance(counts, list) else rle
 
 
 def decode_counts(counts: str | bytes) -> list[int]:

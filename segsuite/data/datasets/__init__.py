@@ -1,6 +1,7 @@
 """Data sets that are built in, and the formats that a data set of one's own may have."""
 
 from .camvid import register_camvid
+from .coco import load_coco_json, register_coco_instances
 from .folder import load_sem_seg_folder, register_sem_seg_folder
 from .from_config import register_from_config
 from .root import datasets_root
@@ -9,7 +10,9 @@ from .shapes import ensure_shapes, register_shapes
 __all__ = [
     "datasets_root",
     "ensure_shapes",
+    "load_coco_json",
     "load_sem_seg_folder",
+    "register_coco_instances",
     "register_from_config",
     "register_sem_seg_folder",
 ]

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from segsuite.config import CfgNode
 from segsuite.utils.registry import unknown_name
 
+from .coco import register_coco_instances
 from .folder import register_sem_seg_folder
 
-_REQUIRED = ("IMAGES", "LABELS", "CLASSES")
-_OPTIONAL = ("COLORS", "IGNORE_LABEL", "LABEL_MAP", "IMAGE_SUFFIX", "LABEL_SUFFIX")
+
+@dataclass
+class _Format:
+    """A value of FORMAT: the keys that an entry must and may have, and what takes them."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    register: Callable[..., Any]
+
+
+def _register_coco_instances(name: str, annotations: str, images: str) -> None:
+    register_coco_instances(name, {}, annotations, images)
+
+
+_FORMATS = {
+    "sem_seg_folder": _Format(
+        ("IMAGES", "LABELS", "CLASSES"),
+        ("COLORS", "IGNORE_LABEL", "LABEL_MAP", "IMAGE_SUFFIX", "LABEL_SUFFIX"),
+        register_sem_seg_folder,
+    ),
+    "coco_instances": _Format(("ANNOTATIONS", "IMAGES"), (), _register_coco_instances),
+}
 
 
 def register_from_config(cfg: CfgNode) -> None:
@@ -28,10 +50,14 @@ def register_from_config(cfg: CfgNode) -> None:
               CLASSES: [background, cat, dog]
               LABEL_MAP: {0: 0, 1: 1, 2: 2, 9: 255}   # optional, as are COLORS, IGNORE_LABEL,
                                                       # IMAGE_SUFFIX and LABEL_SUFFIX
+            my_instances_train:
+              FORMAT: coco_instances
+              ANNOTATIONS: /data/my/annotations/train.json
+              IMAGES: /data/my/images/train
 
     Raises:
         KeyError: an entry lacks a key or has one that is not known.
-        ValueError: an unknown FORMAT, or values that `register_sem_seg_folder` refuses.
+        ValueError: an unknown FORMAT, or values that the format's own function refuses.
     """
     for name, entry in cfg.DATASETS.REGISTER.items():
         _register(name, entry)
@@ -40,18 +66,20 @@ def register_from_config(cfg: CfgNode) -> None:
 def _register(name: str, entry: Any) -> None:
     where = f"DATASETS.REGISTER.{name}"
     if not isinstance(entry, Mapping):
-        raise ValueError(f"{where}: expected keys {', '.join(_REQUIRED)}, found {entry!r}")
+        raise ValueError(f"{where}: expected FORMAT and the keys that go with it, found {entry!r}")
     arguments = dict(entry)
-    format = arguments.pop("FORMAT", "sem_seg_folder")
-    if format != "sem_seg_folder":
-        raise ValueError(f"{where}.FORMAT is '{format}'; expected 'sem_seg_folder'")
+    format_name = arguments.pop("FORMAT", "sem_seg_folder")
+    if format_name not in _FORMATS:
+        expected = ", ".join(f"'{f}'" for f in _FORMATS)
+        raise ValueError(f"{where}.FORMAT is '{format_name}'; expected one of {expected}")
+    format = _FORMATS[format_name]
     for key in arguments:
-        if key not in _REQUIRED + _OPTIONAL:
-            raise KeyError(unknown_name(key, ("FORMAT", *_REQUIRED, *_OPTIONAL), where))
-    missing = [key for key in _REQUIRED if key not in arguments]
+        if key not in format.required + format.optional:
+            raise KeyError(unknown_name(key, ("FORMAT", *format.required, *format.optional), where))
+    missing = [key for key in format.required if key not in arguments]
     if missing:
         raise KeyError(f"{where} lacks {', '.join(missing)}")
     if "LABEL_MAP" in arguments:
         # Keys of a configuration are text.
         arguments["LABEL_MAP"] = {int(k): v for k, v in arguments["LABEL_MAP"].items()}
-    register_sem_seg_folder(name, **{key.lower(): value for key, value in arguments.items()})
+    format.register(name, **{key.lower(): value for key, value in arguments.items()})

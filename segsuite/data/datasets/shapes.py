@@ -24,6 +24,7 @@ from pycocotools import mask as coco_mask
 
 from ..catalog import DatasetCatalog, MetadataCatalog
 from ..sem_seg import IGNORE_LABEL
+from .coco import load_coco_json
 from .folder import load_sem_seg_folder
 from .png import encode_png
 from .root import datasets_root
@@ -47,7 +48,7 @@ _SEED = 2015
 
 
 def register_shapes() -> None:
-    """Register ``shapes_train`` and ``shapes_val``."""
+    """Register ``shapes_train`` and ``shapes_val``, and ``shapes_instances_...`` for instances."""
     for split in NUM_IMAGES:
         name = f"shapes_{split}"
         DatasetCatalog.register(name, lambda split=split: load_shapes(split))
@@ -59,12 +60,37 @@ def register_shapes() -> None:
             label_map=None,
             evaluator_type="sem_seg",
         )
+        _register_instances(split)
+
+
+def _register_instances(split: str) -> None:
+    name = f"shapes_instances_{split}"
+    DatasetCatalog.register(name, lambda: load_shapes_instances(split))
+    MetadataCatalog.get(name).set(
+        thing_classes=list(CLASSES[1:]),
+        thing_colors=list(COLORS[1:]),
+        thing_dataset_id_to_contiguous_id={i: i - 1 for i in range(1, len(CLASSES))},
+        evaluator_type="coco",
+    ).set_later(
+        json_file=lambda: str(_instances_file(datasets_root() / FOLDER, split)),
+        image_root=lambda: str(datasets_root() / FOLDER / "images" / split),
+    )
 
 
 def load_shapes(split: str) -> list[dict]:
     """The records of "train" or "val"; makes the data set when it is not there."""
     folder = ensure_shapes(datasets_root())
     return load_sem_seg_folder(folder / "images" / split, folder / "labels" / split)
+
+
+def load_shapes_instances(split: str) -> list[dict]:
+    """The same images, with an annotation for each shape."""
+    folder = ensure_shapes(datasets_root())
+    return load_coco_json(_instances_file(folder, split), folder / "images" / split)
+
+
+def _instances_file(folder: Path, split: str) -> Path:
+    return folder / "annotations" / f"instances_{split}.json"
 
 
 def ensure_shapes(root: str | os.PathLike) -> Path:
@@ -121,10 +147,9 @@ def _write_split(folder: Path, split: str, count: int) -> None:
         (images / name).write_bytes(encode_png(scene.image))
         (labels / name).write_bytes(encode_png(scene.labels, COLORS))
         _add_to_coco(coco, number + 1, name, scene)
-    annotations = folder / "annotations"
-    annotations.mkdir(exist_ok=True)
-    text = json.dumps(coco, separators=(",", ":"))
-    (annotations / f"instances_{split}.json").write_text(text + "\n")
+    json_file = _instances_file(folder, split)
+    json_file.parent.mkdir(exist_ok=True)
+    json_file.write_text(json.dumps(coco, separators=(",", ":")) + "\n")
 
 
 def _add_to_coco(coco: dict, image_id: int, name: str, scene: Scene) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from segsuite.config import get_cfg
+from segsuite.config import CfgNode, get_cfg
 from segsuite.data import DatasetCatalog, MetadataCatalog, register_from_config
 
 YAML = """
@@ -64,5 +64,17 @@ def test_a_missing_key(cfg):
 
 def test_an_unknown_format(cfg):
     cfg.DATASETS.REGISTER.test_cfg_set.FORMAT = "voc"
-    with pytest.raises(ValueError, match=r"test_cfg_set\.FORMAT is 'voc'; expected 'sem_seg_fol"):
+    with pytest.raises(ValueError, match=r"test_cfg_set\.FORMAT is 'voc'; expected one of 'sem"):
+        register_from_config(cfg)
+
+
+def test_coco_instances(cfg):
+    entry = {"FORMAT": "coco_instances", "ANNOTATIONS": "/data/a.json", "IMAGES": "/data/images"}
+    cfg.DATASETS.REGISTER.test_cfg_set = CfgNode(entry)
+    register_from_config(cfg)
+    metadata = MetadataCatalog.get("test_cfg_set")
+    assert metadata.json_file == "/data/a.json" and metadata.image_root == "/data/images"
+    assert metadata.evaluator_type == "coco"
+    cfg.DATASETS.REGISTER.test_cfg_set["LABELS"] = "/data/labels"
+    with pytest.raises(KeyError, match=r"test_cfg_set.*ANNOTATIONS"):
         register_from_config(cfg)
