@@ -11,6 +11,7 @@ import torch
 from segsuite.config import CfgNode, configurable
 
 from .image import FORMATS, read_image
+from .instances import MASK_FORMATS, annotations_to_instances
 from .sem_seg import read_sem_seg
 from .transforms import AugInput, Augmentation, build_augmentations
 
@@ -25,6 +26,9 @@ class DatasetMapper:
         image_format: "RGB" or "BGR", the order of the channels in the samples.
         label_map: of the data set, as `read_sem_seg` takes it. Where records of several data
             sets are mixed, a record's own ``label_map`` comes first.
+        use_instance_mask: whether objects have masks besides their boxes.
+        instance_mask_format: "polygon" or "bitmask", see `annotations_to_instances`.
+        recompute_boxes: whether boxes are taken from the masks, for augmentations that crop.
     """
 
     @configurable
@@ -35,13 +39,22 @@ class DatasetMapper:
         augmentations: Augmentation,
         image_format: str = "BGR",
         label_map: Mapping[int, int] | None = None,
+        use_instance_mask: bool = False,
+        instance_mask_format: str = "polygon",
+        recompute_boxes: bool = False,
     ) -> None:
         if image_format not in FORMATS:
             raise ValueError(f"INPUT.FORMAT is '{image_format}': expected one of {FORMATS}")
+        if instance_mask_format not in MASK_FORMATS:
+            raise ValueError(
+                f"INPUT.MASK_FORMAT is '{instance_mask_format}': expected one of {MASK_FORMATS}"
+            )
         self.is_train = is_train
         self.augmentations = augmentations
         self.image_format = image_format
         self.label_map = label_map
+        self.mask_format = instance_mask_format if use_instance_mask else None
+        self.recompute_boxes = recompute_boxes
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool) -> dict[str, Any]:
@@ -49,6 +62,9 @@ class DatasetMapper:
             "is_train": is_train,
             "augmentations": build_augmentations(cfg, is_train),
             "image_format": cfg.INPUT.FORMAT,
+            "use_instance_mask": cfg.MODEL.MASK_ON,
+            "instance_mask_format": cfg.INPUT.MASK_FORMAT,
+            "recompute_boxes": cfg.MODEL.MASK_ON and cfg.INPUT.CROP.ENABLED,
         }
 
     def __call__(self, record: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
@@ -61,13 +77,15 @@ class DatasetMapper:
             ``image``: (3, H, W) uint8, 0-255; ``height`` and ``width`` of the file, and
             ``file_name`` and ``image_id`` of the record. With labels, in training ``sem_seg``:
             (H, W) integer; else ``sem_seg_gt``: (height, width) integer, not resized, and
-            ``sem_seg_file_name``.
+            ``sem_seg_file_name``. With annotations, in training ``instances``: `Instances`, see
+            `annotations_to_instances`.
 
         Raises:
-            FileNotFoundError, ValueError: see `read_image` and `read_sem_seg`; or the image and
-                its label map differ in size.
+            FileNotFoundError, ValueError: see `read_image` and `read_sem_seg`; or the image differs
+                in size from its label map, or from the ``height`` and ``width`` of the record.
         """
         image = read_image(record["file_name"])
+        check_recorded_size(record, image.shape[:2])
         sem_seg = self._read_sem_seg(record, image.shape[:2])
         sample = {
             "file_name": record["file_name"],
@@ -75,7 +93,8 @@ class DatasetMapper:
             "height": image.shape[0],
             "width": image.shape[1],
         }
-        transform = self.augmentations.get_transform(AugInput(image.shape[:2], sem_seg), rng)
+        size = image.shape[:2]
+        transform = self.augmentations.get_transform(AugInput(size, sem_seg), rng)
         image = transform.apply_image(image)
         if self.image_format == "BGR":
             image = image[:, :, ::-1]
@@ -86,6 +105,14 @@ class DatasetMapper:
             else:
                 sample["sem_seg_gt"] = _to_tensor(sem_seg)
                 sample["sem_seg_file_name"] = record["sem_seg_file_name"]
+        if self.is_train and "annotations" in record:
+            sample["instances"] = annotations_to_instances(
+                record["annotations"],
+                size,
+                transform,
+                mask_format=self.mask_format,
+                recompute_boxes=self.recompute_boxes,
+            )
         return sample
 
     def _read_sem_seg(self, record: dict[str, Any], size: tuple[int, int]) -> np.ndarray | None:
@@ -107,6 +134,30 @@ def size_mismatch(
         f"{labels_size[1]} x {labels_size[0]} (width x height); expected the same. Pair the right "
         "files, or resize the label map to the nearest label"
     )
+
+
+def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
+    """Check that an image has the size that its annotations are for.
+
+    Args:
+        size: (height, width) of the image, upright.
+
+    Raises:
+        ValueError: it has another one.
+    """
+    recorded = (record.get("height", size[0]), record.get("width", size[1]))
+    if recorded == size:
+        return
+    message = (
+        f"{record['file_name']} has {size[1]} x {size[0]} pixels, its annotations are for "
+        f"{recorded[1]} x {recorded[0]} (width x height)"
+    )
+    if recorded == size[::-1]:
+        message += (
+            ". Its EXIF orientation turns it by a quarter: if the annotations were made on the "
+            "image as it is stored, remove that tag from the file"
+        )
+    raise ValueError(message + ". Pair the right image and annotations, or mend the file")
 
 
 def _to_tensor(array: np.ndarray) -> torch.Tensor:

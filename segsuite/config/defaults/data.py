@@ -17,6 +17,9 @@ INPUT.RANDOM_SCALE = ()
 INPUT.RANDOM_FLIP = "horizontal"
 # Channel order fed to the model: "BGR" or "RGB".
 INPUT.FORMAT = "BGR"
+# Masks of objects in training: "polygon" keeps polygons (images with RLE get bit masks), "bitmask"
+# draws them.
+INPUT.MASK_FORMAT = "polygon"
 
 INPUT.CROP = CN()
 INPUT.CROP.ENABLED = False

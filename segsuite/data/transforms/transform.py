@@ -55,8 +55,12 @@ class Transform:
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
     def apply_polygons(self, polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """(N, 2) float polygons -> their parts inside the image; those outside are left out."""
-        return [self.apply_coords(polygon) for polygon in polygons]
+        """(N, 2) float polygons -> as many; a crop keeps their parts inside, (0, 2) for none."""
+        if not polygons:
+            return []
+        points = self.apply_coords(np.concatenate(polygons))
+        ends = np.cumsum([len(polygon) for polygon in polygons]).tolist()
+        return [points[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 class TransformList(Transform):
@@ -128,10 +132,7 @@ class CropTransform(Transform):
         return coords - [self.x, self.y]
 
     def apply_polygons(self, polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
-        clipped = [
-            clip_polygon(p, self.height, self.width) for p in super().apply_polygons(polygons)
-        ]
-        return [p for p in clipped if len(p)]
+        return [clip_polygon(p, self.height, self.width) for p in super().apply_polygons(polygons)]
 
 
 class ResizedCropTransform(TransformList):
