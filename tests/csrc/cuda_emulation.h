@@ -28,6 +28,7 @@
 #define __forceinline__ inline
 #define __restrict__ __restrict
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __shared__ static  // blocks run one at a time, so one copy serves
 
 struct dim3 {

@@ -183,9 +183,11 @@ class TestResult:
         x = view(torch.randn(2, 40, 20, 37, device=device))
         rois = random_rois(20, 2, 20, 37).to(device)
         expected = roi_align(x.contiguous(), rois, 5)
-        assert torch.equal(roi_align(x, rois, 5).contiguous(), expected)
+        # The reference's matrix products may sum in another order for other strides.
+        tolerance = 0 if MODULE.has_kernels(x.device) else 1e-6
+        torch.testing.assert_close(roi_align(x, rois, 5), expected, atol=tolerance, rtol=0)
         strided = torch.empty(20, 10, device=device)[:, ::2].copy_(rois)
-        assert torch.equal(roi_align(x, strided, 5).contiguous(), expected)
+        torch.testing.assert_close(roi_align(x, strided, 5), expected, atol=tolerance, rtol=0)
 
     @pytest.mark.parametrize(
         "view",
