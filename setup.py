@@ -63,6 +63,8 @@ def why_no_cuda() -> str | None:
     nvcc = Path(CUDA_HOME or "", "bin", "nvcc")
     if CUDA_HOME is None or not nvcc.exists():
         return "nvcc was not found (CUDA_HOME tells where it is)"
+    if not Path(CUDA_HOME, "include", "cuda_runtime_api.h").exists():
+        return f"{CUDA_HOME} has no include/cuda_runtime_api.h (CUDA_HOME tells where CUDA is)"
     text = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
     release = re.search(r"release (\d+)\.\d+", text)
     if release is None or release[1] != torch.version.cuda.split(".")[0]:
