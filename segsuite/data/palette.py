@@ -59,6 +59,21 @@ def perceived(colors: np.ndarray) -> np.ndarray:
     return np.cbrt(seen @ _RGB_TO_LMS.T) @ _LMS_TO_LAB.T
 
 
+def voc_colors(count: int) -> list[Color]:
+    """The first `count`, at most 256, colours of Pascal VOC's palette, black first.
+
+    The bits of a number are dealt out in turn to red, green and blue, the highest bit first
+    (VOClabelcolormap of the VOC development kit). All differ, but neighbours may look alike.
+    """
+    colors = []
+    for number in range(count):
+        color = [0, 0, 0]
+        for bit in range(8):
+            color[bit % 3] |= (number >> bit & 1) << (7 - bit // 3)
+        colors.append(tuple(color))
+    return colors
+
+
 def default_colors(count: int) -> list[Color]:
     """The first `count` colours of an endless palette, RGB 0-255.
 

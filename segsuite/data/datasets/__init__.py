@@ -1,11 +1,15 @@
 """Data sets that are built in, and the formats that a data set of one's own may have."""
 
+from .ade20k import register_ade20k
 from .camvid import register_camvid
+from .cityscapes import register_cityscapes
 from .coco import load_coco_json, register_coco_instances
+from .coco_sem_seg import register_coco_sem_seg
 from .folder import load_sem_seg_folder, register_sem_seg_folder
 from .from_config import register_from_config
 from .root import datasets_root
 from .shapes import ensure_shapes, register_shapes
+from .voc import register_voc
 
 __all__ = [
     "datasets_root",
@@ -17,5 +21,9 @@ __all__ = [
     "register_sem_seg_folder",
 ]
 
+register_ade20k()
 register_camvid()
+register_cityscapes()
+register_coco_sem_seg()
 register_shapes()
+register_voc()

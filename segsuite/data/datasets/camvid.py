@@ -12,9 +12,9 @@ Expected under the datasets folder::
 
 from __future__ import annotations
 
-from ..catalog import DatasetCatalog, MetadataCatalog
 from ..sem_seg import IGNORE_LABEL
 from .folder import load_sem_seg_folder
+from .register import register_sem_seg
 from .root import datasets_root
 
 _CLASSES = {
@@ -43,12 +43,6 @@ def register_camvid() -> None:
     """Register ``camvid_train``, ``camvid_val`` and ``camvid_test``."""
     label_map = {i: i for i in range(len(_CLASSES))} | {_VOID: IGNORE_LABEL}
     for split in ("train", "val", "test"):
-        name = f"camvid_{split}"
-        DatasetCatalog.register(name, lambda split=split: load_camvid(split))
-        MetadataCatalog.get(name).set(
-            stuff_classes=list(_CLASSES),
-            stuff_colors=list(_CLASSES.values()),
-            ignore_label=IGNORE_LABEL,
-            label_map=label_map,
-            evaluator_type="sem_seg",
+        register_sem_seg(
+            f"camvid_{split}", lambda split=split: load_camvid(split), _CLASSES, label_map
         )
