@@ -36,9 +36,10 @@ IMAGE_PACKAGES_ALLOWED = (
     "structures/rle.py",  # COCO's run lengths are pycocotools' work
     "checkpoint/rng.py",  # NumPy's generator is part of a run's state
     "evaluation/sem_seg.py",  # writes predictions as PNG
+    "evaluation/coco",  # the arrays and run-length encodings of pycocotools
 )
 # Installed on request only: imported where they are used, never on import of a module.
-OPTIONAL_PACKAGES = {"safetensors", "tensorboard", "timm"}
+OPTIONAL_PACKAGES = {"faster_coco_eval", "safetensors", "tensorboard", "timm"}
 
 SEGSUITE = REPO / "segsuite"
 FILES = {path.relative_to(SEGSUITE).as_posix(): path for path in sorted(SEGSUITE.rglob("*.py"))}

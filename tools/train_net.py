@@ -10,8 +10,12 @@ from segsuite.engine import DefaultTrainer, default_argument_parser, default_set
 
 
 def main(args: argparse.Namespace) -> None:
+    args.eval_only = args.eval_only or args.results is not None
     cfg = load_config(args.config_file, args.opts, args.plugin)
     default_setup(cfg, args)
+    if args.results is not None:
+        DefaultTrainer.test_results(cfg, args.results)
+        return
     if args.eval_only:
         DefaultTrainer.test_weights(cfg)
         return

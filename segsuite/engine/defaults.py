@@ -47,6 +47,7 @@ def default_argument_parser() -> argparse.ArgumentParser:
   with other settings   %(prog)s --config-file FILE SOLVER.BASE_LR 0.01 OUTPUT_DIR out
   go on after a stop    %(prog)s --config-file FILE --resume
   evaluate              %(prog)s --config-file FILE --eval-only MODEL.WEIGHTS model.pth
+  a results file        %(prog)s --config-file FILE --eval-only --results results.json
   on several machines   torchrun --nnodes 2 --nproc-per-node 8 ... %(prog)s --config-file FILE
 """,
     )
@@ -58,6 +59,12 @@ def default_argument_parser() -> argparse.ArgumentParser:
         "--eval-only",
         action="store_true",
         help="evaluate MODEL.WEIGHTS, or else model_final or model_best in OUTPUT_DIR",
+    )
+    parser.add_argument(
+        "--results",
+        metavar="FILE",
+        help="evaluate the predictions in FILE, in COCO's results format, without a model; "
+        "implies --eval-only",
     )
     parser.add_argument(
         "--num-gpus",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -279,6 +280,23 @@ class DefaultTrainer(SimpleTrainer):
                 "can start a training, but not be evaluated"
             )
         return cls.test(cfg, model)
+
+    @classmethod
+    def test_results(cls, cfg: CfgNode, path: str | os.PathLike) -> dict[str, Any]:
+        """Evaluate predictions on DATASETS.TEST that a file holds, without a model.
+
+        Raises:
+            FileNotFoundError, ValueError: see the evaluator's `evaluate_file`; or DATASETS.TEST is
+                not a single data set.
+        """
+        if len(cfg.DATASETS.TEST) != 1:
+            raise ValueError(
+                f"--results evaluates on one data set, DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}"
+            )
+        (name,) = cfg.DATASETS.TEST
+        results = cls.build_evaluator(cfg, name).evaluate_file(path)
+        logger.info("results\n%s", results_table(results, title=name))
+        return results
 
     def evaluated_state(self) -> dict[str, Any]:
         """The content of ``model_final`` and ``model_best``: weights and configuration."""

@@ -3,6 +3,8 @@
 from .boundary import boundary_confusion_matrix, boundary_iou
 from .build import EVALUATOR_REGISTRY, build_evaluator
 from .calibration import calibration_counts, calibration_figures
+from .coco import COCOEvaluator
+from .coco_metrics import COCOFigures, coco_figures
 from .evaluator import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from .image_counts import image_ious, load_image_counts
 from .metrics import ABSENT_CLASS_RULES, SemSegMetrics, sem_seg_metrics
@@ -12,6 +14,8 @@ from .table import results_table
 __all__ = [
     "ABSENT_CLASS_RULES",
     "EVALUATOR_REGISTRY",
+    "COCOEvaluator",
+    "COCOFigures",
     "DatasetEvaluator",
     "DatasetEvaluators",
     "SemSegEvaluator",
@@ -21,6 +25,7 @@ __all__ = [
     "build_evaluator",
     "calibration_counts",
     "calibration_figures",
+    "coco_figures",
     "image_ious",
     "inference_on_dataset",
     "load_image_counts",

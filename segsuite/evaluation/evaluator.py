@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +41,17 @@ class DatasetEvaluator:
     def evaluate(self) -> dict[str, dict[str, Any]]:
         """Bring all processes together and return ``{task: {figure: value}}``, on every process."""
         raise NotImplementedError
+
+    def evaluate_file(self, path: str | os.PathLike) -> dict[str, dict[str, Any]]:
+        """The same of predictions that a file holds, without a model.
+
+        Raises:
+            ValueError: the evaluator has no such files.
+        """
+        raise ValueError(
+            f"{type(self).__name__} can't evaluate a results file (--results {path}); those of "
+            "instance and of panoptic segmentation can"
+        )
 
 
 class DatasetEvaluators(DatasetEvaluator):

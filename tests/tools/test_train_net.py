@@ -69,6 +69,10 @@ def test_under_torchrun(config, tmp_path):
         (["--config-file", "CONFIG", "MODEL.META_ARCHITECTURE", "Segmentor"], "SemanticSegmentor"),
         (["--config-file", "CONFIG", "--plugin", "no_such_plugin"], "no_such_plugin"),
         (["--config-file", "CONFIG", "MODEL.WEIGHTS", "nothing.pth"], "nothing.pth"),
+        (
+            ["--config-file", "CONFIG", "--results", "a.json"],
+            "SemSegEvaluator can't",
+        ),
     ],
 )
 def test_bad_input_is_one_message(config, tmp_path, capsys, args, message):

@@ -16,6 +16,10 @@ TEST.SEM_SEG.BOUNDARY_DILATION_RATIO = 0.02
 # Write each predicted label map as a PNG beside the figures.
 TEST.SEM_SEG.SAVE_PREDICTIONS = False
 
+# What computes COCO's figures: "pycocotools", or "faster_coco_eval", the same in C++; "auto": the
+# second where it is installed.
+TEST.COCO_ENGINE = "auto"
+
 # The figure that chooses model_best and stops early, named as in metrics.json; larger is better.
 TEST.BEST_METRIC = "sem_seg/mIoU"
 # Stop when BEST_METRIC has not risen in this many evaluations; 0: never.

@@ -1,0 +1,241 @@
+"""Evaluation of instance segmentation and detection."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segsuite.config import CfgNode, configurable
+from segsuite.data.catalog import MetadataCatalog
+from segsuite.structures import Instances, encode_masks
+from segsuite.utils import comm
+
+from .build import EVALUATOR_REGISTRY
+from .coco_files import COCOGroundTruth, read_coco_results, tasks_of_results
+from .coco_metrics import choose_engine, coco_figures
+from .evaluator import DatasetEvaluator
+from .spool import Spool
+
+logger = logging.getLogger(__name__)
+
+RESULTS_FILE = "coco_instances_results.json"
+
+
+@EVALUATOR_REGISTRY.register(name="coco")
+class COCOEvaluator(DatasetEvaluator):
+    """COCO's average precision and recall of boxes and masks.
+
+    Predictions are ``{"instances": Instances}`` at the size of the image file, with `pred_boxes`,
+    `scores`, `pred_classes` and, for masks, `pred_masks` (N, H, W) bool. They go to disk as they
+    come, masks run-length encoded; the ground truth is read when they are all there.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        dataset_name: str,
+        json_file: str | os.PathLike,
+        tasks: Sequence[str] = ("bbox", "segm"),
+        category_ids: Mapping[int, int] | None = None,
+        num_classes: int | None = None,
+        engine: str = "auto",
+        output_dir: str | os.PathLike | None = None,
+    ):
+        """
+        Args:
+            dataset_name: for messages and files.
+            json_file: the ground truth, a COCO instances file.
+            tasks: "bbox", "segm" or both.
+            category_ids: id in `json_file` -> predicted class; by default the ids are counted in
+                ascending order.
+            num_classes: how many classes the model predicts, to compare with the categories.
+            engine: one of `coco_metrics.ENGINES`.
+            output_dir: gets ``coco_instances_results.json``, the detections in COCO's results
+                format, and ``coco_evaluation.json``, the figures.
+
+        Raises:
+            FileNotFoundError, ValueError: `json_file` is missing or no instances file, or its
+                categories are not those of `category_ids`, or not `num_classes`.
+        """
+        self._dataset_name = dataset_name
+        self._tasks = list(tasks)
+        self._engine = choose_engine(engine)
+        self._output_dir = None if output_dir is None else Path(output_dir)
+        self._truth = COCOGroundTruth.read(json_file)
+        if category_ids is None:
+            category_ids = {c: k for k, c in enumerate(sorted(self._truth.categories))}
+        unknown = sorted(category_ids.keys() - self._truth.categories.keys())
+        if unknown:
+            raise ValueError(
+                f"category {unknown[0]} of data set '{dataset_name}' is not in {json_file}"
+            )
+        if num_classes is not None and num_classes != len(category_ids):
+            raise ValueError(
+                f"data set '{dataset_name}' has {len(category_ids)} classes, but "
+                f"MODEL.ROI_HEADS.NUM_CLASSES is {num_classes}; set it to the data set's"
+            )
+        self._category_ids = {k: c for c, k in category_ids.items()}
+        self.reset()
+
+    @classmethod
+    def from_config(
+        cls, cfg: CfgNode, dataset_name: str, output_dir: str | os.PathLike | None = None
+    ) -> dict[str, Any]:
+        metadata = MetadataCatalog.get(dataset_name)
+        return {
+            "dataset_name": dataset_name,
+            "json_file": metadata.json_file,
+            "tasks": ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",),
+            "category_ids": metadata.get("thing_dataset_id_to_contiguous_id"),
+            "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+            "engine": cfg.TEST.COCO_ENGINE,
+            "output_dir": output_dir,
+        }
+
+    def reset(self) -> None:
+        self._spool = Spool(self._output_dir)
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Write down the detections of a batch.
+
+        Raises:
+            ValueError: the image is not in the ground truth or of another size there, a class is
+                not in the data set, a score or a box is not finite, or masks are missing.
+        """
+        for record, output in zip(inputs, outputs, strict=True):
+            instances = output["instances"].to("cpu")
+            self._check(record, instances)
+            self._spool.add(record["image_id"], self._detections(record["image_id"], instances))
+
+    def evaluate(self) -> dict[str, dict[str, Any]]:
+        """The figures of all processes' images, in percent.
+
+        Returns:
+            For each task ``{"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100",
+            "ARs", "ARm", "ARl", "AP-<class>"}``; NaN where the ground truth has nothing to find.
+
+        Raises:
+            ValueError: an image was predicted twice.
+        """
+        images = list(self._spool.gather())
+        results = None
+        if comm.is_main_process():
+            missing = self._truth.sizes.keys() - {image_id for image_id, _ in images}
+            if missing:
+                logger.warning(
+                    "%s: %d of the %d images in %s were not predicted, the first is %s; their "
+                    "objects count as missed",
+                    *(self._dataset_name, len(missing), len(self._truth.sizes)),
+                    *(self._truth.path, min(missing)),
+                )
+            detections = [d for _, of_image in images for d in of_image]
+            if self._output_dir is not None:
+                _write_list(self._output_dir / RESULTS_FILE, detections)
+            results = self._figures(detections, self._tasks)
+        return comm.broadcast_object(results)
+
+    def evaluate_file(self, path: str | os.PathLike) -> dict[str, dict[str, Any]]:
+        """The figures of a results file: `coco_instances_results.json`, or any tool's.
+
+        Tasks are those that the file has boxes or masks for.
+
+        Raises:
+            FileNotFoundError, ValueError: see `read_coco_results`.
+        """
+        results = None
+        if comm.is_main_process():
+            detections = read_coco_results(path, self._truth)
+            results = self._figures(detections, tasks_of_results(detections, path))
+        return comm.broadcast_object(results)
+
+    def _check(self, record: dict[str, Any], instances: Instances) -> None:
+        name = record.get("file_name", f"image {record['image_id']}")
+        size = self._truth.sizes.get(record["image_id"])
+        if size is None:
+            raise ValueError(
+                f"{name}: image_id {record['image_id']!r} of data set '{self._dataset_name}' is "
+                f"not in {self._truth.path}"
+            )
+        if instances.image_size != size:
+            (height, width), (true_height, true_width) = instances.image_size, size
+            raise ValueError(
+                f"{name} was predicted at {height} x {width} (height x width), but is "
+                f"{true_height} x {true_width} in {self._truth.path}; predictions are compared at "
+                "the size given there"
+            )
+        classes = instances.pred_classes
+        if len(classes) and (classes.min() < 0 or int(classes.max()) not in self._category_ids):
+            raise ValueError(
+                f"{name}: class {int(classes.max())} was predicted, but data set "
+                f"'{self._dataset_name}' has {len(self._category_ids)} classes; set "
+                "MODEL.ROI_HEADS.NUM_CLASSES to the data set's"
+            )
+        if not (instances.scores.isfinite().all() and instances.pred_boxes.tensor.isfinite().all()):
+            raise ValueError(f"{name}: a score or a box that was predicted is not finite")
+        if "segm" in self._tasks and not instances.has("pred_masks"):
+            raise ValueError(
+                f"{name}: masks of data set '{self._dataset_name}' are to be evaluated, but the "
+                "model predicts none; set MODEL.MASK_ON to what the model is"
+            )
+        if "segm" in self._tasks and tuple(instances.pred_masks.shape[1:]) != size:
+            raise ValueError(
+                f"{name}: pred_masks are {tuple(instances.pred_masks.shape)}; expected (N, "
+                f"{size[0]}, {size[1]}), the size of the image"
+            )
+
+    def _detections(self, image_id: int, instances: Instances) -> list[dict[str, Any]]:
+        corners = instances.pred_boxes.tensor.double()
+        boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1)
+        detections = [
+            {"image_id": image_id, "category_id": self._category_ids[k], "bbox": b, "score": s}
+            for k, b, s in zip(
+                instances.pred_classes.tolist(),
+                boxes.tolist(),
+                instances.scores.tolist(),
+                strict=True,
+            )
+        ]
+        if "segm" in self._tasks:
+            masks = encode_masks(instances.pred_masks)
+            for detection, rle in zip(detections, masks, strict=True):
+                detection["segmentation"] = rle
+        return detections
+
+    def _figures(
+        self, detections: list[dict[str, Any]], tasks: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        truth = self._truth.load(tasks)
+        results: dict[str, dict[str, Any]] = {}
+        for task in tasks:
+            figures = coco_figures(truth, detections, task, engine=self._engine)
+            named = {
+                f"AP-{self._truth.categories[category]}": figures.ap_by_category[category]
+                for _, category in sorted(self._category_ids.items())
+            }
+            results[task] = {k: 100 * v for k, v in {**figures.summary, **named}.items()}
+        if self._output_dir is not None:
+            content = {
+                "dataset": self._dataset_name,
+                "engine": self._engine,
+                "results": {
+                    task: {k: None if v != v else v for k, v in figures.items()}  # no NaN in JSON
+                    for task, figures in results.items()
+                },
+            }
+            self._output_dir.mkdir(parents=True, exist_ok=True)
+            path = self._output_dir / "coco_evaluation.json"
+            path.write_text(json.dumps(content) + "\n")
+        return results
+
+
+def _write_list(path: Path, values: list[dict[str, Any]]) -> None:
+    """A JSON list with a line for each value."""
+    lines = ",\n".join(json.dumps(value, separators=(",", ":")) for value in values)
+    path.write_text(f"[\n{lines}\n]\n" if values else "[]\n")

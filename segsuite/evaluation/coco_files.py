@@ -1,0 +1,193 @@
+"""COCO's files as evaluation needs them: the ground truth, and results of this or another tool.
+
+The format is described at https://cocodataset.org/#format-results.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from segsuite.data.datasets.coco import read_json
+from segsuite.data.datasets.coco_annotations import Faults
+from segsuite.structures import to_rle
+
+_LISTS = ("images", "categories", "annotations")
+_TASK_OF = {"bbox": "bbox", "segmentation": "segm"}
+
+
+@dataclass(frozen=True)
+class COCOGroundTruth:
+    """What an instances file says about images and categories; `load` gives all of it.
+
+    Attributes:
+        path: the file.
+        sizes: (height, width) of each image, by its id.
+        categories: names by id.
+    """
+
+    path: Path
+    sizes: dict[int, tuple[int, int]]
+    categories: dict[int, str]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> COCOGroundTruth:
+        """Read the lists of images and categories.
+
+        Raises:
+            FileNotFoundError, ValueError: see `read_json`.
+        """
+        content = read_json(os.fspath(path), _LISTS)
+        return cls(
+            Path(path),
+            {image["id"]: (image["height"], image["width"]) for image in content["images"]},
+            {c["id"]: str(c.get("name", c["id"])) for c in content["categories"]},
+        )
+
+    def load(self, tasks: Sequence[str]) -> dict[str, Any]:
+        """The content of the file, with `area` and `iscrowd` in all annotations.
+
+        Annotations that lack what a task compares are left out and named in one warning.
+
+        Args:
+            tasks: "bbox", "segm" or both.
+        """
+        content = read_json(os.fspath(self.path), _LISTS)
+        faults = Faults()
+        annotations = [
+            annotation
+            for annotation in content["annotations"]
+            if annotation["image_id"] in self.sizes and self._complete(annotation, tasks, faults)
+        ]
+        faults.report(str(self.path), len(content["annotations"]))
+        return {**content, "annotations": annotations}
+
+    def _complete(self, annotation: dict[str, Any], tasks: Sequence[str], faults: Faults) -> bool:
+        """Fill in what is missing; False where that can't be done."""
+        annotation.setdefault("iscrowd", 0)
+        if "bbox" in tasks:
+            if not annotation.get("bbox"):
+                faults.add("without a bbox", annotation["id"])
+                return False
+            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+        if "segm" in tasks:
+            segmentation = annotation.get("segmentation")
+            if isinstance(segmentation, list):  # as in training, what is no polygon is left out
+                segmentation = [polygon for polygon in segmentation if len(polygon) >= 6]
+            if not segmentation:
+                faults.add("without a polygon of 3 points or an RLE", annotation["id"])
+                return False
+            try:
+                rle = to_rle(segmentation, *self.sizes[annotation["image_id"]])
+            except (KeyError, TypeError, ValueError) as e:
+                faults.add(f"whose mask can't be read: {e!s}", annotation["id"])
+                return False
+            annotation["segmentation"] = rle
+            annotation.setdefault("area", float(coco_mask.area(rle)))
+        return True
+
+
+def read_coco_results(path: str | os.PathLike, truth: COCOGroundTruth) -> list[dict[str, Any]]:
+    """Read and check a results file: a list of detections.
+
+    Returns:
+        Dicts with `image_id`, `category_id`, `score`, and `bbox` (x, y, width, height in pixels),
+        `segmentation` (compressed RLE), or both.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is another kind of file, or does not belong to this ground truth; the
+            message names the first such detection.
+    """
+    results = _read_json(path)
+    if not isinstance(results, list):
+        raise ValueError(
+            f"{path} is not a COCO results file: expected a list of detections, got "
+            f"{type(results).__name__}"
+        )
+    for number, detection in enumerate(results):
+        try:
+            _check_detection(detection, truth)
+        except ValueError as e:
+            raise ValueError(f"{path}, detection {number} (from 0): {e}") from None
+    return results
+
+
+def tasks_of_results(results: Sequence[dict[str, Any]], path: str | os.PathLike) -> list[str]:
+    """What a results file can be evaluated for: "bbox", "segm" or both.
+
+    Raises:
+        ValueError: some detections have a box or a mask and others do not.
+    """
+    tasks = []
+    for key, task in _TASK_OF.items():
+        having = sum(key in detection for detection in results)
+        if 0 < having < len(results):
+            raise ValueError(
+                f"{path}: {having} of {len(results)} detections have a '{key}'; expected all "
+                "or none"
+            )
+        if having or not results:
+            tasks.append(task)
+    return tasks
+
+
+def _check_detection(detection: Any, truth: COCOGroundTruth) -> None:
+    if not isinstance(detection, dict):
+        raise ValueError(f"expected an object, got {type(detection).__name__}")
+    for key in ("image_id", "category_id", "score"):
+        if key not in detection:
+            raise ValueError(f"'{key}' is missing; it has {', '.join(sorted(detection))}")
+    if detection["image_id"] not in truth.sizes:
+        raise ValueError(f"image_id {detection['image_id']!r} is not in {truth.path}")
+    if detection["category_id"] not in truth.categories:
+        known = sorted(truth.categories)
+        raise ValueError(
+            f"category_id {detection['category_id']!r} is not in {truth.path}, whose "
+            f"{len(known)} categories go from {known[0]} to {known[-1]}"
+        )
+    if not _is_finite(detection["score"]):
+        raise ValueError(f"score {detection['score']!r} is not a finite number")
+    if "bbox" not in detection and "segmentation" not in detection:
+        raise ValueError("it has neither 'bbox' nor 'segmentation'")
+    if "bbox" in detection:
+        _check_box(detection["bbox"])
+    if "segmentation" in detection:
+        _check_mask(detection["segmentation"], truth.sizes[detection["image_id"]])
+
+
+def _check_box(box: Any) -> None:
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_finite, box)):
+        raise ValueError(f"bbox {box!r} is not [x, y, width, height]")
+    if box[2] < 0 or box[3] < 0:
+        raise ValueError(f"bbox {box} has a negative width or height; expected x, y, width, height")
+
+
+def _check_mask(rle: Any, size: tuple[int, int]) -> None:
+    if not isinstance(rle, dict) or not isinstance(rle.get("counts"), str) or "size" not in rle:
+        raise ValueError("segmentation is not a compressed RLE, {'size': ..., 'counts': text}")
+    if list(rle["size"]) != list(size):
+        raise ValueError(
+            f"its mask is {rle['size'][0]} x {rle['size'][1]} (height x width), "
+            f"but the image is {size[0]} x {size[1]}"
+        )
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _read_json(path: str | os.PathLike) -> Any:
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+        raise ValueError(f"{path} is not a JSON file: {e}") from None

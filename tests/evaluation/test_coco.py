@@ -1,0 +1,347 @@
+"""COCOEvaluator and COCO's results files."""
+
+import json
+import math
+import multiprocessing as mp
+import re
+import socket
+import tracemalloc
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from segsuite.evaluation import COCOEvaluator, inference_on_dataset
+from segsuite.evaluation.spool import Spool
+from segsuite.structures import Boxes, Instances, decode_masks
+from tests.helpers import requires_coco_tiny
+
+from .coco_data import as_coco, coco_tiny, detections_near, made_up, reference
+
+
+class Oracle(nn.Module):
+    """Returns each record's ``instances``."""
+
+    def forward(self, inputs):
+        return [{"instances": record["instances"]} for record in inputs]
+
+
+def make_records(content, detections):
+    """Records whose instances are these detections."""
+    classes = {c: k for k, c in enumerate(sorted(c["id"] for c in content["categories"]))}
+    records = []
+    for image in content["images"]:
+        size = (image["height"], image["width"])
+        found = [d for d in detections if d["image_id"] == image["id"]]
+        boxes = torch.tensor([d["bbox"] for d in found], dtype=torch.float64).view(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        instances = Instances(
+            size,
+            pred_boxes=Boxes(boxes.float()),
+            scores=torch.tensor([d["score"] for d in found]),
+            pred_classes=torch.tensor([classes[d["category_id"]] for d in found]).long(),
+            pred_masks=decode_masks([d["segmentation"] for d in found], *size),
+        )
+        records.append(
+            {"image_id": image["id"], "file_name": image["file_name"], "instances": instances}
+        )
+    return records
+
+
+def write(folder, content):
+    path = folder / "instances.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A file, its content and detections."""
+    content = made_up(0)
+    return write(tmp_path, content), content, detections_near(content, 0)
+
+
+def run(records, evaluator):
+    return inference_on_dataset(Oracle(), [[r] for r in records], evaluator)
+
+
+def check(results, content, detections, tasks=("bbox", "segm")):
+    """Results are the figures of pycocotools, in percent."""
+    assert list(results) == list(tasks)
+    for task in tasks:
+        summary, by_category = reference(content, detections, task)
+        names = {c["id"]: c["name"] for c in content["categories"]}
+        expected = summary | {f"AP-{names[c]}": ap for c, ap in by_category.items()}
+        expected = {k: 100 * v for k, v in expected.items()}
+        assert results[task] == pytest.approx(expected, rel=0, abs=1e-7, nan_ok=True)
+
+
+def same(results, expected):
+    assert list(results) == list(expected)
+    for task in results:
+        assert results[task] == pytest.approx(expected[task], rel=0, abs=1e-9, nan_ok=True)
+
+
+def test_figures_and_files(made, tmp_path):
+    path, content, detections = made
+    out = tmp_path / "out"
+    evaluator = COCOEvaluator(dataset_name="made", json_file=path, output_dir=out)
+    results = run(make_records(content, detections), evaluator)
+    written = json.loads((out / "coco_instances_results.json").read_text())
+    check(results, content, written)
+
+    # Others' tools read it, and this one; it holds what was predicted, by image.
+    truth = as_coco(content)
+    assert len(truth.loadRes(str(out / "coco_instances_results.json")).anns) == len(detections)
+    assert [d["image_id"] for d in written] == sorted(d["image_id"] for d in detections)
+    expected = sorted(detections, key=lambda d: d["image_id"])
+    for got, want in zip(written, expected, strict=True):
+        assert got["bbox"] == pytest.approx(want["bbox"], abs=1e-4)
+        assert got["score"] == pytest.approx(want["score"])
+        assert got["category_id"] == want["category_id"]
+        assert got["segmentation"] == want["segmentation"]
+    same(evaluator.evaluate_file(out / "coco_instances_results.json"), results)
+
+    figures = json.loads((out / "coco_evaluation.json").read_text())
+    assert figures["results"]["segm"]["AP"] == results["segm"]["AP"] > 0
+    assert math.isnan(results["segm"]["AP-c21"]) and figures["results"]["segm"]["AP-c21"] is None
+    assert sorted(p.name for p in out.iterdir()) == [
+        "coco_evaluation.json",
+        "coco_instances_results.json",
+    ]
+
+
+@requires_coco_tiny
+def test_real_ground_truth(tmp_path):
+    content = coco_tiny()
+    content["images"] = content["images"][:30]
+    ids = {image["id"] for image in content["images"]}
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in ids]
+    path, detections = write(tmp_path, content), detections_near(content, 0)
+    evaluator = COCOEvaluator(dataset_name="tiny", json_file=path, output_dir=tmp_path)
+    results = run(make_records(content, detections), evaluator)
+    written = json.loads((tmp_path / "coco_instances_results.json").read_text())
+    check(results, content, written)
+
+
+def test_boxes_alone(made):
+    path, content, detections = made
+    records = make_records(content, detections)
+    for record in records:
+        record["instances"].remove("pred_masks")
+    evaluator = COCOEvaluator(dataset_name="made", json_file=path, tasks=["bbox"])
+    assert list(run(records, evaluator)) == ["bbox"]
+
+
+def test_category_ids(made):
+    """Predicted classes are what category_ids says, not the order of the categories."""
+    path, content, detections = made
+    records = make_records(content, detections)
+    for record in records:
+        record["instances"].pred_classes = 3 - record["instances"].pred_classes
+    ids = {3: 3, 7: 2, 20: 1, 21: 0}
+    turned = COCOEvaluator(dataset_name="made", json_file=path, category_ids=ids)
+    plain = COCOEvaluator(dataset_name="made", json_file=path)
+    expected = run(make_records(content, detections), plain)
+    same(run(records, turned), expected)
+
+
+def test_nothing_predicted(made, caplog):
+    path, content, _ = made
+    evaluator = COCOEvaluator(dataset_name="made", json_file=path)
+    results = run(make_records(content, [])[2:], evaluator)
+    assert results["bbox"]["AP"] == results["segm"]["AR100"] == 0
+    assert "made: 2 of the 6 images" in caplog.text and "the first is 5" in caplog.text
+
+
+def test_memory_stays_flat(made):
+    path, content, detections = made
+    evaluator = COCOEvaluator(dataset_name="made", json_file=path)
+    batch = make_records(content, detections)[1:2]
+    outputs = Oracle()(batch)
+    tracemalloc.start()
+    evaluator.process(batch, outputs)
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(100):
+        evaluator.process(batch, outputs)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 20_000
+
+
+def _process(rank, port, queue, path, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+    content = made_up(0)
+    records = make_records(content, detections_near(content, 0))
+    evaluator = COCOEvaluator(dataset_name="made", json_file=path, output_dir=folder)
+    # The second process has the first images.
+    results = run(records[4:] if rank == 0 else records[:4], evaluator)
+    queue.put(results)
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes(made, tmp_path):
+    path, content, detections = made
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    context = mp.get_context("spawn")
+    queue = context.Queue()
+    args = (port, queue, path, tmp_path / "two")
+    processes = [context.Process(target=_process, args=(r, *args)) for r in range(2)]
+    for p in processes:
+        p.start()
+    both = [queue.get(timeout=100) for _ in processes]
+    for p in processes:
+        p.join(timeout=100)
+    evaluator = COCOEvaluator(dataset_name="made", json_file=path, output_dir=tmp_path / "one")
+    expected = run(make_records(content, detections), evaluator)
+    same(both[0], expected)
+    same(both[1], expected)
+    name = "coco_instances_results.json"
+    assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_spool_orders_and_forgets_nothing(tmp_path):
+    spool = Spool(tmp_path / "new")
+    for image_id in (7, 3, 20):
+        spool.add(image_id, [{"a": image_id}])
+    assert [list(entry) for entry in spool.gather()] == [[i, [{"a": i}]] for i in (3, 7, 20)]
+    spool.add(1, [])
+    assert [i for i, _ in spool.gather()] == [1, 3, 7, 20]
+    assert list((tmp_path / "new").iterdir()) == []
+    spool.add(3, [])
+    with pytest.raises(ValueError, match="image 3 was predicted twice"):
+        spool.gather()
+
+
+class TestBadInput:
+    def evaluate(self, made, **changes):
+        path, content, detections = made
+        record = make_records(content, detections)[1]
+        for name, value in changes.items():
+            if name == "image_id":
+                record["image_id"] = value
+            elif name == "size":
+                record["instances"] = Instances(value, **record["instances"].get_fields())
+            elif value is None:
+                record["instances"].remove(name)
+            else:
+                record["instances"].set(name, value(record["instances"].get(name)))
+        run([record], COCOEvaluator(dataset_name="made", json_file=path))
+
+    @pytest.mark.parametrize(
+        "changes, message",
+        [
+            ({"image_id": 4}, r"1\.jpg: image_id 4 of data set 'made' is not in .*instances\.json"),
+            ({"size": (9, 140)}, r"1\.jpg was predicted at 9 x 140 .* but is 130 x 140"),
+            (
+                {"pred_masks": lambda m: m[:, 1:]},
+                r"1\.jpg: pred_masks are .*expected \(N, 130, 140",
+            ),
+            ({"pred_masks": None}, r"1\.jpg: masks of data set 'made'.*MODEL\.MASK_ON"),
+            ({"pred_classes": lambda c: c + 4}, r"1\.jpg: class \d was .*'made' has 4 classes"),
+            ({"scores": lambda s: s / 0}, r"1\.jpg: a score or a box .* is not finite"),
+        ],
+    )
+    def test_predictions(self, made, changes, message):
+        with pytest.raises(ValueError, match=message):
+            self.evaluate(made, **changes)
+
+    def test_ground_truth_is_missing(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"no annotation file .*gone\.json"):
+            COCOEvaluator(dataset_name="made", json_file=tmp_path / "gone.json")
+
+    @pytest.mark.parametrize(
+        "text, message",
+        [("<html>", r"is not a JSON file"), ("[]", r"lacks images, categories, annotations")],
+    )
+    def test_ground_truth_is_another_file(self, tmp_path, text, message):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            COCOEvaluator(dataset_name="made", json_file=tmp_path / "a.json")
+
+    @pytest.mark.parametrize(
+        "changes, message",
+        [
+            ({"segmentation": []}, "1 without a polygon of 3 points or an RLE"),
+            ({"segmentation": [[1, 2, 3, 4]]}, "1 without a polygon of 3 points or an RLE"),
+            ({"segmentation": {"size": [9, 9], "counts": [81]}}, "1 whose mask .* 9 x 9"),
+            ({"bbox": None}, "1 without a bbox"),
+        ],
+    )
+    def test_annotations_that_cannot_be_compared(self, tmp_path, caplog, changes, message):
+        content = made_up(0)
+        detections = detections_near(content, 0)
+        content["annotations"][0] |= changes
+        path = write(tmp_path, content)
+        evaluator = COCOEvaluator(dataset_name="made", json_file=path, output_dir=tmp_path)
+        results = run(make_records(content, detections), evaluator)
+        (record,) = caplog.records
+        assert re.search(rf"left out of its 25 annotations:\n  {message}", record.message)
+        assert "(annotation 100)" in record.message
+        del content["annotations"][0]
+        written = json.loads((tmp_path / "coco_instances_results.json").read_text())
+        check(results, content, written)
+
+    def test_another_number_of_classes(self, made):
+        with pytest.raises(ValueError, match=r"'made' has 4 classes.*NUM_CLASSES is 80"):
+            COCOEvaluator(dataset_name="made", json_file=made[0], num_classes=80)
+
+    def test_categories_of_another_data_set(self, made):
+        with pytest.raises(ValueError, match=r"category 4 of data set 'made' is not in"):
+            COCOEvaluator(dataset_name="made", json_file=made[0], category_ids={3: 0, 4: 1})
+
+
+class TestResultsFile:
+    def evaluate(self, made, results):
+        path = made[0].with_name("results.json")
+        path.write_text(results if isinstance(results, str) else json.dumps(results))
+        return COCOEvaluator(dataset_name="made", json_file=made[0]).evaluate_file(path)
+
+    def test_figures(self, made):
+        _, content, detections = made
+        check(self.evaluate(made, detections[::-1]), content, detections[::-1])
+
+    @pytest.mark.parametrize("task, other", [("bbox", "segmentation"), ("segm", "bbox")])
+    def test_task_is_what_the_file_has(self, made, task, other):
+        _, content, detections = made
+        results = [{k: v for k, v in d.items() if k != other} for d in detections]
+        check(self.evaluate(made, results), content, results, [task])
+
+    def test_empty(self, made):
+        assert self.evaluate(made, [])["segm"]["AP"] == 0
+
+    @pytest.mark.parametrize(
+        "changes, message",
+        [
+            ({"image_id": 4}, r"results\.json, detection 1 \(from 0\): image_id 4 is not in"),
+            ({"category_id": 0}, r"category_id 0 is not in .* 4 categories go from 3 to 21"),
+            ({"score": None}, "score None is not a finite number"),
+            ({"bbox": [0, 0, -1, 5]}, r"negative width or height"),
+            ({"bbox": [0, 0, 5]}, r"is not \[x, y, width, height\]"),
+            ({"segmentation": [[0, 0, 9, 0, 9, 9]]}, "not a compressed RLE"),
+            ({"segmentation": {"size": [9, 8], "counts": "x"}}, "mask is 9 x 8 .* 130 x 140"),
+        ],
+    )
+    def test_bad_detection(self, made, changes, message):
+        detections = made[2]
+        detections[1] |= changes
+        with pytest.raises(ValueError, match=message):
+            self.evaluate(made, detections)
+
+    @pytest.mark.parametrize("key", ["image_id", "score", "bbox"])
+    def test_missing_key(self, made, key):
+        detections = made[2]
+        del detections[1][key]
+        message = "have a 'bbox'; expected all or none" if key == "bbox" else f"'{key}' is missing"
+        with pytest.raises(ValueError, match=message):
+            self.evaluate(made, detections)
+
+    @pytest.mark.parametrize("text", ["{}", '{"annotations": []}', "<html>"])
+    def test_another_file(self, made, text):
+        with pytest.raises(ValueError, match=r"results\.json is not a (COCO results|JSON) file"):
+            self.evaluate(made, text)
