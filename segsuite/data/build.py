@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,12 @@ from segsuite.utils import comm
 from .catalog import DatasetCatalog, MetadataCatalog
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
-from .samplers import InferenceSampler, SampleStream, TrainingBatches
+from .samplers import InferenceSampler, SampleStream, TrainingBatches, repeat_factors
+
+logger = logging.getLogger(__name__)
+
+# Detectron2's names of the ways to draw from the training set.
+_SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler")
 
 
 def get_records(names: Sequence[str]) -> list[dict]:
@@ -48,13 +54,66 @@ def build_train_loader(cfg: CfgNode, *, start_iter: int = 0) -> MappedLoader:
         rank=comm.get_rank(),
         world_size=comm.get_world_size(),
     )
-    records = get_records(cfg.DATASETS.TRAIN)
-    dataset = MappedDataset(
-        records,
-        DatasetMapper(cfg, is_train=True),
-        SampleStream(size=len(records), seed=cfg.SEED),
-    )
+    records = get_training_records(cfg)
+    dataset = MappedDataset(records, DatasetMapper(cfg, is_train=True), _build_stream(cfg, records))
     return _build_loader(cfg, dataset, batches)
+
+
+def get_training_records(cfg: CfgNode) -> list[dict]:
+    """The records of DATASETS.TRAIN, of those with annotations the ones with something to learn.
+
+    Raises:
+        ValueError: FILTER_EMPTY_ANNOTATIONS leaves none; also as `get_records`.
+    """
+    records = get_records(cfg.DATASETS.TRAIN)
+    if not cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        return records
+    kept = [record for record in records if _has_object(record)]
+    if len(kept) < len(records):
+        logger.info(
+            "%d of %d training images have no object and are left out "
+            "(DATALOADER.FILTER_EMPTY_ANNOTATIONS False keeps them)",
+            *(len(records) - len(kept), len(records)),
+        )
+    if not kept:
+        raise ValueError(
+            f"no image of {', '.join(cfg.DATASETS.TRAIN)} has an object that is no crowd; "
+            "set DATALOADER.FILTER_EMPTY_ANNOTATIONS False to train without any"
+        )
+    return kept
+
+
+def _has_object(record: dict) -> bool:
+    return "annotations" not in record or any(
+        not annotation.get("iscrowd", 0) for annotation in record["annotations"]
+    )
+
+
+def _build_stream(cfg: CfgNode, records: list[dict]) -> SampleStream:
+    sampler, threshold = cfg.DATALOADER.SAMPLER_TRAIN, cfg.DATALOADER.REPEAT_THRESHOLD
+    if sampler not in _SAMPLERS:
+        raise ValueError(
+            f"DATALOADER.SAMPLER_TRAIN is '{sampler}': expected one of {', '.join(_SAMPLERS)}"
+        )
+    factors = None
+    if sampler == "RepeatFactorTrainingSampler":
+        if not all("annotations" in record for record in records) or threshold <= 0:
+            raise ValueError(
+                "DATALOADER.SAMPLER_TRAIN RepeatFactorTrainingSampler needs data sets with "
+                f"annotations and a REPEAT_THRESHOLD above 0; it is {threshold}"
+            )
+        factors = repeat_factors(records, threshold, cfg.DATALOADER.REPEAT_SQRT)
+    groups = None
+    sizes_are_known = all("width" in record and "height" in record for record in records)
+    if cfg.DATALOADER.ASPECT_RATIO_GROUPING and sizes_are_known:
+        groups = [record["width"] > record["height"] for record in records]
+    return SampleStream(
+        size=len(records),
+        seed=cfg.SEED,
+        repeat_factors=factors,
+        groups=groups,
+        batch_size=cfg.SOLVER.IMS_PER_BATCH,
+    )
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> MappedLoader:

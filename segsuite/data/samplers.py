@@ -3,17 +3,26 @@
 Position p of the infinite training stream has a data set index and a random generator of its own.
 Batch i is made of positions [i * B, (i + 1) * B), of which each process takes its slice, so that
 neither the number of processes nor that of workers changes a sample, and resuming is arithmetic.
+
+That holds where images are grouped by their aspect ratio, too. Landscape and portrait images are
+two streams, each with its own epochs, and a batch is filled from one of them: from the landscape
+stream where ``floor((i + 1) s) > floor(i s)``, s being its share of the samples. So of the first i
+batches ``floor(i s)`` are landscape ones, which tells the place of batch i in either stream, and
+every image comes as often as any other. The batch is that of all processes together; so are all its
+slices of one group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import collections
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
 
-# Second words of the generators' keys, so that order and augmentation draw from different streams.
-_ORDER, _AUGMENTATION = 0, 1
+# Second words of the generators' keys, so that orders and augmentation draw from different streams.
+_ORDERS, _AUGMENTATION = (0, 2), 1
 _WORD = (1 << 64) - 1
 
 
@@ -24,33 +33,117 @@ class SampleStream:
         size: number of records.
         seed: the seed that everything follows from.
         shuffle: False: the order of the records.
+        repeat_factors: how often each record comes in an epoch, on average, such as
+            `repeat_factors` gives. An epoch then has ``round(sum(repeat_factors))`` samples, and a
+            record of factor f comes floor(f) or ceil(f) times, up to the rounding of that sum.
+        groups: for each record one of two kinds that never share a batch.
+        batch_size: samples of a batch over all processes; only `groups` need it.
     """
 
-    def __init__(self, *, size: int, seed: int, shuffle: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        size: int,
+        seed: int,
+        shuffle: bool = True,
+        repeat_factors: Sequence[float] | None = None,
+        groups: Sequence[bool] | None = None,
+        batch_size: int = 1,
+    ) -> None:
         if size <= 0:
             raise ValueError("a training stream needs at least one record, the data set has none")
-        self.size, self.seed, self.shuffle = size, seed, shuffle
-        self._epoch: int | None = None
-        self._order: np.ndarray | None = None
+        self.seed, self.batch_size = seed, batch_size
+        factors = None if repeat_factors is None else np.array(repeat_factors, dtype=np.float64)
+        kinds = np.zeros(size, bool) if groups is None else np.array(groups, dtype=bool)
+        members = [part for part in (np.flatnonzero(kinds), np.flatnonzero(~kinds)) if len(part)]
+        self._epochs = [
+            _Epochs(part, None if factors is None else factors[part], seed, purpose, shuffle)
+            for part, purpose in zip(members, _ORDERS, strict=False)
+        ]
 
     def index(self, position: int) -> int:
         """The index of the record at a position."""
-        epoch, offset = divmod(position, self.size)
-        if not self.shuffle:
-            return offset
-        if epoch != self._epoch:
-            self._order = self._generator(_ORDER, epoch).permutation(self.size)
-            self._epoch = epoch
-        return int(self._order[offset])
+        if len(self._epochs) == 1:
+            return self._epochs[0].index(position)
+        batch, offset = divmod(position, self.batch_size)
+        first, second = self._epochs
+        total = first.length + second.length
+        before, after = (n * first.length // total for n in (batch, batch + 1))
+        if after > before:
+            return first.index(before * self.batch_size + offset)
+        return second.index((batch - before) * self.batch_size + offset)
 
     def rng(self, position: int) -> np.random.Generator:
         """The generator that draws the augmentation at a position."""
-        return self._generator(_AUGMENTATION, position)
+        return _generator(self.seed, _AUGMENTATION, position)
 
-    def _generator(self, purpose: int, number: int) -> np.random.Generator:
-        # Philox is counter-based: its third counter word gives each number 2**128 draws.
-        key = np.array([self.seed & _WORD, purpose], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(counter=number << 128, key=key))
+
+class _Epochs:
+    """Some of the records, epoch after epoch."""
+
+    def __init__(
+        self,
+        members: np.ndarray,
+        repeat_factors: np.ndarray | None,
+        seed: int,
+        purpose: int,
+        shuffle: bool,
+    ) -> None:
+        self.members, self.repeat_factors = members, repeat_factors
+        self.seed, self.purpose, self.shuffle = seed, purpose, shuffle
+        total = len(members) if repeat_factors is None else repeat_factors.sum()
+        self.length = max(round(float(total)), 1)
+        self._epoch: int | None = None
+        self._order = members
+
+    def index(self, position: int) -> int:
+        epoch, offset = divmod(position, self.length)
+        if self.shuffle and epoch != self._epoch:
+            self._order = self._draw(_generator(self.seed, self.purpose, epoch))
+            self._epoch = epoch
+        return int(self._order[offset])
+
+    def _draw(self, rng: np.random.Generator) -> np.ndarray:
+        order = self.members[rng.permutation(len(self.members))]
+        if self.repeat_factors is None:
+            return order
+        # Systematic sampling: the factors are laid end to end along a line of `length` units, and
+        # each record is taken once for each of the points u, u + 1, ... on its stretch.
+        place = np.searchsorted(self.members, order)
+        ends = self.repeat_factors[place].cumsum()
+        ends *= self.length / ends[-1]
+        ends[-1] = self.length
+        u = rng.integers(1 << 20) / (1 << 20)  # of so few bits that `length + u` is exact
+        counts = np.diff(np.floor(ends + u), prepend=0.0).astype(np.int64)
+        return rng.permutation(np.repeat(order, counts))
+
+
+def _generator(seed: int, purpose: int, number: int) -> np.random.Generator:
+    # Philox is counter-based: its third counter word gives each number 2**128 draws.
+    key = np.array([seed & _WORD, purpose], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(counter=number << 128, key=key))
+
+
+def repeat_factors(records: Sequence[dict], threshold: float, sqrt: bool = True) -> list[float]:
+    """How often images come so that rare categories are seen more (Gupta et al., "LVIS", 2019).
+
+    With f the share of images that a category is in, the category's factor is ``max(1, sqrt(
+    threshold / f))`` and an image's that of its rarest category.
+
+    Args:
+        records: with ``annotations``.
+        threshold: DATALOADER.REPEAT_THRESHOLD, a share.
+        sqrt: False: without the square root.
+
+    Returns:
+        A factor of at least 1 for each record.
+    """
+    categories = [{a["category_id"] for a in record["annotations"]} for record in records]
+    counts = collections.Counter(category for of_image in categories for category in of_image)
+    factors = {c: max(1.0, threshold * len(records) / count) for c, count in counts.items()}
+    if sqrt:
+        factors = {category: math.sqrt(factor) for category, factor in factors.items()}
+    return [max((factors[c] for c in of_image), default=1.0) for of_image in categories]
 
 
 class TrainingBatches(Sampler):

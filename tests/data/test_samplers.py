@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segsuite.data import InferenceSampler, SampleStream, TrainingBatches
+from segsuite.data.samplers import repeat_factors
 
 
 @given(st.integers(1, 40), st.integers(-5, 2**70), st.integers(0, 5))
@@ -93,3 +94,85 @@ def test_inference_parts_are_contiguous_even_and_complete(size, world_size):
 def test_empty_data_set():
     with pytest.raises(ValueError, match="at least one record"):
         SampleStream(size=0, seed=0)
+
+
+STREAMS = {
+    "repeat": {"size": 9, "repeat_factors": [1, 1.5, 2.25, 1, 3.5, 1, 1, 1.2, 1]},
+    "groups": {"size": 13, "groups": [True] * 9 + [False] * 4, "batch_size": 4},
+    "both": {
+        "size": 8,
+        "repeat_factors": [1, 1, 2.5, 1, 1.5, 3, 1, 1],
+        "groups": [True, False] * 4,
+        "batch_size": 3,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+@given(positions=st.lists(st.integers(0, 10**9), min_size=1, max_size=8))
+def test_a_position_is_all_that_counts_in_any_stream(kind, positions):
+    stream = SampleStream(seed=4, **STREAMS[kind])
+    for position in positions:
+        assert stream.index(position) == SampleStream(seed=4, **STREAMS[kind]).index(position)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 7), st.integers(0, 2**40))
+def test_a_batch_is_of_one_group_and_none_is_favoured(groups, batch_size, seed):
+    size = len(groups)
+    stream = SampleStream(size=size, seed=seed, groups=groups, batch_size=batch_size)
+    drawn = [stream.index(p) for p in range(batch_size * size * 3)]
+    for start in range(0, len(drawn), batch_size):
+        assert len({groups[i] for i in drawn[start : start + batch_size]}) == 1
+    # After as many batches as there are records each has come once for every sample of a batch.
+    assert all(drawn.count(i) == 3 * batch_size for i in range(size))
+
+
+@given(st.lists(st.floats(1, 6), min_size=1, max_size=40), st.integers(0, 2**40))
+def test_repeat_factors_are_kept_in_every_epoch(factors, seed):
+    stream = SampleStream(size=len(factors), seed=seed, repeat_factors=factors)
+    length = round(sum(factors))
+    for epoch in range(2):
+        drawn = [stream.index(p) for p in range(epoch * length, (epoch + 1) * length)]
+        for i, factor in enumerate(factors):
+            wanted = factor * length / sum(factors)
+            assert abs(drawn.count(i) - wanted) < 1 + 1e-9
+
+
+def test_repeat_factors_are_right_on_average():
+    factors = [1, 1.25, 2.5, 1.25]
+    stream = SampleStream(size=4, seed=0, repeat_factors=factors)
+    drawn = [stream.index(p) for p in range(6 * 2000)]
+    counts = [drawn.count(i) / 2000 for i in range(4)]
+    assert counts == pytest.approx(factors, abs=0.04)
+
+
+def test_repeat_factors_of_records():
+    categories = [[0], [0, 1], [0, 0], [], [0], [0], [0], [0], [0], [0]]
+    records = [{"annotations": [{"category_id": c} for c in of_image]} for of_image in categories]
+    assert repeat_factors(records, 0.4)[:4] == pytest.approx([1, 2, 1, 1])
+    assert repeat_factors(records, 0.4, sqrt=False)[1] == pytest.approx(4)
+    assert repeat_factors(records, 0.001) == [1.0] * 10
+
+
+@pytest.mark.parametrize("kind", ["groups", "both"])
+def test_the_slices_of_a_batch_are_of_one_group(kind):
+    """Whatever the number of processes: the batch is that of all of them together."""
+    facts = STREAMS[kind]
+    total, stream = facts["batch_size"], SampleStream(seed=1, **STREAMS[kind])
+    ranks = [
+        TrainingBatches(total_batch_size=total, rank=r, world_size=total) for r in range(total)
+    ]
+    for batch in itertools.islice(zip(*ranks, strict=False), 50):
+        assert len({facts["groups"][stream.index(p)] for (p,) in batch}) == 1
+
+
+def test_known_values_of_other_streams():
+    drawn = {
+        kind: [SampleStream(seed=0, **facts).index(p) for p in range(9)]
+        for kind, facts in STREAMS.items()
+    }
+    assert drawn == {
+        "repeat": [4, 3, 2, 1, 8, 4, 6, 4, 5],
+        "groups": [10, 11, 12, 9, 0, 6, 7, 5, 8],
+        "both": [5, 7, 1, 2, 4, 4, 3, 5, 5],
+    }

@@ -56,3 +56,13 @@ DATALOADER.NUM_WORKERS = 4
 DATALOADER.PREFETCH_FACTOR = 2
 # Read all label maps before training and stop at a value outside the classes.
 DATALOADER.CHECK_LABELS = True
+# Leave out training images without an object, or with crowds alone.
+DATALOADER.FILTER_EMPTY_ANNOTATIONS = True
+# Fill a batch with landscape or with portrait images, so that less is padded, where the data set
+# tells the images' sizes.
+DATALOADER.ASPECT_RATIO_GROUPING = True
+# "TrainingSampler", or "RepeatFactorTrainingSampler": images with a category that fewer than
+# REPEAT_THRESHOLD of the images have come more often.
+DATALOADER.SAMPLER_TRAIN = "TrainingSampler"
+DATALOADER.REPEAT_THRESHOLD = 0.0
+DATALOADER.REPEAT_SQRT = True

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segsuite.config import get_cfg
+from segsuite.data import (
+    DatasetCatalog,
+    MetadataCatalog,
+    build_test_loader,
+    build_train_loader,
+    register_coco_instances,
+)
+from segsuite.utils import comm
+
+NAME = "test_build_set"
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    """Eight images, of which 3 and 7 are portrait, 0 is empty and 5 has a crowd alone."""
+    images, annotations = [], []
+    for i in range(8):
+        height, width = (30, 20) if i in (3, 7) else (20, 30)
+        Image.fromarray(np.full((height, width, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+        images.append({"id": i, "file_name": f"{i}.png", "height": height, "width": width})
+        facts = {"id": i, "image_id": i, "category_id": 1 + (i == 6), "bbox": [2, 2, 9, 9]}
+        polygon = [2, 2, 11, 2, 11, 11, 2, 11]
+        if i:
+            annotations.append({**facts, "iscrowd": int(i == 5), "segmentation": [polygon]})
+    categories = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    register_coco_instances(NAME, {}, tmp_path / "a.json", tmp_path)
+    cfg = get_cfg()
+    cfg.DATASETS.TRAIN = (NAME,)
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN = (20, 30), 60
+    cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS, cfg.MODEL.MASK_ON = 2, 0, True
+    yield cfg
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+
+
+def ids(cfg, num_batches):
+    batches = itertools.islice(build_train_loader(cfg), num_batches)
+    return [[sample["image_id"] for sample in batch] for batch in batches]
+
+
+def test_images_without_objects_are_left_out_or_kept(cfg):
+    assert {i for batch in ids(cfg, 24) for i in batch} == {1, 2, 3, 4, 6, 7}
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    assert {i for batch in ids(cfg, 24) for i in batch} == set(range(8))
+
+
+def test_no_object_at_all(cfg, tmp_path):
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["annotations"] = []
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"no image of {NAME} has an object"):
+        build_train_loader(cfg)
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    batch = next(iter(build_train_loader(cfg)))
+    assert [len(sample["instances"]) for sample in batch] == [0, 0]
+
+
+def test_a_batch_is_of_landscape_or_portrait_images(cfg):
+    batches = ids(cfg, 12)
+    assert all(len({i in (3, 7) for i in batch}) == 1 for batch in batches)
+    assert sorted(itertools.chain(*batches)) == sorted([1, 2, 3, 4, 6, 7] * 4)
+    cfg.DATALOADER.ASPECT_RATIO_GROUPING = False
+    assert not all(len({i in (3, 7) for i in batch}) == 1 for batch in ids(cfg, 12))
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_resuming_and_processes_with_groups_and_repeats(cfg, monkeypatch, world_size):
+    cfg.SOLVER.IMS_PER_BATCH = 4
+    cfg.DATALOADER.SAMPLER_TRAIN = "RepeatFactorTrainingSampler"
+    cfg.DATALOADER.REPEAT_THRESHOLD = 0.9
+    alone = [*itertools.chain(*itertools.islice(build_train_loader(cfg), 9))]
+    monkeypatch.setattr(comm, "get_world_size", lambda: world_size)
+    together = []
+    for iteration in range(9):
+        for rank in range(world_size):
+            monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
+            together += next(iter(build_train_loader(cfg, start_iter=iteration)))
+    assert [s["image_id"] for s in together] == [s["image_id"] for s in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert torch.equal(one["image"], other["image"])
+        assert torch.equal(one["instances"].gt_boxes.tensor, other["instances"].gt_boxes.tensor)
+
+
+def test_rare_categories_come_more_often(cfg):
+    plain = [*itertools.chain(*ids(cfg, 60))].count(6)
+    cfg.DATALOADER.SAMPLER_TRAIN = "RepeatFactorTrainingSampler"
+    cfg.DATALOADER.REPEAT_THRESHOLD = 4 / 6
+    assert [*itertools.chain(*ids(cfg, 60))].count(6) == pytest.approx(plain * 2 * 6 / 7, abs=2)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (("DATALOADER.SAMPLER_TRAIN", "Training"), "SAMPLER_TRAIN is 'Training': expected one of"),
+        (("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"), "REPEAT_THRESHOLD above 0"),
+        (("INPUT.MASK_FORMAT", "rle"), r"INPUT\.MASK_FORMAT is 'rle'"),
+    ],
+)
+def test_settings_that_do_not_work(cfg, settings, message):
+    cfg.merge_from_list(list(settings))
+    with pytest.raises(ValueError, match=message):
+        build_train_loader(cfg)
+
+
+def test_evaluation_has_every_image_and_no_annotation(cfg):
+    samples = [*itertools.chain(*build_test_loader(cfg, NAME))]
+    assert [sample["image_id"] for sample in samples] == list(range(8))
+    assert not any("instances" in sample for sample in samples)
+
+
+def test_workers_send_instances(cfg):
+    cfg.DATALOADER.NUM_WORKERS = 1
+    loader = iter(build_train_loader(cfg))
+    instances = next(loader)[0]["instances"]
+    loader.close()
+    assert len(instances) == 1 and len(instances.gt_masks.polygons[0][0]) == 8
+
+
+def test_an_image_of_another_size_is_named(cfg, tmp_path):
+    Image.new("RGB", (20, 30)).save(tmp_path / "1.png")
+    with pytest.raises(ValueError, match=r"1\.png has 20 x 30 pixels, its .* 30 x 20 .*EXIF"):
+        [*itertools.islice(build_train_loader(cfg), 6)]
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no image file .*1\.png"):
+        [*itertools.islice(build_train_loader(cfg), 6)]
