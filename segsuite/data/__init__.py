@@ -10,7 +10,8 @@ from .datasets import (
     register_from_config,
     register_sem_seg_folder,
 )
-from .image import read_image
+from .image import as_rgb, read_image
+from .inference import InferenceMapper
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
 from .palette import default_colors
@@ -22,6 +23,7 @@ __all__ = [
     "IGNORE_LABEL",
     "DatasetCatalog",
     "DatasetMapper",
+    "InferenceMapper",
     "InferenceSampler",
     "MappedDataset",
     "MappedLoader",
@@ -29,6 +31,7 @@ __all__ = [
     "MetadataCatalog",
     "SampleStream",
     "TrainingBatches",
+    "as_rgb",
     "build_test_loader",
     "build_train_loader",
     "check_datasets",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import cv2
@@ -76,6 +77,49 @@ def read_image(file_name: str | os.PathLike, format: str = "RGB") -> np.ndarray:
         image = ImageOps.exif_transpose(image)
         pixels = np.array(image.convert("RGB"))
     return pixels if format == "RGB" else pixels[:, :, ::-1]
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """Decode the bytes of an image file, as `read_image` reads a file.
+
+    Args:
+        name: where they come from, for the messages.
+
+    Raises:
+        ValueError: they are no image, or a truncated or damaged one.
+    """
+    try:
+        image = Image.open(io.BytesIO(content))
+    except (UnidentifiedImageError, Image.DecompressionBombError) as e:
+        raise ValueError(
+            f"the {len(content)} bytes of {name} are not an image that can be decoded: {e}"
+        ) from None
+    decode(image, name)
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def as_rgb(image: str | os.PathLike | np.ndarray | Image.Image) -> np.ndarray:
+    """An image in any usual form as (H, W, 3) uint8 RGB.
+
+    Args:
+        image: a file, a Pillow image, or an array (H, W, 3) or (H, W) uint8, RGB or grey.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_image`; or an array of another shape or type.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    array = np.asarray(image)
+    if array.dtype == np.uint8 and array.ndim == 2:
+        return np.repeat(array[..., None], 3, axis=2)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise ValueError(
+            f"an image of {array.shape} {array.dtype}: expected (height, width, 3) uint8 RGB or "
+            "(height, width) uint8 grey"
+        )
+    return array
 
 
 def read_image_size(file_name: str | os.PathLike) -> tuple[int, int]:

@@ -2,15 +2,18 @@
 
 from .defaults import default_argument_parser, default_setup
 from .launch import launch
+from .predictor import Predictor, load_run_config
 from .train_loop import HookBase, SimpleTrainer, TrainerBase
 from .trainer import DefaultTrainer
 
 __all__ = [
     "DefaultTrainer",
     "HookBase",
+    "Predictor",
     "SimpleTrainer",
     "TrainerBase",
     "default_argument_parser",
     "default_setup",
     "launch",
+    "load_run_config",
 ]

@@ -20,6 +20,7 @@ from segsuite.utils.env import collect_env
 from segsuite.utils.logger import setup_logger
 
 from .output_dir import claim_output_dir, prepare_output_dir
+from .run_info import write_run_info
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
 
     Makes and locks OUTPUT_DIR, starts the log, registers the data sets, seeds the generators, and
     fills in what the configuration leaves open: a negative SEED, and CLASS_WEIGHTS where
-    CLASS_BALANCE asks for them. A training run then has ``OUTPUT_DIR/config.yaml`` with all of it.
+    CLASS_BALANCE asks for them. A training run then has ``OUTPUT_DIR/config.yaml`` with all of it,
+    and ``run_info.json``.
 
     Args:
         args: of `default_argument_parser`; `resume` and `eval_only` are used.
@@ -129,6 +131,7 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
         temporary = path.with_suffix(".tmp")
         temporary.write_text(cfg.dump())
         temporary.replace(path)
+        write_run_info(cfg)
 
 
 def _without_training(cfg: CfgNode) -> CfgNode:

@@ -33,6 +33,7 @@ from segsuite.utils.writers import ConsoleWriter, EventWriter, JSONWriter, Tenso
 from . import hooks
 from .output_dir import check_free_space
 from .train_loop import HookBase, SimpleTrainer
+from .weights import load_trained_weights
 
 logger = logging.getLogger(__name__)
 
@@ -265,20 +266,8 @@ class DefaultTrainer(SimpleTrainer):
             FileNotFoundError: there are no weights.
             ValueError: they are not those of the model.
         """
-        run = [Path(cfg.OUTPUT_DIR, name) for name in ("model_final.pth", "model_best.pth")]
-        path = cfg.MODEL.WEIGHTS or next((p for p in run if p.exists()), None)
-        if path is None:
-            raise FileNotFoundError(
-                f"nothing to evaluate: MODEL.WEIGHTS is empty, and '{cfg.OUTPUT_DIR}' has neither "
-                "model_final.pth nor model_best.pth"
-            )
         model = cls.build_model(cfg)
-        missing = load_weights(model, path).missing
-        if missing:
-            raise ValueError(
-                f"'{path}' lacks {len(missing)} of the model's tensors, first '{missing[0]}': it "
-                "can start a training, but not be evaluated"
-            )
+        load_trained_weights(model, cfg)
         return cls.test(cfg, model)
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
@@ -22,6 +23,24 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def git_revision() -> str | None:
+    """The revision of the checkout that segsuite is imported from, with "+" where files differ
+    from it; None where it is no checkout, or git is missing."""
+    folder = os.path.dirname(segsuite.__file__)
+    try:
+        revision, status = (
+            subprocess.run(
+                ["git", "-C", folder, *command], capture_output=True, text=True, timeout=10
+            )
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if revision.returncode or status.returncode:
+        return None
+    return revision.stdout.strip() + ("+" if status.stdout.strip() else "")
+
+
 def _devices() -> list[tuple[str, str]]:
     if not torch.cuda.is_available():
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
@@ -35,12 +54,12 @@ def _devices() -> list[tuple[str, str]]:
     return rows
 
 
-def collect_env() -> str:
-    """A table of versions, devices and whether the compiled operators are in use."""
+def env_rows() -> list[tuple[str, str]]:
+    """Names and values: versions, devices and whether the compiled operators are in use."""
     # The one upward import of this floor: the report says which implementation of the ops runs.
     from segsuite.ops import extension_status
 
-    rows = [
+    return [
         ("segsuite", f"{segsuite.__version__} in {os.path.dirname(segsuite.__file__)}"),
         ("segsuite ops", extension_status()),
         ("Python", sys.version.split()[0]),
@@ -51,6 +70,11 @@ def collect_env() -> str:
         *((name, _version(name)) for name in _PACKAGES),
         *((f"{name} (extra)", _version(name)) for name in _EXTRAS),
     ]
+
+
+def collect_env() -> str:
+    """`env_rows` as a table."""
+    rows = env_rows()
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 

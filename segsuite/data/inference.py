@@ -1,0 +1,51 @@
+"""Images that belong to no data set, made what the model takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from segsuite.config import CfgNode, configurable
+
+from .image import FORMATS
+from .transforms import AugInput, Augmentation, build_augmentations
+
+
+class InferenceMapper:
+    """Resizes an image as the test images are, and orders its channels.
+
+    Args:
+        augmentations: the resize.
+        image_format: "RGB" or "BGR", what the model takes.
+    """
+
+    @configurable
+    def __init__(self, *, augmentations: Augmentation, image_format: str = "BGR") -> None:
+        if image_format not in FORMATS:
+            raise ValueError(f"INPUT.FORMAT is '{image_format}': expected one of {FORMATS}")
+        self._augmentations, self._image_format = augmentations, image_format
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        return {
+            "augmentations": build_augmentations(cfg, is_train=False),
+            "image_format": cfg.INPUT.FORMAT,
+        }
+
+    def __call__(self, image: np.ndarray) -> dict[str, Any]:
+        """
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            ``image``: (3, h, w) uint8, and ``height`` and ``width``, H and W.
+        """
+        size = image.shape[:2]
+        transform = self._augmentations.get_transform(AugInput(size), np.random.default_rng(0))
+        pixels = transform.apply_image(image)
+        if self._image_format == "BGR":
+            pixels = pixels[:, :, ::-1]
+        tensor = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
+        return {"image": tensor, "height": size[0], "width": size[1]}

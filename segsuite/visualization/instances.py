@@ -1,0 +1,134 @@
+"""Instances drawn on images: masks, their outlines, boxes and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from segsuite.data.palette import Color, default_colors
+
+from .labels import Rectangle, draw_labels
+
+AGREE: Color = (0, 158, 115)
+MISSED: Color = (230, 159, 0)
+FALSE: Color = (204, 70, 160)
+_IGNORED: Color = (60, 64, 72)
+
+
+def draw_instances(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    *,
+    masks: np.ndarray | None = None,
+    texts: Sequence[str] | None = None,
+    colors: Sequence[Color] | None = None,
+    alpha: float = 0.45,
+    contours: bool = True,
+    draw_boxes: bool = True,
+) -> np.ndarray:
+    """Draw instances over an image, large ones first, so that small ones are not covered.
+
+    Args:
+        image: (H, W, 3) uint8 RGB; left as it is.
+        boxes: (N, 4) x0, y0, x1, y1 in pixels.
+        masks: (N, H, W) bool; looked at inside the boxes alone.
+        texts: a label for each; those of large instances find their places first.
+        colors: RGB of each; by default hues that the colour-blind tell apart.
+        alpha: opacity of the masks.
+        contours: draw the outlines of the masks in full colour.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        ValueError: the masks, texts or colours do not fit the boxes or the image.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    count = len(boxes)
+    colors = default_colors(count) if colors is None else colors
+    for name, values in (("masks", masks), ("texts", texts), ("colors", colors)):
+        if values is not None and len(values) != count:
+            raise ValueError(f"{len(values)} {name} for {count} boxes; expected one for each")
+    if masks is not None and count and masks.shape[1:] != image.shape[:2]:
+        raise ValueError(
+            f"masks are {' x '.join(map(str, masks.shape[1:]))} pixels (height x width), the "
+            f"image {image.shape[0]} x {image.shape[1]}; paste the masks into the image's size"
+        )
+    picture = image.copy()
+    pixels = [_clip(box, image.shape[:2]) for box in boxes]
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in pixels]
+    order = sorted(range(count), key=lambda i: -areas[i])
+    thickness = max(1, round(min(image.shape[:2]) / 500))
+    for i in order:
+        x0, y0, x1, y1 = pixels[i]
+        color = tuple(int(c) for c in colors[i])
+        if masks is not None and areas[i]:
+            _draw_mask(picture[y0:y1, x0:x1], masks[i, y0:y1, x0:x1], color, alpha, contours)
+        if draw_boxes:
+            cv2.rectangle(picture, (x0, y0), (max(x1 - 1, x0), max(y1 - 1, y0)), color, thickness)
+    if texts is not None:
+        draw_labels(
+            picture,
+            [texts[i] for i in order],
+            [pixels[i] for i in order],
+            [tuple(int(c) for c in colors[i]) for i in order],
+            font_size=label_size(image.shape[:2]),
+        )
+    return picture
+
+
+def label_size(image_size: tuple[int, int]) -> int:
+    """The height of labels in pixels that suits an image of (height, width)."""
+    return int(np.clip(min(image_size) / 45, 11, 28))
+
+
+def agreement_map(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    target: np.ndarray,
+    ignored: np.ndarray | None = None,
+) -> np.ndarray:
+    """Where two masks agree (green), the prediction misses (orange) or is false (magenta).
+
+    Args:
+        image: (H, W, 3) uint8 RGB, of which the grey is kept.
+        prediction, target: (H, W) bool.
+        ignored: (H, W) bool, pixels that do not count; dark.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] // 3 + 150
+    picture = np.repeat(grey.astype(np.uint8), 3, axis=2)
+    for mask, color in (
+        (prediction & target, AGREE),
+        (target & ~prediction, MISSED),
+        (prediction & ~target, FALSE),
+    ):
+        picture[mask] = (0.3 * picture[mask] + 0.7 * np.array(color)).astype(np.uint8)
+    if ignored is not None:
+        picture[ignored] = _IGNORED
+    return picture
+
+
+def _clip(box: np.ndarray, image_size: tuple[int, int]) -> Rectangle:
+    """The pixels that a box touches, inside the image."""
+    height, width = image_size
+    box = np.nan_to_num(box)
+    x0, y0 = (int(np.clip(np.floor(v), 0, n)) for v, n in ((box[0], width), (box[1], height)))
+    x1, y1 = (int(np.clip(np.ceil(v), 0, n)) for v, n in ((box[2], width), (box[3], height)))
+    return x0, y0, max(x0, x1), max(y0, y1)
+
+
+def _draw_mask(
+    window: np.ndarray, mask: np.ndarray, color: Color, alpha: float, contours: bool
+) -> None:
+    mask = np.ascontiguousarray(mask).view(np.uint8)
+    tinted = cv2.addWeighted(window, 1 - alpha, np.full_like(window, color), alpha, 0)
+    cv2.copyTo(tinted, mask, window)
+    if contours:
+        outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        thickness = max(1, round(min(window.shape[:2]) / 150))
+        # A window is a view: OpenCV draws into a copy unless it is contiguous.
+        drawn = np.ascontiguousarray(window)
+        cv2.drawContours(drawn, outlines, -1, tuple(int(c) for c in color), thickness, cv2.LINE_AA)
+        window[:] = drawn

@@ -1,0 +1,208 @@
+"""`Prediction`: what a model says about one image, to be looked at or written to files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from segsuite.data.catalog import Metadata
+from segsuite.data.palette import Color, default_colors
+from segsuite.structures import BitMasks, Instances
+from segsuite.structures.rle import decode_masks, encode_masks
+
+from .draw import overlay
+from .instances import draw_instances
+from .panoptic import draw_panoptic
+from .sheet import save_image
+
+
+@dataclass
+class Prediction:
+    """A model's output for one image, with the names and colours of its classes.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        outputs: as the model returned it: ``sem_seg``, ``instances`` or ``panoptic_seg``.
+        metadata: of the data set that the model was trained for.
+        min_score: instances below it are not drawn; all are in `coco_results`.
+    """
+
+    image: np.ndarray
+    outputs: dict[str, Any]
+    metadata: Metadata
+    min_score: float = 0.5
+
+    @cached_property
+    def labels(self) -> np.ndarray | None:
+        """(H, W) class of every pixel, or None where the model is not semantic."""
+        if "sem_seg" not in self.outputs:
+            return None
+        return self.outputs["sem_seg"].labels().cpu().numpy()
+
+    @cached_property
+    def confidence(self) -> np.ndarray | None:
+        """(H, W) float32, the probability of `labels`, or None where there are none."""
+        if "sem_seg" not in self.outputs:
+            return None
+        return self.outputs["sem_seg"].full().softmax(0).amax(0).cpu().numpy()
+
+    @cached_property
+    def instances(self) -> Instances | None:
+        """All instances, best first, on the CPU; None where the model finds none by design."""
+        if "instances" not in self.outputs:
+            return None
+        instances = self.outputs["instances"].to("cpu")
+        return instances[instances.scores.argsort(descending=True, stable=True)]
+
+    @cached_property
+    def panoptic(self) -> tuple[np.ndarray, list[dict]] | None:
+        """((H, W) int32 ids, what each segment is), or None where the model is not panoptic."""
+        if "panoptic_seg" not in self.outputs:
+            return None
+        segmentation, segments = self.outputs["panoptic_seg"]
+        return segmentation.cpu().numpy(), list(segments)
+
+    @cached_property
+    def shown_instances(self) -> Instances | None:
+        """The instances that are drawn."""
+        if self.instances is None:
+            return None
+        return self.instances[self.instances.scores >= self.min_score]
+
+    def draw(self, colors: Sequence[Color] | None = None) -> np.ndarray:
+        """The image with the prediction over it: (H, W, 3) uint8 RGB.
+
+        Args:
+            colors: RGB of each of `shown_instances`, to keep them over the frames of a video.
+        """
+        if self.panoptic is not None:
+            segmentation, segments = self.panoptic
+            return draw_panoptic(
+                self.image,
+                segmentation,
+                segments,
+                thing_names=self.metadata.thing_classes,
+                stuff_names=self.metadata.stuff_classes,
+                stuff_colors=self._stuff_colors(),
+            )
+        if self.instances is not None:
+            return self._draw_instances(colors)
+        return overlay(self.image, self.labels, self._stuff_colors())
+
+    def coco_results(self, image_id: int | str) -> list[dict[str, Any]]:
+        """The instances in COCO's results format, masks as compressed RLE.
+
+        Category ids are the data set's; class numbers where it has no others.
+        """
+        instances = self.instances
+        if instances is None or not len(instances):
+            return []
+        contiguous = self.metadata.get("thing_dataset_id_to_contiguous_id") or {}
+        ids = {int(c): int(dataset_id) for dataset_id, c in contiguous.items()}
+        boxes = instances.pred_boxes.tensor.clone()
+        boxes[:, 2:] -= boxes[:, :2]
+        rles = _rles(instances)
+        results = []
+        for i, (box, score, label) in enumerate(
+            zip(
+                boxes.tolist(),
+                instances.scores.tolist(),
+                instances.pred_classes.tolist(),
+                strict=True,
+            )
+        ):
+            category = ids.get(label, label)
+            entry = {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
+            results.append(entry if rles is None else {**entry, "segmentation": rles[i]})
+        return results
+
+    def label_image(self) -> Image.Image:
+        """`labels` as an 8-bit palette image, 16-bit grey for more than 256 classes."""
+        if self.labels.dtype != np.uint8:
+            return Image.fromarray(self.labels.astype(np.uint16))
+        image = Image.fromarray(self.labels)
+        image.putpalette([value for color in self._stuff_colors() for value in color])
+        return image
+
+    def panoptic_image(self) -> Image.Image:
+        """The segment ids as COCO's panoptic PNG files store them: R + 256 G + 65536 B."""
+        ids = self.panoptic[0].astype(np.uint32)
+        return Image.fromarray(np.stack([ids >> s & 255 for s in (0, 8, 16)], -1).astype(np.uint8))
+
+    def save(self, folder: str | os.PathLike, name: str) -> list[Path]:
+        """Write ``<name>.jpg``, the overlay, and ``labels/<name>.png`` or ``panoptic/<name>.png``.
+
+        Returns:
+            The files.
+        """
+        files = [Path(folder, f"{name}.jpg")]
+        save_image(files[0], self.draw())
+        for kind, image in (
+            ("labels", None if self.labels is None else self.label_image()),
+            ("panoptic", None if self.panoptic is None else self.panoptic_image()),
+        ):
+            if image is not None:
+                files.append(Path(folder, kind, f"{name}.png"))
+                files[-1].parent.mkdir(parents=True, exist_ok=True)
+                image.save(files[-1])
+        return files
+
+    def found(self) -> dict[str, float | int]:
+        """What is in the image: shares of the pixels by class in percent, or numbers of
+        instances or segments; the largest first."""
+        if self.panoptic is not None:
+            names = [
+                (m.thing_classes if s["isthing"] else m.stuff_classes)[int(s["category_id"])]
+                for m, s in ((self.metadata, s) for s in self.panoptic[1])
+            ]
+        elif self.instances is not None:
+            classes = self.shown_instances.pred_classes.tolist()
+            names = [self.metadata.thing_classes[c] for c in classes]
+        else:
+            counts = np.bincount(self.labels.ravel(), minlength=len(self.metadata.stuff_classes))
+            shares = 100 * counts / self.labels.size
+            pairs = zip(self.metadata.stuff_classes, shares.tolist(), strict=False)
+            return {n: round(s, 2) for n, s in sorted(pairs, key=lambda p: -p[1]) if s}
+        return {n: names.count(n) for n in sorted(set(names), key=lambda n: (-names.count(n), n))}
+
+    def _stuff_colors(self) -> Sequence[Color]:
+        names = self.metadata.stuff_classes
+        return self.metadata.get("stuff_colors") or default_colors(len(names))
+
+    def _draw_instances(self, colors: Sequence[Color] | None) -> np.ndarray:
+        shown = self.shown_instances
+        names = self.metadata.thing_classes
+        texts = [
+            f"{names[c]} {100 * s:.0f}%"
+            for c, s in zip(shown.pred_classes.tolist(), shown.scores.tolist(), strict=True)
+        ]
+        boxes = shown.pred_boxes.tensor.numpy()
+        return draw_instances(self.image, boxes, masks=_masks(shown), texts=texts, colors=colors)
+
+
+def _masks(instances: Instances) -> np.ndarray | None:
+    """(N, H, W) bool, however the model gave them; None where it gave none."""
+    if not instances.has("pred_masks"):
+        return None
+    masks = instances.pred_masks
+    if isinstance(masks, list):
+        masks = decode_masks(masks, *instances.image_size)
+    elif isinstance(masks, BitMasks):
+        masks = masks.tensor
+    return masks.bool().numpy()
+
+
+def _rles(instances: Instances) -> list[dict] | None:
+    if not instances.has("pred_masks"):
+        return None
+    masks = instances.pred_masks
+    if isinstance(masks, list):
+        return masks
+    return encode_masks((masks.tensor if isinstance(masks, BitMasks) else masks).bool())
