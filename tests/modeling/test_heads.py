@@ -4,7 +4,7 @@ import torch
 from segsuite.config import get_cfg
 from segsuite.layers import ShapeSpec
 from segsuite.modeling.backbone import UNetEncoder
-from segsuite.modeling.sem_seg import FCNHead, UNetHead, build_aux_head
+from segsuite.modeling.sem_seg import FCNHead, LRASPPHead, UNetHead, build_aux_head
 
 from .head_contract import HeadContract
 
@@ -38,6 +38,11 @@ class TestUNetHeadOnDilatedFeatures(HeadContract):
         "res4": ShapeSpec(24, 8),
         "res5": ShapeSpec(32, 8),
     }
+
+
+class TestLRASPPHead(HeadContract):
+    name = "LRASPPHead"
+    in_features = ("res3", "res5")
 
 
 def test_the_unet_of_2015():
@@ -93,6 +98,14 @@ def test_fcn_reads_one_feature():
     shapes = {"res4": ShapeSpec(8, 16), "res5": ShapeSpec(8, 32)}
     with pytest.raises(ValueError, match="one feature"):
         FCNHead(input_shape=shapes, in_features=["res4", "res5"], convs_dim=8, num_classes=2)
+
+
+def test_lraspp_reads_two_features_in_any_order():
+    shapes = {"res4": ShapeSpec(8, 16), "res5": ShapeSpec(8, 32)}
+    options = {"input_shape": shapes, "convs_dim": 8, "num_classes": 2}
+    assert LRASPPHead(in_features=["res5", "res4"], **options).in_features == ["res4", "res5"]
+    with pytest.raises(ValueError, match="a fine and a coarse feature"):
+        LRASPPHead(in_features=["res4", "res4"], **options)
 
 
 def test_aux_head():

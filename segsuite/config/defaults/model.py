@@ -1,6 +1,7 @@
 """MODEL: architecture, backbone, heads and losses."""
 
 from ..node import CfgNode as CN
+from .backbones import MOBILENET, TIMM
 
 MODEL = CN()
 MODEL.META_ARCHITECTURE = "SemanticSegmentor"  # Detectron2: GeneralizedRCNN
@@ -42,6 +43,9 @@ MODEL.UNET = CN()
 # The 2015 encoder: channels of each level, the last one the bottleneck.
 MODEL.UNET.CHANNELS = [64, 128, 256, 512, 1024]
 MODEL.UNET.NORM = "BN"
+
+MODEL.MOBILENET = MOBILENET
+MODEL.TIMM = TIMM
 
 MODEL.SEM_SEG_HEAD = CN()
 MODEL.SEM_SEG_HEAD.NAME = "FCNHead"  # Detectron2: SemSegFPNHead

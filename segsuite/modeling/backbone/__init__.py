@@ -3,6 +3,7 @@
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY, build_backbone
 from .fpn import FPN, LastLevelMaxPool, build_resnet_fpn_backbone
+from .mobilenet_v3 import MobileNetV3, build_mobilenet_backbone
 from .resnet import (
     BasicBlock,
     BasicStem,
@@ -11,6 +12,7 @@ from .resnet import (
     build_resnet_backbone,
     make_stage,
 )
+from .timm import TimmBackbone, build_timm_backbone
 from .unet import UNetEncoder, build_unet_backbone
 
 __all__ = [
@@ -21,11 +23,15 @@ __all__ = [
     "BasicStem",
     "BottleneckBlock",
     "LastLevelMaxPool",
+    "MobileNetV3",
     "ResNet",
+    "TimmBackbone",
     "UNetEncoder",
     "build_backbone",
+    "build_mobilenet_backbone",
     "build_resnet_backbone",
     "build_resnet_fpn_backbone",
+    "build_timm_backbone",
     "build_unet_backbone",
     "make_stage",
 ]

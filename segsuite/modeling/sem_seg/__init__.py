@@ -3,12 +3,14 @@
 from .build import SEM_SEG_HEADS_REGISTRY, build_sem_seg_head
 from .fcn import FCNHead, build_aux_head
 from .head import SemSegHead
+from .lraspp import LRASPPHead
 from .postprocessing import sem_seg_predictions
 from .unet import UNetHead
 
 __all__ = [
     "SEM_SEG_HEADS_REGISTRY",
     "FCNHead",
+    "LRASPPHead",
     "SemSegHead",
     "UNetHead",
     "build_aux_head",

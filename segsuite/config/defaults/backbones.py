@@ -1,0 +1,20 @@
+"""MODEL.MOBILENET and MODEL.TIMM: backbones that torchvision and timm bring."""
+
+from ..node import CfgNode as CN
+
+MOBILENET = CN()
+MOBILENET.SIZE = "large"  # or "small"
+# "conv1", "block1", ..., "conv_last"; strides are listed in `MobileNetV3`.
+MOBILENET.OUT_FEATURES = ["block4", "conv_last"]
+MOBILENET.NORM = "BN"
+MOBILENET.WIDTH_MULT = 1.0
+# The last stage keeps stride 16 and dilates its kernels, as for Lite R-ASPP.
+MOBILENET.DILATED = True
+
+TIMM = CN()
+# A model of timm that can be built with features_only=True: timm.list_models().
+TIMM.NAME = "convnext_tiny"
+# Indices of timm's features; they are called "f0", "f1", ... Empty: all of them.
+TIMM.OUT_INDICES = ()
+# Start from timm's weights for NAME, which are downloaded. (Or MODEL.WEIGHTS "timm://NAME".)
+TIMM.PRETRAINED = False
