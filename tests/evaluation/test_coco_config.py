@@ -1,7 +1,6 @@
 """COCOEvaluator from a configuration, and a results file evaluated without a model."""
 
 import json
-import logging
 
 import pytest
 
@@ -39,13 +38,12 @@ def test_evaluator_of_the_metadata(cfg):
 
 
 @pytest.mark.parametrize("read_first", [False, True])
-def test_results_file(cfg, tmp_path, caplog, read_first):
+def test_results_file(cfg, tmp_path, read_first):
     if read_first:  # which adds to the metadata
         DatasetCatalog.get("made")
     (tmp_path / "results.json").write_text(json.dumps(detections_near(made_up(0), 0)))
-    with caplog.at_level(logging.INFO, logger="segsuite.engine"):
-        results = DefaultTrainer.test_results(cfg, tmp_path / "results.json")
-    assert f"{results['segm']['AP']:.2f}" in caplog.text
+    results = DefaultTrainer.test_results(cfg, tmp_path / "results.json")
+    assert results["segm"]["AP"] > 0
     figures = json.loads((tmp_path / "out/evaluation/made/coco_evaluation.json").read_text())
     assert figures["results"]["bbox"]["AP"] == results["bbox"]["AP"] > 0
 
