@@ -4,7 +4,13 @@ import torch
 from segsuite.config import get_cfg
 from segsuite.layers import ShapeSpec
 from segsuite.modeling.backbone import UNetEncoder
-from segsuite.modeling.sem_seg import FCNHead, LRASPPHead, UNetHead, build_aux_head
+from segsuite.modeling.sem_seg import (
+    FCNHead,
+    LRASPPHead,
+    SemSegFPNHead,
+    UNetHead,
+    build_aux_head,
+)
 
 from .head_contract import HeadContract
 
@@ -12,6 +18,16 @@ from .head_contract import HeadContract
 class TestFCNHead(HeadContract):
     name = "FCNHead"
     in_features = ("res5",)
+
+
+class TestSemSegFPNHead(HeadContract):
+    name = "SemSegFPNHead"
+
+
+class TestSemSegFPNHeadAtACoarserStride(HeadContract):
+    name = "SemSegFPNHead"
+    in_features = ("res3", "res5")
+    options = {"MODEL.SEM_SEG_HEAD.COMMON_STRIDE": 8, "MODEL.SEM_SEG_HEAD.NORM": ""}
 
 
 class TestUNetHead(HeadContract):
@@ -106,6 +122,12 @@ def test_lraspp_reads_two_features_in_any_order():
     assert LRASPPHead(in_features=["res5", "res4"], **options).in_features == ["res4", "res5"]
     with pytest.raises(ValueError, match="a fine and a coarse feature"):
         LRASPPHead(in_features=["res4", "res4"], **options)
+
+
+def test_semantic_fpn_strides():
+    shapes = {"p2": ShapeSpec(8, 4), "p3": ShapeSpec(8, 8)}
+    with pytest.raises(ValueError, match=r"'p2' has stride 4; .*COMMON_STRIDE \(8\) times a power"):
+        SemSegFPNHead(input_shape=shapes, in_features=["p2", "p3"], common_stride=8, num_classes=2)
 
 
 def test_aux_head():

@@ -5,12 +5,14 @@ from .fcn import FCNHead, build_aux_head
 from .head import SemSegHead
 from .lraspp import LRASPPHead
 from .postprocessing import sem_seg_predictions
+from .semantic_fpn import SemSegFPNHead
 from .unet import UNetHead
 
 __all__ = [
     "SEM_SEG_HEADS_REGISTRY",
     "FCNHead",
     "LRASPPHead",
+    "SemSegFPNHead",
     "SemSegHead",
     "UNetHead",
     "build_aux_head",
