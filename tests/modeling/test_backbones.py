@@ -31,6 +31,25 @@ class TestDilatedResNeXt(BackboneContract):
         )
 
 
+class TestResNetD(BackboneContract):
+    def build(self):
+        return ResNet(
+            depth=18, out_features=ALL, res2_out_channels=8, stem_type="deeplab", avg_down=True
+        )
+
+
+class TestDeepLabResNet(BackboneContract):
+    def build(self):
+        return ResNet(
+            depth=50,
+            res2_out_channels=32,
+            stem_type="deeplab",
+            res5_dilation=2,
+            res5_multi_grid=(1, 2, 4),
+            **NARROW,
+        )
+
+
 class TestUNetEncoder(BackboneContract):
     def build(self):
         return UNetEncoder(channels=[4, 8, 8, 16])
@@ -67,6 +86,35 @@ def test_dilation():
     assert [b.conv2.dilation[0] for b in backbone.res5] == [2, 4]
 
 
+def test_multi_grid():
+    with torch.device("meta"):
+        backbone = ResNet(depth=50, res5_dilation=2, res5_multi_grid=(1, 2, 4))
+    assert [b.conv2.dilation[0] for b in backbone.res5] == [2, 4, 8]
+    with pytest.raises(ValueError, match="2 factors; res5 has 3 blocks"):
+        ResNet(depth=50, res5_multi_grid=(1, 2))
+
+
+@torch.no_grad()
+def test_resnet_d_of_timm():
+    """The same numbers for timm's random weights, its statistics made less regular."""
+    timm = pytest.importorskip("timm")
+    peer = timm.create_model("resnet18d", features_only=True).eval()
+    for module in peer.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1)
+    backbone = ResNet(depth=18, out_features=ALL[:1] + ALL[2:], stem_type="deeplab", avg_down=True)
+    # Both list parameters in the order of the layers, shortcuts aside.
+    ours, theirs = backbone.state_dict(), peer.state_dict()
+    names = [k for k in ours if "shortcut" not in k] + [k for k in ours if "shortcut" in k]
+    keys = [k for k in theirs if "downsample" not in k] + [k for k in theirs if "downsample" in k]
+    backbone.load_state_dict({a: theirs[b] for a, b in zip(names, keys, strict=True)})
+    x = torch.randn(1, 3, 64, 96)
+    for feature, expected in zip(backbone.eval()(x).values(), peer(x), strict=True):
+        torch.testing.assert_close(feature, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_unused_stages_are_not_built():
     assert not hasattr(ResNet(depth=18, out_features=["res3"]), "res4")
 
@@ -95,6 +143,8 @@ def test_resnet_errors():
         ResNet(out_features=["res6"])
     with pytest.raises(KeyError, match="depths of ResNet"):
         ResNet(depth=20)
+    with pytest.raises(KeyError, match="stems of ResNet"):
+        ResNet(stem_type="deep")
     with pytest.raises(ValueError, match="no grouped convolutions"):
         ResNet(depth=18, num_groups=32)
 

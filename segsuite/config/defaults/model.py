@@ -37,7 +37,14 @@ MODEL.RESNETS.RES5_DILATION = 1
 # dilation of the stage before.
 MODEL.RESNETS.DILATE_FIRST_BLOCK = True
 MODEL.RESNETS.RES2_OUT_CHANNELS = 256  # 64 for depths 18 and 34
+# "basic": one 7x7 convolution. "deeplab": three of 3x3; 128 channels for Detectron2's R-103, 64 for
+# ResNet-D.
+MODEL.RESNETS.STEM_TYPE = "basic"
 MODEL.RESNETS.STEM_OUT_CHANNELS = 64
+# Strided shortcuts average 2x2 pixels before their 1x1 convolution, as in ResNet-D.
+MODEL.RESNETS.AVG_DOWN = False
+# Factors on RES5_DILATION for the blocks of res5; DeepLab has [1, 2, 4].
+MODEL.RESNETS.RES5_MULTI_GRID = [1, 1, 1]
 
 MODEL.UNET = CN()
 # The 2015 encoder: channels of each level, the last one the bottleneck.
@@ -53,6 +60,8 @@ MODEL.SEM_SEG_HEAD.IN_FEATURES = ["p2", "p3", "p4", "p5"]
 # Label maps hold 0 .. NUM_CLASSES-1 and IGNORE_VALUE, which takes no part in loss or metrics.
 MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 255
 MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
+# Where a head can choose the stride of its logits. DeepLab's follows from the features.
+MODEL.SEM_SEG_HEAD.COMMON_STRIDE = 4
 MODEL.SEM_SEG_HEAD.CONVS_DIM = 128
 # SemSegFPNHead: stride that the levels are brought to, and of the logits.
 MODEL.SEM_SEG_HEAD.COMMON_STRIDE = 4

@@ -8,8 +8,10 @@ from .resnet import (
     BasicBlock,
     BasicStem,
     BottleneckBlock,
+    DeepLabStem,
     ResNet,
     build_resnet_backbone,
+    build_resnet_deeplab_backbone,
     make_stage,
 )
 from .timm import TimmBackbone, build_timm_backbone
@@ -22,6 +24,7 @@ __all__ = [
     "BasicBlock",
     "BasicStem",
     "BottleneckBlock",
+    "DeepLabStem",
     "LastLevelMaxPool",
     "MobileNetV3",
     "ResNet",
@@ -30,6 +33,7 @@ __all__ = [
     "build_backbone",
     "build_mobilenet_backbone",
     "build_resnet_backbone",
+    "build_resnet_deeplab_backbone",
     "build_resnet_fpn_backbone",
     "build_timm_backbone",
     "build_unet_backbone",

@@ -34,10 +34,11 @@ class BasicBlock(nn.Module):
         *,
         stride: int = 1,
         dilation: int = 1,
+        avg_down: bool = False,
         norm: str = "BN",
     ):
         super().__init__()
-        self.shortcut = _shortcut(in_channels, out_channels, stride, norm)
+        self.shortcut = _shortcut(in_channels, out_channels, stride, avg_down, norm)
         self.conv1 = Conv2d(
             in_channels,
             out_channels,
@@ -72,11 +73,12 @@ class BottleneckBlock(nn.Module):
         dilation: int = 1,
         num_groups: int = 1,
         stride_in_1x1: bool = False,
+        avg_down: bool = False,
         norm: str = "BN",
     ):
         super().__init__()
         stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)
-        self.shortcut = _shortcut(in_channels, out_channels, stride, norm)
+        self.shortcut = _shortcut(in_channels, out_channels, stride, avg_down, norm)
         self.conv1 = Conv2d(
             in_channels,
             bottleneck_channels,
@@ -103,10 +105,22 @@ class BottleneckBlock(nn.Module):
         return F.relu_(out)
 
 
-def _shortcut(in_channels: int, out_channels: int, stride: int, norm: str) -> nn.Module:
+def _shortcut(
+    in_channels: int, out_channels: int, stride: int, avg_down: bool, norm: str
+) -> nn.Module:
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
+    if avg_down and stride > 1:
+        return _AverageShortcut(in_channels, out_channels, 1, norm=norm)
     return Conv2d(in_channels, out_channels, 1, stride=stride, norm=norm)
+
+
+class _AverageShortcut(Conv2d):
+    """Averages of 2x2 pixels, then the convolution: nothing of the input is skipped."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
+        return super().forward(x)
 
 
 class BasicStem(nn.Module):
@@ -118,6 +132,23 @@ class BasicStem(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv1(x)
+
+
+class DeepLabStem(nn.Module):
+    """Three 3x3 convolutions, the first one of stride 2: the stem of DeepLab and ResNet-D."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, norm: str = "BN"):
+        super().__init__()
+        middle, options = out_channels // 2, {"norm": norm, "activation": F.relu_}
+        self.conv1 = Conv2d(in_channels, middle, 3, stride=2, **options)
+        self.conv2 = Conv2d(middle, middle, 3, **options)
+        self.conv3 = Conv2d(middle, out_channels, 3, **options)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv3(self.conv2(self.conv1(x)))
+
+
+_STEMS = {"basic": BasicStem, "deeplab": DeepLabStem}
 
 
 def make_stage(
@@ -145,7 +176,7 @@ def make_stage(
 
 
 class ResNet(Backbone):
-    """ResNet-18/34/50/101/152 and ResNeXt, without the classifier.
+    """ResNet-18/34/50/101/152, ResNeXt and their variants, without the classifier.
 
     Features: "conv1" (stride 2, before the pooling), "stem" (4), "res2" (4), "res3" (8), "res4"
     (16), "res5" (32); a dilated stage keeps the stride of the one before it. Stages behind the last
@@ -156,16 +187,20 @@ class ResNet(Backbone):
         out_features: names of the features to return.
         norm: see `get_norm`.
         num_groups, width_per_group: of the 3x3 convolutions; (32, 8) makes ResNeXt-101-32x8d.
+        stem_type: "basic" (7x7) or "deeplab" (three 3x3).
         stem_out_channels, res2_out_channels: widths of stem and res2; res3 to res5 double it.
         stride_in_1x1: see `BottleneckBlock`.
+        avg_down: strided shortcuts average 2x2 pixels first. With the stem of DeepLab this is
+            ResNet-D (He et al. 2019, https://arxiv.org/abs/1812.01187).
         res4_dilation, res5_dilation: more than 1 replaces the stage's stride.
         dilate_first_block: False leaves the first block of a dilated stage at the dilation of the
             stage before, as torchvision and timm do.
+        res5_multi_grid: factors on the dilation of each block of res5, as in DeepLab.
         freeze_at: stages frozen from the input on: 0 none, 1 the stem, 2 the stem and res2, ...
             Their batch norms become FrozenBatchNorm2d.
 
     Raises:
-        KeyError: unknown depth or feature.
+        KeyError: unknown depth, stem or feature.
         ValueError: an option that blocks of this depth do not have.
     """
 
@@ -179,12 +214,15 @@ class ResNet(Backbone):
         norm: str = "BN",
         num_groups: int = 1,
         width_per_group: int = 64,
+        stem_type: str = "basic",
         stem_out_channels: int = 64,
         res2_out_channels: int | None = None,
         stride_in_1x1: bool = False,
+        avg_down: bool = False,
         res4_dilation: int = 1,
         res5_dilation: int = 1,
         dilate_first_block: bool = True,
+        res5_multi_grid: Sequence[int] = (1, 1, 1),
         freeze_at: int = 0,
     ):
         super().__init__()
@@ -194,13 +232,15 @@ class ResNet(Backbone):
                 raise KeyError(unknown_name(name, names, "features of ResNet"))
         if depth not in _BLOCKS_PER_STAGE:
             raise KeyError(unknown_name(depth, _BLOCKS_PER_STAGE, "depths of ResNet"))
+        if stem_type not in _STEMS:
+            raise KeyError(unknown_name(stem_type, _STEMS, "stems of ResNet (STEM_TYPE)"))
         basic = depth < 50
         if basic and num_groups != 1:
             raise ValueError(f"ResNet-{depth} has no grouped convolutions, got {num_groups} groups")
         res2_out_channels = res2_out_channels or (64 if basic else 256)
 
         self.out_features = list(out_features)
-        self.stem = BasicStem(in_channels, stem_out_channels, norm=norm)
+        self.stem = _STEMS[stem_type](in_channels, stem_out_channels, norm=norm)
         self._shapes = {
             "conv1": ShapeSpec(stem_out_channels, 2),
             "stem": ShapeSpec(stem_out_channels, 4),
@@ -212,7 +252,10 @@ class ResNet(Backbone):
             first_dilation = dilation if dilate_first_block else previous_dilation
             first_stride = 1 if i == 0 or dilation > 1 else 2
             out_channels = res2_out_channels * 2**i
-            options = {"norm": norm}
+            dilations = [first_dilation] + [dilation] * (_BLOCKS_PER_STAGE[depth][i] - 1)
+            if name == "res5":
+                dilations = _multi_grid(dilations, res5_multi_grid)
+            options = {"norm": norm, "avg_down": avg_down}
             if not basic:
                 options["bottleneck_channels"] = num_groups * width_per_group * 2**i
                 options["num_groups"] = num_groups
@@ -222,7 +265,7 @@ class ResNet(Backbone):
                 channels,
                 out_channels,
                 stride=first_stride,
-                dilations=[first_dilation] + [dilation] * (_BLOCKS_PER_STAGE[depth][i] - 1),
+                dilations=dilations,
                 **options,
             )
             self.add_module(name, stage)
@@ -245,12 +288,15 @@ class ResNet(Backbone):
             "norm": c.NORM,
             "num_groups": c.NUM_GROUPS,
             "width_per_group": c.WIDTH_PER_GROUP,
+            "stem_type": c.STEM_TYPE,
             "stem_out_channels": c.STEM_OUT_CHANNELS,
             "res2_out_channels": c.RES2_OUT_CHANNELS,
             "stride_in_1x1": c.STRIDE_IN_1X1,
+            "avg_down": c.AVG_DOWN,
             "res4_dilation": c.RES4_DILATION,
             "res5_dilation": c.RES5_DILATION,
             "dilate_first_block": c.DILATE_FIRST_BLOCK,
+            "res5_multi_grid": c.RES5_MULTI_GRID,
             "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
         }
 
@@ -271,7 +317,24 @@ class ResNet(Backbone):
             FrozenBatchNorm2d.convert(getattr(self, name)).requires_grad_(False)
 
 
+def _multi_grid(dilations: list[int], factors: Sequence[int]) -> list[int]:
+    if all(factor == 1 for factor in factors):
+        return dilations
+    if len(factors) != len(dilations):
+        raise ValueError(
+            f"MODEL.RESNETS.RES5_MULTI_GRID {list(factors)} has {len(factors)} factors; res5 has "
+            f"{len(dilations)} blocks"
+        )
+    return [dilation * factor for dilation, factor in zip(dilations, factors, strict=True)]
+
+
 @BACKBONE_REGISTRY.register()
 def build_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
     """ResNet from ``MODEL.RESNETS`` and ``MODEL.BACKBONE.FREEZE_AT``."""
+    return ResNet(cfg, input_shape)
+
+
+@BACKBONE_REGISTRY.register()
+def build_resnet_deeplab_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
+    """The same under the name that Detectron2's DeepLab configurations have for it."""
     return ResNet(cfg, input_shape)

@@ -1,6 +1,7 @@
 """Heads for semantic segmentation."""
 
 from .build import SEM_SEG_HEADS_REGISTRY, build_sem_seg_head
+from .deeplab import DeepLabV3Head, DeepLabV3PlusHead
 from .fcn import FCNHead, build_aux_head
 from .head import SemSegHead
 from .lraspp import LRASPPHead
@@ -10,6 +11,8 @@ from .unet import UNetHead
 
 __all__ = [
     "SEM_SEG_HEADS_REGISTRY",
+    "DeepLabV3Head",
+    "DeepLabV3PlusHead",
     "FCNHead",
     "LRASPPHead",
     "SemSegFPNHead",

@@ -1,0 +1,211 @@
+"""The heads of DeepLabV3 (https://arxiv.org/abs/1706.05587) and V3+ (1802.02611)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segsuite.config import configurable
+from segsuite.layers import ASPP, Conv2d, DepthwiseSeparableConv2d, ShapeSpec
+
+from .build import SEM_SEG_HEADS_REGISTRY
+from .head import SemSegHead
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class DeepLabV3Head(SemSegHead):
+    """ASPP and a 1x1 convolution to the classes, on one feature.
+
+    Logits have the feature's stride: 8 or 16 with a backbone dilated accordingly. Parameters are
+    named as in Detectron2.
+
+    Args:
+        aspp: arguments of `ASPP` but the channels that go in.
+        train_size: (H, W) of the training crops: ASPP averages windows of that size. None: the
+            whole image.
+        num_convs, convs_dim: 3x3 convolutions between ASPP and classes, 0 as in Detectron2 or 1 as
+            in torchvision, and their channels.
+        norm: see `get_norm`.
+
+    Raises:
+        ValueError: not exactly one feature, or a size of crops that its stride does not divide.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        aspp: Mapping[str, Any],
+        train_size: Sequence[int] | None = None,
+        num_convs: int = 0,
+        convs_dim: int = 256,
+        norm: str = "BN",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if len(self.in_features) != 1:
+            raise ValueError(f"DeepLabV3Head reads one feature, got IN_FEATURES {self.in_features}")
+        (shape,) = self.in_shapes
+        self.stride = shape.stride
+        self.aspp = _build_aspp(shape, train_size, aspp)
+        channels, convs = aspp["out_channels"], []
+        for _ in range(num_convs):
+            convs.append(Conv2d(channels, convs_dim, 3, norm=norm, activation=F.relu_))
+            channels = convs_dim
+        self.convs = nn.Sequential(*convs)
+        self.predictor = _predictor(channels, self.num_classes)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+        c = cfg.MODEL.SEM_SEG_HEAD
+        return {
+            **super().from_config(cfg, input_shape),
+            "aspp": _aspp_options(cfg),
+            "train_size": _train_size(cfg),
+            "num_convs": c.NUM_CONVS,
+            "convs_dim": c.CONVS_DIM,
+            "norm": c.NORM,
+        }
+
+    def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.predictor(self.convs(self.aspp(features[self.in_features[0]])))
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class DeepLabV3PlusHead(SemSegHead):
+    """ASPP on the coarsest feature, joined on the way up by finer ones that are projected first.
+
+    Logits have the finest feature's stride. Parameters are named as in Detectron2, where this
+    decoder reads any number of features.
+
+    Args:
+        aspp, train_size: as of `DeepLabV3Head`.
+        project_features, project_channels: the finer features, fine to coarse, and the channels
+            that each is reduced to.
+        convs_dim: channels of the decoder.
+        norm: see `get_norm`.
+        depthwise: one depthwise separable 5x5 convolution joins a feature, instead of two of 3x3.
+
+    Raises:
+        ValueError: `project_features` are not `in_features` without the coarsest, or do not have
+            one number of channels each; or a size of crops that the stride does not divide.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        aspp: Mapping[str, Any],
+        train_size: Sequence[int] | None = None,
+        project_features: Sequence[str],
+        project_channels: Sequence[int],
+        convs_dim: int = 256,
+        norm: str = "BN",
+        depthwise: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        shapes = dict(zip(self.in_features, self.in_shapes, strict=True))
+        self.in_features = sorted(shapes, key=lambda name: shapes[name].stride)
+        self.in_shapes = [shapes[name] for name in self.in_features]
+        *finer, coarsest = self.in_features
+        if list(project_features) != finer or len(project_channels) != len(finer) or not finer:
+            raise ValueError(
+                f"DeepLabV3PlusHead reads IN_FEATURES {self.in_features} and projects each but the "
+                f"coarsest, fine to coarse; PROJECT_FEATURES is {list(project_features)} and "
+                f"PROJECT_CHANNELS {list(project_channels)}"
+            )
+        self.stride = self.in_shapes[0].stride
+        aspp_module = _build_aspp(shapes[coarsest], train_size, aspp)
+        self.decoder = nn.ModuleDict({coarsest: nn.ModuleDict({"project_conv": aspp_module})})
+        channels = aspp["out_channels"]
+        for name, projected in zip(finer[::-1], project_channels[::-1], strict=True):
+            project = Conv2d(shapes[name].channels, projected, 1, norm=norm, activation=F.relu_)
+            fuse = _fuse(projected + channels, convs_dim, norm, depthwise)
+            self.decoder[name] = nn.ModuleDict({"project_conv": project, "fuse_conv": fuse})
+            channels = convs_dim
+        self.predictor = _predictor(channels, self.num_classes)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+        c = cfg.MODEL.SEM_SEG_HEAD
+        return {
+            **super().from_config(cfg, input_shape),
+            "aspp": _aspp_options(cfg),
+            "train_size": _train_size(cfg),
+            "project_features": c.PROJECT_FEATURES,
+            "project_channels": c.PROJECT_CHANNELS,
+            "convs_dim": c.CONVS_DIM,
+            "norm": c.NORM,
+            "depthwise": c.USE_DEPTHWISE_SEPARABLE_CONV,
+        }
+
+    def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
+        *finer, coarsest = self.in_features
+        y = self.decoder[coarsest]["project_conv"](features[coarsest])
+        for name in reversed(finer):
+            x = self.decoder[name]["project_conv"](features[name])
+            y = F.interpolate(y, x.shape[-2:], mode="bilinear", align_corners=False)
+            y = self.decoder[name]["fuse_conv"](torch.cat([x, y], dim=1))
+        return self.predictor(y)
+
+
+def _aspp_options(cfg) -> dict[str, Any]:
+    c = cfg.MODEL.SEM_SEG_HEAD
+    return {
+        "out_channels": c.ASPP_CHANNELS,
+        "dilations": c.ASPP_DILATIONS,
+        "dropout": c.ASPP_DROPOUT,
+        "norm": c.NORM,
+        "pool_norm": c.ASPP_POOL_NORM,
+        "depthwise": c.USE_DEPTHWISE_SEPARABLE_CONV,
+    }
+
+
+def _train_size(cfg) -> Sequence[int] | None:
+    if not (cfg.MODEL.SEM_SEG_HEAD.ASPP_POOL_TRAIN_CROP and cfg.INPUT.CROP.ENABLED):
+        return None
+    if cfg.INPUT.CROP.TYPE != "absolute":
+        raise ValueError(
+            f"INPUT.CROP.TYPE is '{cfg.INPUT.CROP.TYPE}', but ASPP averages windows of the size of "
+            "the training crops: make it 'absolute', or set "
+            "MODEL.SEM_SEG_HEAD.ASPP_POOL_TRAIN_CROP to False to average the whole image"
+        )
+    return cfg.INPUT.CROP.SIZE
+
+
+def _build_aspp(
+    shape: ShapeSpec, train_size: Sequence[int] | None, options: Mapping[str, Any]
+) -> ASPP:
+    if train_size is None:
+        return ASPP(shape.channels, **options)
+    if any(size % shape.stride for size in train_size):
+        raise ValueError(
+            f"INPUT.CROP.SIZE is {list(train_size)}, but ASPP averages windows of that size on a "
+            f"feature of stride {shape.stride}: make it multiples of that, or set "
+            "MODEL.SEM_SEG_HEAD.ASPP_POOL_TRAIN_CROP to False to average the whole image"
+        )
+    height, width = (size // shape.stride for size in train_size)
+    return ASPP(shape.channels, pool_size=(height, width), **options)
+
+
+def _fuse(in_channels: int, out_channels: int, norm: str, depthwise: bool) -> nn.Module:
+    options = {"norm": norm, "activation": F.relu_}
+    if depthwise:
+        return DepthwiseSeparableConv2d(in_channels, out_channels, 5, **options)
+    return nn.Sequential(
+        Conv2d(in_channels, out_channels, 3, **options),
+        Conv2d(out_channels, out_channels, 3, **options),
+    )
+
+
+def _predictor(in_channels: int, num_classes: int) -> nn.Conv2d:
+    """Starts close to equal scores for all classes."""
+    conv = nn.Conv2d(in_channels, num_classes, 1)
+    nn.init.normal_(conv.weight, std=0.001)
+    nn.init.zeros_(conv.bias)
+    return conv

@@ -1,0 +1,97 @@
+"""DeepLab gives the numbers of Detectron2 and torchvision for the same weights."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from segsuite.config import load_config
+from segsuite.modeling import build_model
+from tests.helpers import REPO, requires_parity
+from tests.parity import ROOT, ParityCase
+
+from .test_parity import IMAGENET, normalized, resnet_from_torchvision, with_prefix
+
+pytestmark = requires_parity
+
+CROP_128x256 = [
+    *("INPUT.CROP.ENABLED", True),
+    *("INPUT.CROP.TYPE", "absolute"),
+    *("INPUT.CROP.SIZE", [128, 256]),
+]
+
+
+def deeplab_v3_from_torchvision(state):
+    """The names of the suite for a state dict of torchvision's deeplabv3_resnet50 or 101."""
+    renamed = {}
+    backbone = resnet_from_torchvision(with_prefix(state, "backbone."))
+    renamed.update({f"backbone.{key}": value for key, value in backbone.items()})
+    for key, value in with_prefix(state, "classifier.").items():
+        key = re.sub(r"^0\.convs\.([0-3])\.0", r"aspp.convs.\1", key)
+        key = re.sub(r"^0\.convs\.([0-3])\.1", r"aspp.convs.\1.norm", key)
+        key = re.sub(r"^0\.convs\.4\.1", "aspp.convs.4.1", key)
+        key = re.sub(r"^0\.convs\.4\.2", "aspp.convs.4.1.norm", key)
+        key = re.sub(r"^0\.project\.0", "aspp.project", key)
+        key = re.sub(r"^0\.project\.1", "aspp.project.norm", key)
+        for old, new in {"1": "convs.0", "2": "convs.0.norm", "4": "predictor"}.items():
+            key = re.sub(rf"^{old}\.", f"{new}.", key)
+        renamed[f"sem_seg_head.{key}"] = value
+    names = {"0": "conv", "1": "conv.norm", "4": "predictor"}
+    for key, value in with_prefix(state, "aux_classifier.").items():
+        renamed[f"aux_head.{names[key[0]]}{key[1:]}"] = value
+    return renamed
+
+
+@pytest.mark.slow
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "name, recipe, options",
+    [
+        ("d2_deeplab_v3_R_103", "deeplab_v3_R_103", []),
+        ("d2_deeplab_v3_plus_R_103", "deeplab_v3_plus_R_103", []),
+        (
+            "d2_deeplab_v3_plus_R_103_pool",
+            "deeplab_v3_plus_R_103",
+            CROP_128x256,
+        ),
+    ],
+)
+def test_deeplab_of_detectron2(name, recipe, options):
+    """Detectron2's names, unchanged, up to labels at the size of the original image."""
+    case = ParityCase.load(name)
+    options = [*options, "MODEL.DEVICE", "cpu", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 19]
+    model = build_model(load_config(REPO / "configs/_base_" / f"{recipe}.yaml", options)).eval()
+    model.load_state_dict(case.state_dict())
+    about = case.about["inputs"][0]
+    record = {
+        "image": case.image(),
+        "height": about["original_height"],
+        "width": about["original_width"],
+    }
+    images = model._preprocess([record])
+    features = model.backbone(images.tensor)
+    for feature, value in features.items():
+        case.check(feature, value)
+    case.check("low_logits", model.sem_seg_head(features))
+    prediction = model([record])[0]["sem_seg"]
+    case.check("logits", prediction.full())
+    labels = np.asarray(Image.open(ROOT / f"{name}.argmax.png"))
+    share = (prediction.labels().numpy() == labels).mean()
+    assert share >= case.about["tolerance"]["labels"][f"{name}.argmax.png"]
+
+
+@torch.no_grad()
+def test_deeplab_of_torchvision():
+    case = ParityCase.load("tv_deeplabv3_resnet50")
+    options = ["MODEL.DEVICE", "cpu", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 21]
+    model = build_model(load_config(REPO / "configs/_base_/deeplab_v3.yaml", options)).eval()
+    model.load_state_dict(deeplab_v3_from_torchvision(case.state_dict()))
+    image = normalized(case, *IMAGENET)
+    features = model.backbone(image)
+    case.check("backbone.aux", features["res4"])
+    case.check("backbone.out", features["res5"])
+    for name, head in [("out", model.sem_seg_head), ("aux", model.aux_head)]:
+        case.check(name, F.interpolate(head(features), image.shape[-2:], mode="bilinear"))
