@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -95,10 +96,7 @@ class DatasetMapper:
         }
         size = image.shape[:2]
         transform = self.augmentations.get_transform(AugInput(size, sem_seg), rng)
-        image = transform.apply_image(image)
-        if self.image_format == "BGR":
-            image = image[:, :, ::-1]
-        sample["image"] = _to_tensor(image.transpose(2, 0, 1))
+        sample["image"] = _to_planes(transform.apply_image(image), self.image_format)
         if sem_seg is not None:
             if self.is_train:
                 sample["sem_seg"] = _to_tensor(transform.apply_segmentation(sem_seg))
@@ -158,6 +156,24 @@ def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
             "image as it is stored, remove that tag from the file"
         )
     raise ValueError(message + ". Pair the right image and annotations, or mend the file")
+
+
+def _to_planes(image: np.ndarray, image_format: str) -> torch.Tensor:
+    """(H, W, 3) uint8 RGB -> (3, H, W) uint8, the planes in the order of `image_format`.
+
+    OpenCV does it many times faster than a copy of a transposed view.
+    """
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    is_mirrored = image.strides[1] < 0
+    if is_mirrored:
+        image = image[:, ::-1]
+    if image.strides[0] < 0:  # OpenCV has no such arrays
+        image = np.ascontiguousarray(image)
+    cv2.split(image, list(planes if image_format == "RGB" else planes[::-1]))
+    if is_mirrored:
+        for plane in planes:
+            cv2.flip(plane, 1, plane)
+    return torch.from_numpy(planes)
 
 
 def _to_tensor(array: np.ndarray) -> torch.Tensor:

@@ -8,9 +8,11 @@ from PIL import Image
 from segsuite.config import get_cfg
 from segsuite.data import DatasetMapper
 from segsuite.data.transforms import (
+    AugInput,
     AugmentationList,
     ColorJitter,
     HFlipTransform,
+    RandomCrop,
     RandomFlip,
     RandomScale,
 )
@@ -144,3 +146,22 @@ def test_an_augmentation_of_ones_own(record, rng):
     sample = DatasetMapper(is_train=True, augmentations=Always())(record, rng)
     labels = pixels(record["sem_seg_file_name"])
     assert np.array_equal(sample["sem_seg"].numpy(), labels[:, ::-1])
+
+
+@pytest.mark.parametrize("image_format", ["RGB", "BGR"])
+@pytest.mark.parametrize("flips", [(), ("horizontal",), ("vertical",), ("horizontal", "vertical")])
+@pytest.mark.parametrize("crop", [False, True])
+def test_pixels_of_any_view(record, rng, image_format, flips, crop):
+    augmentations = [RandomFlip(direction, prob=1.0) for direction in flips]
+    if crop:
+        augmentations.append(RandomCrop("absolute", (7, 11)))
+    mapper = DatasetMapper(
+        is_train=True, augmentations=AugmentationList(augmentations), image_format=image_format
+    )
+    del record["sem_seg_file_name"]
+    got = mapper(record, np.random.default_rng(1))["image"]
+    transform = mapper.augmentations.get_transform(AugInput((20, 30)), np.random.default_rng(1))
+    want = transform.apply_image(pixels(record["file_name"]))[
+        :, :, :: 1 if image_format == "RGB" else -1
+    ]
+    assert got.is_contiguous() and np.array_equal(got.numpy(), want.transpose(2, 0, 1))
