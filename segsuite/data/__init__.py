@@ -2,7 +2,7 @@
 
 from .build import build_test_loader, build_train_loader, get_records
 from .catalog import DatasetCatalog, Metadata, MetadataCatalog
-from .checks import check_datasets, check_semantic_dataset
+from .checks import check_datasets, check_instance_dataset, check_semantic_dataset
 from .datasets import (
     datasets_root,
     load_coco_json,
@@ -35,6 +35,7 @@ __all__ = [
     "build_test_loader",
     "build_train_loader",
     "check_datasets",
+    "check_instance_dataset",
     "check_semantic_dataset",
     "colors_to_labels",
     "compute_class_weights",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from segsuite.utils import comm
 from .build import get_records
 from .catalog import Metadata, MetadataCatalog
 from .image import open_image, read_image_size
-from .mapper import size_mismatch
+from .mapper import check_recorded_size, size_mismatch
 from .sem_seg import count_values, read_sem_seg
 from .statistics import read_in_parallel
 
@@ -20,9 +21,10 @@ _SHOWN = 5
 
 
 def check_datasets(cfg: CfgNode) -> None:
-    """Check every data set of DATASETS.TRAIN and DATASETS.TEST; see `check_semantic_dataset`.
+    """Check every data set of DATASETS.TRAIN and DATASETS.TEST.
 
-    The main process reads; an error is raised in all of them.
+    See `check_semantic_dataset` and `check_instance_dataset`; a data set may be both. The main
+    process reads; an error is raised in all of them.
     """
     error = None
     if comm.is_main_process():
@@ -33,6 +35,12 @@ def check_datasets(cfg: CfgNode) -> None:
                     num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
                     ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
                     read_labels=cfg.DATALOADER.CHECK_LABELS,
+                )
+                check_instance_dataset(
+                    name,
+                    num_classes=cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+                    use_masks=cfg.MODEL.MASK_ON,
+                    read_images=cfg.DATALOADER.CHECK_LABELS,
                 )
         except (OSError, ValueError, KeyError) as e:
             error = e
@@ -64,11 +72,70 @@ def check_semantic_dataset(
         return
     labelled = [record for record in records if "sem_seg_file_name" in record]
     find = functools.partial(_find_fault, num_classes=num_classes, ignore_label=ignore_label)
-    faults = [fault for fault in read_in_parallel(find, labelled) if fault]
+    _raise_faults(name, find, labelled, "label maps")
+
+
+def check_instance_dataset(
+    name: str, *, num_classes: int, use_masks: bool = True, read_images: bool = True
+) -> None:
+    """Check the annotations of a data set, if it has any, against the model that is to learn it.
+
+    Args:
+        num_classes: classes of the model, MODEL.ROI_HEADS.NUM_CLASSES.
+        use_masks: whether the model predicts masks, MODEL.MASK_ON.
+        read_images: also read the header of every image.
+
+    Raises:
+        KeyError: an unknown data set.
+        FileNotFoundError: a missing file of annotations.
+        ValueError: faults of that file, see `load_coco_json`; another number of classes; no masks;
+            images that are missing, or of another size than the annotations are for, perhaps
+            because their EXIF orientation turns them. The message names the files.
+    """
+    records = [record for record in get_records([name]) if "annotations" in record]
+    if not records:
+        return
+    classes = MetadataCatalog.get(name).get("thing_classes")
+    if classes is not None and len(classes) != num_classes:
+        shown = ", ".join(classes[:_SHOWN]) + (", ..." if len(classes) > _SHOWN else "")
+        raise ValueError(
+            f"data set '{name}' has {len(classes)} classes of objects ({shown}) but "
+            f"MODEL.ROI_HEADS.NUM_CLASSES is {num_classes}; set it to {len(classes)}"
+        )
+    objects = [annotation for record in records for annotation in record["annotations"]]
+    outside = [a for a in objects if not 0 <= a["category_id"] < num_classes]
+    if outside:
+        raise ValueError(
+            f"data set '{name}': annotation {outside[0].get('id')} has the class "
+            f"{outside[0]['category_id']}; expected 0 to {num_classes - 1}"
+        )
+    if use_masks and objects and not any(a.get("segmentation") for a in objects):
+        raise ValueError(
+            f"data set '{name}' has boxes but no mask; set MODEL.MASK_ON False, or add a "
+            "'segmentation' to the annotations"
+        )
+    if read_images:
+        _raise_faults(name, _find_image_fault, records, "images")
+
+
+def _find_image_fault(record: dict) -> str | None:
+    """What is wrong with the image of a record, or None."""
+    try:
+        check_recorded_size(record, read_image_size(record["file_name"]))
+    except (OSError, ValueError) as e:
+        return str(e)
+    return None
+
+
+def _raise_faults(
+    name: str, find: Callable[[dict], str | None], records: list[dict], kind: str
+) -> None:
+    """Raise a ValueError with the first of the faults that `find` finds in the records."""
+    faults = [fault for fault in read_in_parallel(find, records) if fault]
     if faults:
         more = f"\n... and {len(faults) - _SHOWN} more files" if len(faults) > _SHOWN else ""
         raise ValueError(
-            f"data set '{name}': {len(faults)} of {len(labelled)} label maps can't be used:\n"
+            f"data set '{name}': {len(faults)} of {len(records)} {kind} can't be used:\n"
             + "\n".join(faults[:_SHOWN])
             + more
         )

@@ -54,7 +54,8 @@ DATALOADER = CN()
 DATALOADER.NUM_WORKERS = 4
 # Batches each worker prepares ahead.
 DATALOADER.PREFETCH_FACTOR = 2
-# Read all label maps before training and stop at a value outside the classes.
+# Before training, read all label maps and the headers of all images, and stop at a value outside
+# the classes, or an image that is missing or of another size than its annotations.
 DATALOADER.CHECK_LABELS = True
 # Leave out training images without an object, or with crowds alone.
 DATALOADER.FILTER_EMPTY_ANNOTATIONS = True

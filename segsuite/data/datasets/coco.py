@@ -6,6 +6,7 @@ file, ``images``, ``annotations`` and ``categories`` are read; nothing else need
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -71,14 +72,23 @@ def load_coco_json(
             that is not in the file; or no annotation can be used.
     """
     json_file = os.fspath(json_file)
+    version = os.stat(json_file).st_mtime_ns if os.path.exists(json_file) else None
+    records, categories, classes = _load(json_file, os.fspath(image_root), version)
+    if dataset_name is not None:
+        _set_metadata(dataset_name, categories, classes)
+    return [dict(record) for record in records]
+
+
+@functools.lru_cache(maxsize=2)
+def _load(
+    json_file: str, image_root: str, version: int | None
+) -> tuple[list[dict], list[dict], dict[Any, int]]:
+    """Records, categories and classes of a file, which is asked for by checks and loaders alike."""
     content = read_json(json_file, ("images", "annotations", "categories"))
     categories = sorted(content["categories"], key=lambda c: _get(c, "id", "a category", json_file))
     classes = {category["id"]: i for i, category in enumerate(categories)}
     if len(classes) != len(categories):
         raise ValueError(f"{json_file}: {_repeated(categories, 'categories')}")
-    if dataset_name is not None:
-        _set_metadata(dataset_name, categories, classes)
-
     images = content["images"]
     records = {
         _get(image, "id", "an image", json_file): _to_record(image, image_root, classes, json_file)
@@ -87,7 +97,7 @@ def load_coco_json(
     if len(records) != len(images):
         raise ValueError(f"{json_file}: {_repeated(images, 'images')}")
     _add_annotations(content["annotations"], records, classes, json_file)
-    return [records[image_id] for image_id in sorted(records)]
+    return [records[image_id] for image_id in sorted(records)], categories, classes
 
 
 def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:

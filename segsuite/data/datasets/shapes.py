@@ -72,7 +72,7 @@ def _register_instances(split: str) -> None:
         thing_dataset_id_to_contiguous_id={i: i - 1 for i in range(1, len(CLASSES))},
         evaluator_type="coco",
     ).set_later(
-        json_file=lambda: str(_instances_file(datasets_root() / FOLDER, split)),
+        json_file=lambda: str(_instances_file(ensure_shapes(datasets_root()), split)),
         image_root=lambda: str(datasets_root() / FOLDER / "images" / split),
     )
 

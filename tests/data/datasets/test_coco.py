@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from segsuite.data import DatasetCatalog, MetadataCatalog, load_coco_json, register_coco_instances
-from segsuite.data.datasets import coco_annotations
+from segsuite.data.datasets import coco, coco_annotations
 from segsuite.structures import to_rle
 from tests.helpers import SHARED, requires_coco_tiny
 
@@ -130,8 +130,20 @@ def test_many_faults_are_counted_and_reported_once(content, load, tmp_path, capl
     assert "20 with a bbox of no or negative size" in warnings
     assert "(annotation 100, 101, 102, 103, 104 and 15 more)" in warnings
     caplog.clear()
-    load_coco_json(tmp_path / "instances.json", "/images")
+    for _ in range(2):
+        load_coco_json(tmp_path / "instances.json", "/images")
+        coco._load.cache_clear()
     assert not caplog.text
+
+
+def test_a_file_that_was_changed_is_read_again(content, load):
+    before, _ = load(content)
+    again, _ = load(content)
+    again[0]["file_name"] = "other"
+    content["annotations"].pop()
+    after, _ = load(content)
+    assert [len(records[0]["annotations"]) for records in (before, again, after)] == [3, 3, 2]
+    assert after[0]["file_name"] == before[0]["file_name"]
 
 
 def test_objects_without_a_mask_keep_their_box(content, load):
@@ -203,13 +215,13 @@ def test_real_annotations_as_pycocotools_reads_them(split, capsys, caplog):
     metadata = MetadataCatalog.get(NAME)
     MetadataCatalog.remove(NAME)
     assert not caplog.text
-    coco = COCO(json_file)
-    assert [r["image_id"] for r in records] == sorted(coco.imgs)
-    assert metadata.thing_classes == [c["name"] for c in coco.loadCats(sorted(coco.cats))]
+    truths = COCO(json_file)
+    assert [r["image_id"] for r in records] == sorted(truths.imgs)
+    assert metadata.thing_classes == [c["name"] for c in truths.loadCats(sorted(truths.cats))]
     found = {a["id"]: (a, r) for r in records for a in r["annotations"]}
-    assert found.keys() == coco.anns.keys()
+    assert found.keys() == truths.anns.keys()
     for id_, (annotation, record) in found.items():
-        truth = coco.anns[id_]
+        truth = truths.anns[id_]
         assert record["image_id"] == truth["image_id"]
         category = metadata.thing_dataset_id_to_contiguous_id[truth["category_id"]]
         assert (annotation["category_id"], annotation["bbox"]) == (category, truth["bbox"])
@@ -217,4 +229,4 @@ def test_real_annotations_as_pycocotools_reads_them(split, capsys, caplog):
     for id_ in list(found)[::10]:
         annotation, record = found[id_]
         rle = to_rle(annotation["segmentation"], record["height"], record["width"])
-        assert np.array_equal(coco_mask.decode(rle), coco.annToMask(coco.anns[id_]))
+        assert np.array_equal(coco_mask.decode(rle), truths.annToMask(truths.anns[id_]))
