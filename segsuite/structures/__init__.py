@@ -4,7 +4,8 @@ from .boxes import Boxes, clip_boxes, pairwise_iou
 from .image_list import ImageList
 from .instances import Instances
 from .masks import BitMasks, PolygonMasks
-from .rle import decode_masks, encode_masks, rasterize_polygons, to_rle
+from .rle import decode_masks, encode_masks, encode_window, rasterize_polygons, to_rle
+from .roi_masks import ROIMasks
 from .sem_seg import SemSegLogits
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     "ImageList",
     "Instances",
     "PolygonMasks",
+    "ROIMasks",
     "SemSegLogits",
     "clip_boxes",
     "decode_masks",
     "encode_masks",
+    "encode_window",
     "pairwise_iou",
     "rasterize_polygons",
     "to_rle",

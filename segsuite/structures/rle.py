@@ -43,6 +43,34 @@ def _encode(mask: Tensor) -> RLE:
     return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
 
 
+def encode_window(window: Tensor, top: int, left: int, image_size: tuple[int, int]) -> RLE:
+    """Encode a mask that is known in a window of the image and empty outside of it.
+
+    Args:
+        window: (h, w) bool.
+        top, left: the window's first row and column in the image.
+        image_size: (height, width) of the image.
+
+    Returns:
+        A compressed RLE with `counts` as str.
+    """
+    height, width = image_size
+    h, w = window.shape
+    # Where the window is lower than the image a row of zeros ends the runs of each column.
+    columns = window.new_zeros(w, min(h + 1, height))
+    columns[:, :h] = window.t()
+    values = np.zeros(columns.numel() + 2, dtype=np.bool_)
+    values[1:-1] = columns.flatten().cpu().numpy()
+    edges = (values[1:] != values[:-1]).nonzero()[0]
+    column, row = np.divmod(edges, columns.shape[1])
+    edges = (left + column) * height + row + top * (h < height)
+    if not len(edges) or edges[-1] < height * width:
+        edges = np.append(edges, height * width)
+    counts = np.diff(edges, prepend=0).tolist()
+    rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+
+
 def decode_masks(rles: Sequence[RLE], height: int, width: int) -> Tensor:
     """Decode compressed RLEs of one size.
 

@@ -6,6 +6,14 @@ TEST = CN()
 # Iterations between evaluations; 0: only at the end.
 TEST.EVAL_PERIOD = 0
 
+# Autocast the model in evaluation, as SOLVER.AMP does in training; weights stay as they are.
+TEST.AMP = CN()
+TEST.AMP.ENABLED = False
+TEST.AMP.DTYPE = "auto"  # "float16", "bfloat16"; "auto": float16 on CUDA, bfloat16 on CPU
+
+# The most instances that are kept of an image.
+TEST.DETECTIONS_PER_IMAGE = 100
+
 TEST.SEM_SEG = CN()
 # What a class without ground-truth pixels does to the means: "detectron2", "nanmean", "zero" or
 # "one". See docs/metrics.md.

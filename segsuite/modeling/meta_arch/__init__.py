@@ -1,6 +1,13 @@
 """Whole models: records in, losses or predictions out."""
 
 from .build import META_ARCH_REGISTRY, build_model
+from .rcnn import GeneralizedRCNN, ProposalNetwork
 from .semantic_segmentor import SemanticSegmentor
 
-__all__ = ["META_ARCH_REGISTRY", "SemanticSegmentor", "build_model"]
+__all__ = [
+    "META_ARCH_REGISTRY",
+    "GeneralizedRCNN",
+    "ProposalNetwork",
+    "SemanticSegmentor",
+    "build_model",
+]

@@ -13,6 +13,7 @@ from segsuite.structures import ImageList, SemSegLogits
 from ..backbone import Backbone, build_backbone
 from ..sem_seg import SemSegHead, build_aux_head, build_sem_seg_head, sem_seg_predictions
 from .build import META_ARCH_REGISTRY
+from .preprocessing import preprocess_images, record_name
 
 
 @META_ARCH_REGISTRY.register()
@@ -86,7 +87,9 @@ class SemanticSegmentor(nn.Module):
             ValueError: an image has the wrong number of channels, or its `sem_seg` is missing, of
                 another size, or holds a label out of range (see `check_labels`).
         """
-        images = self._preprocess(batched_inputs)
+        images = preprocess_images(
+            batched_inputs, self.pixel_mean, self.pixel_std, self.backbone.size_divisibility
+        )
         features = self.backbone(images.tensor)
         logits = self.sem_seg_head(features)
         if not self.training:
@@ -122,23 +125,10 @@ class SemanticSegmentor(nn.Module):
                 values, counts = labels[wrong].unique(return_counts=True)
                 found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values, counts, strict=True))
                 raise ValueError(
-                    f"{_name(x)}: 'sem_seg' holds {found}; labels go from 0 to {num_classes - 1} "
-                    f"(MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}), and {self.ignore_value} "
-                    "(IGNORE_VALUE) is ignored"
+                    f"{record_name(x)}: 'sem_seg' holds {found}; labels go from 0 to "
+                    f"{num_classes - 1} (MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}), and "
+                    f"{self.ignore_value} (IGNORE_VALUE) is ignored"
                 )
-
-    def _preprocess(self, batched_inputs: list[dict]) -> ImageList:
-        """Normalised images padded to one size, to which the padding is the mean colour."""
-        images = []
-        for x in batched_inputs:
-            image = x["image"].to(self.device, non_blocking=True)
-            if image.shape[0] != len(self.pixel_mean):
-                raise ValueError(
-                    f"{_name(x)}: 'image' is {tuple(image.shape)}, but the model takes "
-                    f"{len(self.pixel_mean)} channels first (the length of MODEL.PIXEL_MEAN)"
-                )
-            images.append((image.float() - self.pixel_mean) / self.pixel_std)
-        return ImageList.from_tensors(images, self.backbone.size_divisibility)
 
     def _targets(self, batched_inputs: list[dict]) -> torch.Tensor:
         """The label maps padded as the images are: (N, Hp, Wp) int64."""
@@ -146,12 +136,12 @@ class SemanticSegmentor(nn.Module):
         for x in batched_inputs:
             if "sem_seg" not in x:
                 raise ValueError(
-                    f"{_name(x)}: training needs 'sem_seg', the label map; the record has "
+                    f"{record_name(x)}: training needs 'sem_seg', the label map; the record has "
                     f"{', '.join(sorted(x))}"
                 )
             if x["sem_seg"].shape != x["image"].shape[-2:]:
                 raise ValueError(
-                    f"{_name(x)}: 'sem_seg' is {tuple(x['sem_seg'].shape)}, but 'image' is "
+                    f"{record_name(x)}: 'sem_seg' is {tuple(x['sem_seg'].shape)}, but 'image' is "
                     f"{tuple(x['image'].shape)}; height and width must agree"
                 )
             maps.append(x["sem_seg"].to(self.device, non_blocking=True).long())
@@ -178,7 +168,3 @@ class SemanticSegmentor(nn.Module):
         stride = self.sem_seg_head.stride if self.resize_in_two_steps else None
         predictions = sem_seg_predictions(logits, images, sizes, stride)
         return [{"sem_seg": prediction} for prediction in predictions]
-
-
-def _name(record: dict) -> str:
-    return record.get("file_name", "a record without file_name")

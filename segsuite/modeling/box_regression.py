@@ -1,0 +1,103 @@
+"""Boxes as offsets from reference boxes, and the losses of such offsets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import (
+    complete_box_iou_loss,
+    distance_box_iou_loss,
+    generalized_box_iou_loss,
+)
+
+from segsuite.utils.registry import unknown_name
+
+_IOU_LOSSES = {
+    "giou": generalized_box_iou_loss,
+    "diou": distance_box_iou_loss,
+    "ciou": complete_box_iou_loss,
+}
+# exp() of more than this would make boxes 62.5 times as large as their reference.
+_SCALE_CLAMP = math.log(1000.0 / 16)
+
+
+class Box2BoxTransform:
+    """The offsets of R-CNN (Girshick et al. 2014, appendix C).
+
+    A box with centre (x, y), width w and height h, seen from a reference box (rx, ry, rw, rh), is
+    ``((x - rx) / rw, (y - ry) / rh, log(w / rw), log(h / rh))``, times `weights`.
+
+    Args:
+        weights: (wx, wy, ww, wh), which bring the offsets to a variance of about 1.
+        scale_clamp: larger log scales are cut to it when offsets are applied.
+    """
+
+    def __init__(self, weights: Sequence[float], scale_clamp: float = _SCALE_CLAMP):
+        self.weights = tuple(weights)
+        self.scale_clamp = scale_clamp
+
+    def get_deltas(self, references: Tensor, boxes: Tensor) -> Tensor:
+        """(N, 4) references and boxes, x1, y1, x2, y2 -> (N, 4) offsets."""
+        size = references[:, 2:] - references[:, :2]
+        box_size = boxes[:, 2:] - boxes[:, :2]
+        shift = (boxes[:, :2] + 0.5 * box_size - references[:, :2] - 0.5 * size) / size
+        deltas = torch.cat([shift, (box_size / size).log()], dim=1)
+        return deltas * deltas.new_tensor(self.weights)
+
+    def apply_deltas(self, deltas: Tensor, references: Tensor) -> Tensor:
+        """The boxes that offsets stand for; the inverse of `get_deltas`.
+
+        Args:
+            deltas: (..., 4 * K) offsets of K boxes from each reference.
+            references: (..., 4).
+
+        Returns:
+            (..., 4 * K) boxes, float32 or wider.
+        """
+        deltas = deltas.float() if deltas.dtype in (torch.float16, torch.bfloat16) else deltas
+        references = references.to(deltas.dtype).unsqueeze(-2)
+        deltas = deltas.unflatten(-1, (-1, 4)) / deltas.new_tensor(self.weights)
+        size = references[..., 2:] - references[..., :2]
+        centre = deltas[..., :2] * size + references[..., :2] + 0.5 * size
+        half = 0.5 * deltas[..., 2:].clamp(max=self.scale_clamp).exp() * size
+        return torch.cat([centre - half, centre + half], dim=-1).flatten(-2)
+
+
+def check_box_loss(loss_type: str, key: str) -> None:
+    """Raise KeyError, naming the configuration's `key`, unless `box_regression_loss` has it."""
+    if loss_type not in ("smooth_l1", *_IOU_LOSSES):
+        raise KeyError(unknown_name(loss_type, ["smooth_l1", *_IOU_LOSSES], f"box losses ({key})"))
+
+
+def box_regression_loss(
+    deltas: Tensor,
+    references: Tensor,
+    targets: Tensor,
+    transform: Box2BoxTransform,
+    loss_type: str,
+    smooth_l1_beta: float = 0.0,
+) -> Tensor:
+    """The loss of predicted offsets, summed over the boxes.
+
+    Args:
+        deltas: (N, 4) predicted offsets from
+        references: (N, 4) boxes, for
+        targets: (N, 4) boxes.
+        loss_type: "smooth_l1" on the offsets (Girshick 2015), or on the boxes "giou" (Rezatofighi
+            et al. 2019), "diou" or "ciou" (Zheng et al. 2020).
+        smooth_l1_beta: where the smooth L1 loss turns from quadratic to linear; 0 for L1.
+
+    Returns:
+        A scalar; 0, with a gradient, for no boxes.
+    """
+    if loss_type == "smooth_l1":
+        wanted = transform.get_deltas(references, targets)
+        if smooth_l1_beta == 0:
+            return F.l1_loss(deltas, wanted, reduction="sum")
+        return F.smooth_l1_loss(deltas, wanted, reduction="sum", beta=smooth_l1_beta)
+    boxes = transform.apply_deltas(deltas, references)
+    return _IOU_LOSSES[loss_type](boxes, targets, reduction="sum")

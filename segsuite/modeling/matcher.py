@@ -1,0 +1,65 @@
+"""`Matcher`: which object each anchor or proposal is meant to find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Matcher:
+    """Gives each prediction the object it fits best, and a label by how well it fits.
+
+    Args:
+        thresholds: of the quality, ascending.
+        labels: one more than `thresholds`: the label below the first, between the first and the
+            second, and so on. 1 is foreground, 0 background, -1 ignored.
+        allow_low_quality_matches: the best predictions of each object are foreground however badly
+            they fit, so that every object has one.
+
+    Raises:
+        ValueError: the numbers of thresholds and labels do not fit, a label is not -1, 0 or 1, or
+            the thresholds do not ascend.
+    """
+
+    def __init__(
+        self,
+        thresholds: Sequence[float],
+        labels: Sequence[int],
+        allow_low_quality_matches: bool = False,
+    ):
+        if len(labels) != len(thresholds) + 1 or not set(labels) <= {-1, 0, 1}:
+            raise ValueError(
+                f"{len(thresholds)} IoU thresholds {tuple(thresholds)} take {len(thresholds) + 1} "
+                f"labels of -1 (ignore), 0 (background), 1 (object), got {tuple(labels)}"
+            )
+        if list(thresholds) != sorted(thresholds):
+            raise ValueError(f"IoU thresholds must ascend, got {tuple(thresholds)}")
+        self.thresholds = tuple(thresholds)
+        self.labels = tuple(labels)
+        self.allow_low_quality_matches = allow_low_quality_matches
+
+    def __call__(self, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Match M objects with N predictions.
+
+        Args:
+            quality: (M, N) >= 0, for instance the IoU of their boxes.
+
+        Returns:
+            (N,) int64, the best object of each prediction (0 where there are no objects), and (N,)
+            int8, its label.
+        """
+        if len(quality) == 0:
+            matches = torch.zeros(quality.shape[1], dtype=torch.int64, device=quality.device)
+            return matches, matches.to(torch.int8) + self.labels[0]
+        best, matches = quality.max(dim=0)
+        thresholds = quality.new_tensor(self.thresholds)
+        labels = torch.tensor(self.labels, dtype=torch.int8, device=quality.device)
+        labels = labels[torch.bucketize(best, thresholds, right=True)]
+        if self.allow_low_quality_matches:
+            of_object = quality.amax(dim=1, keepdim=True)
+            # An object that nothing overlaps would otherwise make all that misses it foreground.
+            lowest = of_object.masked_fill(of_object == 0, torch.inf)
+            labels[(quality == lowest).any(dim=0)] = 1
+        return matches, labels

@@ -1,0 +1,192 @@
+"""`GeneralizedRCNN` and `ProposalNetwork`: instances from regions of interest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.config import configurable
+from segsuite.structures import ImageList, Instances
+
+from ..backbone import Backbone, build_backbone
+from ..postprocessing import detector_postprocess
+from ..proposal_generator import build_proposal_generator
+from ..roi_heads import ROIHeads, build_roi_heads
+from .build import META_ARCH_REGISTRY
+from .preprocessing import preprocess_images, record_name
+
+
+@META_ARCH_REGISTRY.register()
+class ProposalNetwork(nn.Module):
+    """Finds where objects are, of whatever class.
+
+    Args:
+        backbone: feature extractor.
+        proposal_generator: proposes boxes, see `RPN`.
+        pixel_mean, pixel_std: per channel, on the scale of the images (0-255).
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        proposal_generator: nn.Module,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.proposal_generator = proposal_generator
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict:
+        if cfg.MODEL.LOAD_PROPOSALS:
+            raise ValueError(
+                "MODEL.LOAD_PROPOSALS is True, but proposals are made by the model here; set it to "
+                "False and MODEL.PROPOSAL_GENERATOR.NAME to 'RPN'"
+            )
+        backbone = build_backbone(cfg)
+        return {
+            "backbone": backbone,
+            "proposal_generator": build_proposal_generator(cfg, backbone.output_shape()),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
+        """Losses in training, predictions in evaluation.
+
+        Args:
+            batched_inputs: one record an image, with
+                ``image``: (C, H, W) uint8 or float, 0-255, channels as in INPUT.FORMAT.
+                ``instances``: `Instances` with `gt_boxes`; training only.
+                ``height``, ``width``: the size the prediction is wanted in; by default the image's.
+
+        Returns:
+            In training, scalar losses by name. In evaluation, ``{"proposals": Instances}`` for
+            each record, with `proposal_boxes` and `objectness_logits`, best first.
+
+        Raises:
+            ValueError: an image has the wrong number of channels, or `instances` are missing.
+        """
+        images = self.preprocess(batched_inputs)
+        features = self.backbone(images.tensor)
+        targets = self.targets(batched_inputs) if self.training else None
+        proposals, losses = self.proposal_generator(images, features, targets)
+        if self.training:
+            return losses
+        return [{"proposals": p} for p in postprocess(proposals, batched_inputs)]
+
+    def preprocess(self, batched_inputs: list[dict]) -> ImageList:
+        """See `preprocess_images`."""
+        divisibility = self.backbone.size_divisibility
+        return preprocess_images(batched_inputs, self.pixel_mean, self.pixel_std, divisibility)
+
+    def targets(self, batched_inputs: list[dict]) -> list[Instances]:
+        """The ground truth of each record, on the model's device."""
+        targets = []
+        for x in batched_inputs:
+            if "instances" not in x:
+                raise ValueError(
+                    f"{record_name(x)}: training needs 'instances', the ground truth; the record "
+                    f"has {', '.join(sorted(x))}"
+                )
+            targets.append(x["instances"].to(self.device))
+        return targets
+
+    def compile(self, *args, **kwargs) -> None:
+        """Compile the backbone in place, arguments as for torch.compile; the number of proposals
+        and objects, on which the rest depends, changes from batch to batch."""
+        self.backbone.compile(*args, **kwargs)
+
+
+@META_ARCH_REGISTRY.register()
+class GeneralizedRCNN(ProposalNetwork):
+    """Finds objects, their classes and masks in two stages (Ren et al., "Faster R-CNN", 2015; He
+    et al., "Mask R-CNN", 2017).
+
+    Args:
+        roi_heads: the second stage, see `ROIHeads`.
+        others: see `ProposalNetwork`.
+    """
+
+    @configurable
+    def __init__(self, *, roi_heads: ROIHeads, **others):
+        super().__init__(**others)
+        self.roi_heads = roi_heads
+
+    @classmethod
+    def from_config(cls, cfg) -> dict:
+        if cfg.MODEL.KEYPOINT_ON:
+            raise ValueError("MODEL.KEYPOINT_ON is True, but there are no keypoint heads here")
+        arguments = super().from_config(cfg)
+        shapes = arguments["backbone"].output_shape()
+        return {**arguments, "roi_heads": build_roi_heads(cfg, shapes)}
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
+        """Losses in training, predictions in evaluation.
+
+        Args:
+            batched_inputs: records as for `ProposalNetwork`; in training `instances` have
+                `gt_boxes`, `gt_classes` (int64) and, for a mask head, `gt_masks`.
+
+        Returns:
+            In training, scalar losses by name. In evaluation, ``{"instances": Instances}`` for
+            each record, with `pred_boxes`, `scores`, `pred_classes` and, if there is a mask head,
+            `pred_masks` (`ROIMasks`), best first, in pixels of the size that the record asks for.
+
+        Raises:
+            ValueError: an image has the wrong number of channels, or `instances` are missing.
+        """
+        if not self.training:
+            return [{"instances": x} for x in self.inference(batched_inputs)]
+        images = self.preprocess(batched_inputs)
+        targets = self.targets(batched_inputs)
+        features = self.backbone(images.tensor)
+        proposals, losses = self.proposal_generator(images, features, targets)
+        _, roi_losses = self.roi_heads(images, features, proposals, targets)
+        return {**losses, **roi_losses}
+
+    def inference(
+        self,
+        batched_inputs: list[dict],
+        detected_instances: Sequence[Instances] | None = None,
+        *,
+        do_postprocess: bool = True,
+    ) -> list[Instances]:
+        """The detections of each record.
+
+        Args:
+            detected_instances: for each record `pred_boxes` and `pred_classes` in pixels of its
+                ``image``: only the masks are predicted then.
+            do_postprocess: bring them to the size that the record asks for. Otherwise they are in
+                pixels of ``image`` and `pred_masks` are (N, M, M) probabilities.
+        """
+        images = self.preprocess(batched_inputs)
+        features = self.backbone(images.tensor)
+        if detected_instances is None:
+            proposals, _ = self.proposal_generator(images, features)
+            instances, _ = self.roi_heads(images, features, proposals)
+        else:
+            detected = [x.to(self.device) for x in detected_instances]
+            instances = self.roi_heads.forward_with_given_boxes(features, detected)
+        return postprocess(instances, batched_inputs) if do_postprocess else instances
+
+
+def postprocess(instances: Sequence[Instances], batched_inputs: list[dict]) -> list[Instances]:
+    """`detector_postprocess` to the size that each record asks for, by default its image's."""
+    return [
+        detector_postprocess(
+            x, record.get("height", x.image_size[0]), record.get("width", x.image_size[1])
+        )
+        for x, record in zip(instances, batched_inputs, strict=True)
+    ]

@@ -1,0 +1,247 @@
+"""`RPN`: the region proposal network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segsuite.config import configurable
+from segsuite.layers import ShapeSpec
+from segsuite.structures import Boxes, ImageList, Instances, pairwise_iou
+from segsuite.utils.registry import unknown_name
+
+from ..anchor_generator import build_anchor_generator
+from ..box_regression import Box2BoxTransform, box_regression_loss, check_box_loss
+from ..matcher import Matcher
+from ..sampling import subsample_labels
+from .build import PROPOSAL_GENERATOR_REGISTRY
+from .proposals import find_top_proposals
+from .rpn_head import build_rpn_head
+
+
+@PROPOSAL_GENERATOR_REGISTRY.register()
+class RPN(nn.Module):
+    """Scores anchors and moves them to objects (Ren et al., "Faster R-CNN", 2015).
+
+    Args:
+        in_features: names of the features that have anchors.
+        head: gives scores and offsets for the features, see `StandardRPNHead`.
+        anchor_generator: gives the anchors of the features, see `DefaultAnchorGenerator`.
+        anchor_matcher: labels anchors by their IoU with the objects.
+        box2box_transform: of the offsets.
+        batch_size_per_image: anchors of an image that are trained,
+        positive_fraction: and the largest share of foreground among them.
+        pre_nms_topk, post_nms_topk: (in training, in evaluation): the best proposals of each level
+            that are looked at, and of all levels that are kept.
+        nms_thresh: see `find_top_proposals`.
+        min_box_size: in pixels, see `find_top_proposals`.
+        anchor_boundary_thresh: anchors that reach out of the image by this many pixels or more are
+            not trained; negative: all are.
+        loss_weight: of both losses.
+        box_reg_loss_weight: of the box loss, on top of it.
+        box_reg_loss_type, smooth_l1_beta: see `box_regression_loss`.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_features: Sequence[str],
+        head: nn.Module,
+        anchor_generator: nn.Module,
+        anchor_matcher: Matcher,
+        box2box_transform: Box2BoxTransform,
+        batch_size_per_image: int = 256,
+        positive_fraction: float = 0.5,
+        pre_nms_topk: tuple[int, int] = (12000, 6000),
+        post_nms_topk: tuple[int, int] = (2000, 1000),
+        nms_thresh: float = 0.7,
+        min_box_size: float = 0.0,
+        anchor_boundary_thresh: float = -1.0,
+        loss_weight: float = 1.0,
+        box_reg_loss_weight: float = 1.0,
+        box_reg_loss_type: str = "smooth_l1",
+        smooth_l1_beta: float = 0.0,
+    ):
+        super().__init__()
+        check_box_loss(box_reg_loss_type, "MODEL.RPN.BBOX_REG_LOSS_TYPE")
+        self.in_features = list(in_features)
+        self.rpn_head = head
+        self.anchor_generator = anchor_generator
+        self.anchor_matcher = anchor_matcher
+        self.box2box_transform = box2box_transform
+        self.batch_size_per_image = batch_size_per_image
+        self.positive_fraction = positive_fraction
+        self.pre_nms_topk = {True: pre_nms_topk[0], False: pre_nms_topk[1]}
+        self.post_nms_topk = {True: post_nms_topk[0], False: post_nms_topk[1]}
+        self.nms_thresh = nms_thresh
+        self.min_box_size = float(min_box_size)
+        self.anchor_boundary_thresh = anchor_boundary_thresh
+        self.loss_weight = {
+            "loss_rpn_cls": loss_weight,
+            "loss_rpn_loc": loss_weight * box_reg_loss_weight,
+        }
+        self.box_reg_loss_type = box_reg_loss_type
+        self.smooth_l1_beta = smooth_l1_beta
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+        c = cfg.MODEL.RPN
+        for name in c.IN_FEATURES:
+            if name not in input_shape:
+                where = "backbone's features (MODEL.RPN.IN_FEATURES)"
+                raise KeyError(unknown_name(name, input_shape, where))
+        shapes = [input_shape[name] for name in c.IN_FEATURES]
+        return {
+            "in_features": c.IN_FEATURES,
+            "head": build_rpn_head(cfg, shapes),
+            "anchor_generator": build_anchor_generator(cfg, shapes),
+            "anchor_matcher": Matcher(
+                c.IOU_THRESHOLDS, c.IOU_LABELS, allow_low_quality_matches=True
+            ),
+            "box2box_transform": Box2BoxTransform(c.BBOX_REG_WEIGHTS),
+            "batch_size_per_image": c.BATCH_SIZE_PER_IMAGE,
+            "positive_fraction": c.POSITIVE_FRACTION,
+            "pre_nms_topk": (c.PRE_NMS_TOPK_TRAIN, c.PRE_NMS_TOPK_TEST),
+            "post_nms_topk": (c.POST_NMS_TOPK_TRAIN, c.POST_NMS_TOPK_TEST),
+            "nms_thresh": c.NMS_THRESH,
+            "min_box_size": cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE,
+            "anchor_boundary_thresh": c.BOUNDARY_THRESH,
+            "loss_weight": c.LOSS_WEIGHT,
+            "box_reg_loss_weight": c.BBOX_REG_LOSS_WEIGHT,
+            "box_reg_loss_type": c.BBOX_REG_LOSS_TYPE,
+            "smooth_l1_beta": c.SMOOTH_L1_BETA,
+        }
+
+    def forward(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        gt_instances: Sequence[Instances] | None = None,
+    ) -> tuple[list[Instances], dict[str, Tensor]]:
+        """Propose boxes.
+
+        Args:
+            features: of the N images.
+            gt_instances: for each image `gt_boxes`; for the losses.
+
+        Returns:
+            For each image `proposal_boxes` and `objectness_logits`, best first, without gradient;
+            and the losses, none where there is no `gt_instances`.
+        """
+        maps = [features[name] for name in self.in_features]
+        logit_maps, delta_maps = self.rpn_head(maps)
+        anchors = [boxes.tensor for boxes in self.anchor_generator(maps)]
+        # In the order of the anchors: (N, H * W * A) and (N, H * W * A, 4), float32 under autocast.
+        logits = [x.permute(0, 2, 3, 1).flatten(1).float() for x in logit_maps]
+        deltas = [x.permute(0, 2, 3, 1).reshape(len(x), -1, 4).float() for x in delta_maps]
+        losses = {}
+        if gt_instances is not None:
+            losses = self.losses(
+                torch.cat(anchors),
+                torch.cat(logits, dim=1),
+                torch.cat(deltas, dim=1),
+                gt_instances,
+            )
+        return self.predict_proposals(anchors, logits, deltas, images.image_sizes), losses
+
+    @torch.no_grad()
+    def predict_proposals(
+        self,
+        anchors: Sequence[Tensor],
+        logits: Sequence[Tensor],
+        deltas: Sequence[Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+    ) -> list[Instances]:
+        """The best proposals: of each level anchors (K, 4), logits (N, K) and deltas (N, K, 4)."""
+        boxes, scores, levels = [], [], []
+        for level, (a, logit, delta) in enumerate(zip(anchors, logits, deltas, strict=True)):
+            count = min(len(a), self.pre_nms_topk[self.training])
+            top, index = logit.topk(count, dim=1)
+            delta = delta.gather(1, index[:, :, None].expand(-1, -1, 4))
+            boxes.append(self.box2box_transform.apply_deltas(delta, a[index]))
+            scores.append(top)
+            levels.append(index.new_full((count,), level))
+        return find_top_proposals(
+            torch.cat(boxes, dim=1),
+            torch.cat(scores, dim=1),
+            torch.cat(levels),
+            image_sizes,
+            nms_thresh=self.nms_thresh,
+            topk=self.post_nms_topk[self.training],
+            min_box_size=self.min_box_size,
+        )
+
+    @torch.no_grad()
+    def label_and_sample_anchors(
+        self, anchors: Tensor, gt_instances: Sequence[Instances]
+    ) -> tuple[Tensor, Tensor]:
+        """Which anchors are trained, and on what.
+
+        Args:
+            anchors: (K, 4), of all levels.
+
+        Returns:
+            (N, K) int8: 1 foreground, 0 background, -1 not trained; and (N, K) int64, the object
+            in `gt_instances` that is matched, where there is one.
+        """
+        labels, matches = [], []
+        for instances in gt_instances:
+            match, label = self.anchor_matcher(pairwise_iou(instances.gt_boxes, Boxes(anchors)))
+            if self.anchor_boundary_thresh >= 0:
+                label[~_inside(anchors, instances.image_size, self.anchor_boundary_thresh)] = -1
+            sampled = subsample_labels(label, self.batch_size_per_image, self.positive_fraction, 0)
+            label = torch.full_like(label, -1)
+            for value, index in zip((1, 0), sampled, strict=True):
+                label[index] = value
+            labels.append(label)
+            matches.append(match)
+        return torch.stack(labels), torch.stack(matches)
+
+    def losses(
+        self,
+        anchors: Tensor,
+        logits: Tensor,
+        deltas: Tensor,
+        gt_instances: Sequence[Instances],
+    ) -> dict[str, Tensor]:
+        """Binary cross entropy of the sampled anchors and the box loss of the foreground.
+
+        Both are divided by the number of anchors that are asked for, ``N * batch_size_per_image``.
+
+        Args:
+            anchors: (K, 4), of all levels; logits: (N, K); deltas: (N, K, 4).
+
+        Returns:
+            Scalars "loss_rpn_cls" and "loss_rpn_loc".
+        """
+        labels, matches = self.label_and_sample_anchors(anchors, gt_instances)
+        sampled = (labels >= 0).nonzero(as_tuple=True)
+        cls_loss = F.binary_cross_entropy_with_logits(
+            logits[sampled], labels[sampled].to(logits.dtype), reduction="sum"
+        )
+        image, anchor = (labels == 1).nonzero(as_tuple=True)
+        # Objects of all images in one list, the first of each image behind those before it.
+        counts = torch.tensor([len(x) for x in gt_instances], device=anchors.device)
+        first = counts.cumsum(0) - counts
+        objects = torch.cat([x.gt_boxes.tensor for x in gt_instances])
+        loc_loss = box_regression_loss(
+            deltas[image, anchor],
+            anchors[anchor],
+            objects[first[image] + matches[image, anchor]],
+            self.box2box_transform,
+            self.box_reg_loss_type,
+            self.smooth_l1_beta,
+        )
+        normalizer = self.batch_size_per_image * len(gt_instances)
+        losses = {"loss_rpn_cls": cls_loss / normalizer, "loss_rpn_loc": loc_loss / normalizer}
+        return {name: loss * self.loss_weight[name] for name, loss in losses.items()}
+
+
+def _inside(boxes: Tensor, image_size: tuple[int, int], margin: float) -> Tensor:
+    height, width = image_size
+    x1, y1, x2, y2 = boxes.unbind(1)
+    return (x1 >= -margin) & (y1 >= -margin) & (x2 < width + margin) & (y2 < height + margin)

@@ -1,0 +1,168 @@
+"""`CascadeROIHeads`: box heads one after another (Cai and Vasconcelos, "Cascade R-CNN", 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.config import configurable
+from segsuite.layers import ShapeSpec
+from segsuite.structures import Boxes, Instances, clip_boxes
+
+from ..box_regression import Box2BoxTransform
+from ..matcher import Matcher
+from ..poolers import ROIPooler
+from .box_head import build_box_head
+from .build import ROI_HEADS_REGISTRY
+from .fast_rcnn import FastRCNNOutputLayers, fast_rcnn_inference
+from .roi_heads import match_with_objects
+from .standard import StandardROIHeads
+
+
+@ROI_HEADS_REGISTRY.register()
+class CascadeROIHeads(StandardROIHeads):
+    """Each stage refines the boxes of the one before it and is trained for a higher IoU.
+
+    The scores of all stages are averaged, the boxes are those of the last.
+
+    Args:
+        box_pooler: of all stages.
+        box_heads, box_predictors: one for each stage; the predictors have one box for all classes.
+        stage_ious: from this IoU on, a box is foreground at that stage.
+        others: see `StandardROIHeads`.
+
+    Raises:
+        ValueError: the numbers of stages differ.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        box_pooler: ROIPooler,
+        box_heads: Sequence[nn.Module],
+        box_predictors: Sequence[nn.Module],
+        stage_ious: Sequence[float],
+        **others,
+    ):
+        if not len(box_heads) == len(box_predictors) == len(stage_ious):
+            raise ValueError(
+                f"a cascade of {len(box_heads)} box heads, {len(box_predictors)} predictors and "
+                f"{len(stage_ious)} IoUs; give one of each for every stage"
+            )
+        super().__init__(
+            box_pooler=box_pooler,
+            box_head=nn.ModuleList(box_heads),
+            box_predictor=nn.ModuleList(box_predictors),
+            **others,
+        )
+        self.num_stages = len(box_heads)
+        self.stage_matchers = [Matcher([iou], [0, 1]) for iou in stage_ious]
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+        c, ious = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS
+        if not c.CLS_AGNOSTIC_BBOX_REG:
+            raise ValueError(
+                "CascadeROIHeads refine one box for all classes; set "
+                "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG to True"
+            )
+        if c.TRAIN_ON_PRED_BOXES:
+            raise ValueError(
+                "CascadeROIHeads train masks on the proposals; set "
+                "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES to False"
+            )
+        if list(cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS) != [ious[0]]:
+            raise ValueError(
+                f"MODEL.ROI_HEADS.IOU_THRESHOLDS is {list(cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS)}, "
+                f"but the first stage's IoU (MODEL.ROI_BOX_CASCADE_HEAD.IOUS) is {ious[0]}; "
+                "proposals are sampled for the first stage, so these must agree"
+            )
+        return super().from_config(cfg, input_shape)
+
+    @classmethod
+    def box_heads_from_config(cls, cfg, in_channels: int) -> dict:
+        c = cfg.MODEL.ROI_BOX_CASCADE_HEAD
+        resolution = cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION
+        heads = [build_box_head(cfg, in_channels, resolution) for _ in c.IOUS]
+        predictors = [
+            FastRCNNOutputLayers(
+                cfg, heads[0].output_size, box2box_transform=Box2BoxTransform(weights)
+            )
+            for weights in c.BBOX_REG_WEIGHTS
+        ]
+        return {"box_heads": heads, "box_predictors": predictors, "stage_ious": c.IOUS}
+
+    def inference(
+        self, features: dict[str, Tensor], proposals: Sequence[Instances]
+    ) -> list[Instances]:
+        maps, probabilities = self._maps(features), []
+        for stage, predictor in enumerate(self.box_predictor):
+            logits, deltas = self._stage_outputs(maps, proposals, stage)
+            probabilities.append(logits.softmax(-1))
+            if stage + 1 < self.num_stages:
+                proposals = self._refine(predictor, deltas, proposals)
+        counts = [len(p) for p in proposals]
+        mean = torch.stack(probabilities).mean(0).split(counts)
+        instances = [
+            fast_rcnn_inference(
+                p.proposal_boxes.tensor,
+                of_image,
+                scores,
+                predictor.box2box_transform,
+                p.image_size,
+                score_thresh=predictor.score_thresh,
+                nms_thresh=predictor.nms_thresh,
+                topk=predictor.topk,
+            )
+            for p, of_image, scores in zip(proposals, deltas.split(counts), mean, strict=True)
+        ]
+        return self.forward_with_given_boxes(features, instances)
+
+    def _box_losses(
+        self,
+        features: dict[str, Tensor],
+        proposals: Sequence[Instances],
+        targets: Sequence[Instances],
+    ) -> tuple[dict[str, Tensor], Sequence[Instances]]:
+        maps, losses, of_stage = self._maps(features), {}, proposals
+        for stage, predictor in enumerate(self.box_predictor):
+            logits, deltas = self._stage_outputs(maps, of_stage, stage)
+            for name, loss in predictor.losses(logits, deltas, of_stage).items():
+                losses[f"{name}_stage{stage}"] = loss
+            if stage + 1 < self.num_stages:
+                matcher = self.stage_matchers[stage + 1]
+                of_stage = [
+                    match_with_objects(p, objects, matcher, self.num_classes)
+                    for p, objects in zip(
+                        self._refine(predictor, deltas, of_stage), targets, strict=True
+                    )
+                ]
+        return losses, proposals
+
+    def _stage_outputs(
+        self, maps: Sequence[Tensor], proposals: Sequence[Instances], stage: int
+    ) -> tuple[Tensor, Tensor]:
+        pooled = self.box_pooler(maps, [p.proposal_boxes.tensor for p in proposals])
+        if pooled.requires_grad:
+            # Together the stages move the features as one would.
+            pooled.register_hook(lambda gradient: gradient / self.num_stages)
+        return self.box_predictor[stage](self.box_head[stage](pooled))
+
+    @torch.no_grad()
+    def _refine(
+        self, predictor: nn.Module, deltas: Tensor, proposals: Sequence[Instances]
+    ) -> list[Instances]:
+        """The proposals of the next stage: this one's boxes within the image. In training those
+        that have become empty are dropped; in evaluation scores of all stages are averaged."""
+        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])
+        refined = predictor.box2box_transform.apply_deltas(deltas, boxes)
+        results = []
+        for p, of_image in zip(proposals, refined.split([len(p) for p in proposals]), strict=True):
+            of_image = Boxes(clip_boxes(of_image, p.image_size))
+            if self.training:
+                of_image = of_image[of_image.nonempty()]
+            results.append(Instances(p.image_size, proposal_boxes=of_image))
+        return results

@@ -1,0 +1,194 @@
+"""Classes and boxes of proposals (Girshick, "Fast R-CNN", 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from segsuite.config import configurable
+from segsuite.structures import Boxes, Instances, clip_boxes
+
+from ..box_regression import Box2BoxTransform, box_regression_loss, check_box_loss
+
+
+class FastRCNNOutputLayers(nn.Module):
+    """A linear layer for the classes and one for the boxes. Parameters are named as in Detectron2.
+
+    Args:
+        in_features: length of the vector of each proposal.
+        num_classes: K, without background, which is class K.
+        box2box_transform: of the box offsets.
+        cls_agnostic_bbox_reg: one box for all classes instead of one for each.
+        box_reg_loss_type, smooth_l1_beta: see `box_regression_loss`.
+        box_reg_loss_weight: factor on the box loss.
+        score_thresh, nms_thresh, topk: see `fast_rcnn_inference`.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_features: int,
+        num_classes: int,
+        box2box_transform: Box2BoxTransform,
+        cls_agnostic_bbox_reg: bool = False,
+        box_reg_loss_type: str = "smooth_l1",
+        smooth_l1_beta: float = 0.0,
+        box_reg_loss_weight: float = 1.0,
+        score_thresh: float = 0.0,
+        nms_thresh: float = 0.5,
+        topk: int = 100,
+    ):
+        super().__init__()
+        check_box_loss(box_reg_loss_type, "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE")
+        self.num_classes = num_classes
+        self.box2box_transform = box2box_transform
+        self.box_reg_loss_type = box_reg_loss_type
+        self.smooth_l1_beta = smooth_l1_beta
+        self.box_reg_loss_weight = box_reg_loss_weight
+        self.score_thresh = score_thresh
+        self.nms_thresh = nms_thresh
+        self.topk = topk
+        self.cls_score = nn.Linear(in_features, num_classes + 1)
+        self.bbox_pred = nn.Linear(in_features, 4 if cls_agnostic_bbox_reg else 4 * num_classes)
+        nn.init.normal_(self.cls_score.weight, std=0.01)
+        nn.init.normal_(self.bbox_pred.weight, std=0.001)
+        for layer in (self.cls_score, self.bbox_pred):
+            nn.init.zeros_(layer.bias)
+
+    @classmethod
+    def from_config(cls, cfg, in_features: int) -> dict:
+        c = cfg.MODEL.ROI_BOX_HEAD
+        return {
+            "in_features": in_features,
+            "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+            "box2box_transform": Box2BoxTransform(c.BBOX_REG_WEIGHTS),
+            "cls_agnostic_bbox_reg": c.CLS_AGNOSTIC_BBOX_REG,
+            "box_reg_loss_type": c.BBOX_REG_LOSS_TYPE,
+            "smooth_l1_beta": c.SMOOTH_L1_BETA,
+            "box_reg_loss_weight": c.BBOX_REG_LOSS_WEIGHT,
+            "score_thresh": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
+            "nms_thresh": cfg.MODEL.ROI_HEADS.NMS_THRESH_TEST,
+            "topk": cfg.TEST.DETECTIONS_PER_IMAGE,
+        }
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, in_features) -> (R, K + 1) logits, background last, and (R, 4 * K) box offsets, or
+        (R, 4); float32 under autocast."""
+        return self.cls_score(x).float(), self.bbox_pred(x).float()
+
+    def losses(
+        self, logits: Tensor, deltas: Tensor, proposals: Sequence[Instances]
+    ) -> dict[str, Tensor]:
+        """Cross entropy of the classes and the box loss of the foreground, over all proposals.
+
+        Args:
+            logits, deltas: see `forward`, of the proposals of all images.
+            proposals: of each image `proposal_boxes`, `gt_classes` and `gt_boxes`.
+
+        Returns:
+            Scalars "loss_cls" and "loss_box_reg"; 0, with a gradient, for no proposals.
+        """
+        classes = torch.cat([p.gt_classes for p in proposals])
+        count = max(len(classes), 1)
+        cls_loss = F.cross_entropy(logits, classes, reduction="sum") / count
+        foreground = ((classes >= 0) & (classes < self.num_classes)).nonzero()[:, 0]
+        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])[foreground]
+        targets = torch.cat([p.gt_boxes.tensor for p in proposals])[foreground]
+        box_loss = box_regression_loss(
+            _deltas_of_class(deltas[foreground], classes[foreground]),
+            boxes,
+            targets,
+            self.box2box_transform,
+            self.box_reg_loss_type,
+            self.smooth_l1_beta,
+        )
+        return {
+            "loss_cls": cls_loss,
+            "loss_box_reg": self.box_reg_loss_weight * box_loss / count,
+        }
+
+    def inference(
+        self, logits: Tensor, deltas: Tensor, proposals: Sequence[Instances]
+    ) -> list[Instances]:
+        """The detections of each image, see `fast_rcnn_inference`."""
+        counts = [len(p) for p in proposals]
+        return [
+            fast_rcnn_inference(
+                p.proposal_boxes.tensor,
+                of_image,
+                probabilities,
+                self.box2box_transform,
+                p.image_size,
+                score_thresh=self.score_thresh,
+                nms_thresh=self.nms_thresh,
+                topk=self.topk,
+            )
+            for p, of_image, probabilities in zip(
+                proposals, deltas.split(counts), logits.softmax(-1).split(counts), strict=True
+            )
+        ]
+
+    def predict_boxes(
+        self, deltas: Tensor, proposals: Sequence[Instances], classes: Tensor
+    ) -> list[Tensor]:
+        """For each image (R_i, 4) the boxes of the proposals' classes, which are (R,) int64; the
+        class of a background proposal does not matter."""
+        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])
+        of_class = _deltas_of_class(deltas, classes.clamp(max=self.num_classes - 1))
+        boxes = self.box2box_transform.apply_deltas(of_class, boxes)
+        return list(boxes.split([len(p) for p in proposals]))
+
+
+def fast_rcnn_inference(
+    boxes: Tensor,
+    deltas: Tensor,
+    probabilities: Tensor,
+    transform: Box2BoxTransform,
+    image_size: tuple[int, int],
+    *,
+    score_thresh: float,
+    nms_thresh: float,
+    topk: int,
+) -> Instances:
+    """The detections of an image.
+
+    Args:
+        boxes: (R, 4) proposals, x1, y1, x2, y2 in pixels.
+        deltas: (R, 4 * K) offsets for each class, or (R, 4) for all.
+        probabilities: (R, K + 1), background last.
+        transform: of the offsets.
+        image_size: (height, width), to which boxes are clipped.
+        score_thresh: only what is more probable is a detection.
+        nms_thresh: the IoU above which the worse of two boxes of one class is dropped.
+        topk: the most that are kept.
+
+    Returns:
+        `pred_boxes`, `scores` and `pred_classes` (int64), best first. Proposals with a score or
+        offset that is not finite are dropped.
+    """
+    finite = deltas.isfinite().all(dim=1) & probabilities.isfinite().all(dim=1)
+    likely = (probabilities[:, :-1] > score_thresh) & finite[:, None]
+    proposal, classes = likely.nonzero(as_tuple=True)
+    scores = probabilities[proposal, classes]
+    of_class = _deltas_of_class(deltas[proposal], classes)
+    detected = clip_boxes(transform.apply_deltas(of_class, boxes[proposal]), image_size)
+    keep = batched_nms(detected, scores, classes, nms_thresh)[:topk]
+    return Instances(
+        image_size,
+        pred_boxes=Boxes(detected[keep]),
+        scores=scores[keep],
+        pred_classes=classes[keep],
+    )
+
+
+def _deltas_of_class(deltas: Tensor, classes: Tensor) -> Tensor:
+    """(R, 4) out of (R, 4 * K), or (R, 4) as they are."""
+    if deltas.shape[1] == 4:
+        return deltas
+    rows = torch.arange(len(deltas), device=deltas.device)
+    return deltas.unflatten(1, (-1, 4))[rows, classes]

@@ -1,0 +1,128 @@
+"""`Res5ROIHeads`: the last stage of a ResNet on each RoI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.config import configurable
+from segsuite.layers import ShapeSpec
+from segsuite.structures import Instances
+
+from ..backbone import BottleneckBlock, make_stage
+from ..poolers import ROIPooler
+from .build import ROI_HEADS_REGISTRY
+from .fast_rcnn import FastRCNNOutputLayers
+from .mask_head import build_mask_head
+from .roi_heads import ROIHeads, feature_shapes, foreground_indices, split_masks
+
+
+@ROI_HEADS_REGISTRY.register()
+class Res5ROIHeads(ROIHeads):
+    """The second stage of C4 models (He et al., "Mask R-CNN", figure 4, left): the ResNet's fifth
+    stage runs on each RoI, and boxes and masks share what it finds.
+
+    Args:
+        in_features: the name of the feature that RoIs are pooled from.
+        pooler: pools them.
+        res5: (R, C, S, S) -> (R, C', S / 2, S / 2).
+        box_predictor: classes and boxes from the mean over the pixels.
+        mask_head: masks from the pixels; None: no masks.
+        sampling: see `ROIHeads`.
+
+    Raises:
+        ValueError: there is not exactly one feature.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_features: Sequence[str],
+        pooler: ROIPooler,
+        res5: nn.Module,
+        box_predictor: nn.Module,
+        mask_head: nn.Module | None = None,
+        **sampling,
+    ):
+        super().__init__(**sampling)
+        if len(in_features) != 1:
+            raise ValueError(
+                f"Res5ROIHeads pools from one feature, got {list(in_features)}; "
+                "set MODEL.ROI_HEADS.IN_FEATURES to one name"
+            )
+        self.in_features = list(in_features)
+        self.pooler = pooler
+        self.res5 = res5
+        self.box_predictor = box_predictor
+        self.mask_head = mask_head
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+        names = cfg.MODEL.ROI_HEADS.IN_FEATURES
+        shape = feature_shapes(names, input_shape)[0]
+        c, r = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.RESNETS
+        out_channels = r.RES2_OUT_CHANNELS * 8
+        arguments = {
+            **cls.sampling_from_config(cfg),
+            "in_features": names,
+            "pooler": ROIPooler(
+                output_size=c.POOLER_RESOLUTION,
+                scales=[1.0 / shape.stride],
+                sampling_ratio=c.POOLER_SAMPLING_RATIO,
+                pooler_type=c.POOLER_TYPE,
+            ),
+            "res5": make_stage(
+                BottleneckBlock,
+                shape.channels,
+                out_channels,
+                stride=2,
+                dilations=(1, 1, 1),
+                bottleneck_channels=r.NUM_GROUPS * r.WIDTH_PER_GROUP * 8,
+                num_groups=r.NUM_GROUPS,
+                stride_in_1x1=r.STRIDE_IN_1X1,
+                norm=r.NORM,
+            ),
+            "box_predictor": FastRCNNOutputLayers(cfg, out_channels),
+        }
+        if cfg.MODEL.MASK_ON:
+            arguments["mask_head"] = build_mask_head(cfg, out_channels)
+        return arguments
+
+    def losses(
+        self,
+        features: dict[str, Tensor],
+        proposals: Sequence[Instances],
+        targets: Sequence[Instances],
+    ) -> dict[str, Tensor]:
+        x = self._roi_features(features, [p.proposal_boxes.tensor for p in proposals])
+        losses = self.box_predictor.losses(*self.box_predictor(x.mean(dim=(2, 3))), proposals)
+        if self.mask_head is not None:
+            classes = torch.cat([p.gt_classes for p in proposals])
+            index = foreground_indices(classes, self.num_classes)
+            logits = self.mask_head(x[index], classes[index])
+            foreground = [p[foreground_indices(p.gt_classes, self.num_classes)] for p in proposals]
+            losses.update(self.mask_head.losses(logits, foreground))
+        return losses
+
+    def inference(
+        self, features: dict[str, Tensor], proposals: Sequence[Instances]
+    ) -> list[Instances]:
+        x = self._roi_features(features, [p.proposal_boxes.tensor for p in proposals])
+        outputs = self.box_predictor(x.mean(dim=(2, 3)))
+        instances = self.box_predictor.inference(*outputs, proposals)
+        return self.forward_with_given_boxes(features, instances)
+
+    def forward_with_given_boxes(
+        self, features: dict[str, Tensor], instances: Sequence[Instances]
+    ) -> list[Instances]:
+        if self.mask_head is None:
+            return list(instances)
+        x = self._roi_features(features, [p.pred_boxes.tensor for p in instances])
+        classes = torch.cat([p.pred_classes for p in instances])
+        return split_masks(instances, self.mask_head(x, classes))
+
+    def _roi_features(self, features: dict[str, Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        return self.res5(self.pooler([features[self.in_features[0]]], boxes))

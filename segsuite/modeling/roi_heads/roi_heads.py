@@ -1,0 +1,193 @@
+"""`ROIHeads`: what all second stages do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.layers import ShapeSpec
+from segsuite.structures import Boxes, ImageList, Instances, pairwise_iou
+from segsuite.utils.registry import unknown_name
+
+from ..matcher import Matcher
+from ..proposal_generator import add_ground_truth_to_proposals
+from ..sampling import subsample_labels
+
+
+class ROIHeads(nn.Module, ABC):
+    """Labels and samples proposals for training; a subclass classifies and refines them.
+
+    Args:
+        num_classes: K, without background, which is class K.
+        batch_size_per_image: proposals of an image that are trained,
+        positive_fraction: and the largest share of foreground among them.
+        proposal_matcher: labels proposals by their IoU with the objects.
+        proposal_append_gt: train on the ground-truth boxes too.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        batch_size_per_image: int = 512,
+        positive_fraction: float = 0.25,
+        proposal_matcher: Matcher,
+        proposal_append_gt: bool = True,
+    ):
+        super().__init__()
+        self.num_classes = num_classes
+        self.batch_size_per_image = batch_size_per_image
+        self.positive_fraction = positive_fraction
+        self.proposal_matcher = proposal_matcher
+        self.proposal_append_gt = proposal_append_gt
+
+    @staticmethod
+    def sampling_from_config(cfg) -> dict:
+        """The arguments of this class."""
+        c = cfg.MODEL.ROI_HEADS
+        return {
+            "num_classes": c.NUM_CLASSES,
+            "batch_size_per_image": c.BATCH_SIZE_PER_IMAGE,
+            "positive_fraction": c.POSITIVE_FRACTION,
+            "proposal_matcher": Matcher(c.IOU_THRESHOLDS, c.IOU_LABELS),
+            "proposal_append_gt": c.PROPOSAL_APPEND_GT,
+        }
+
+    @abstractmethod
+    def losses(
+        self,
+        features: dict[str, Tensor],
+        proposals: Sequence[Instances],
+        targets: Sequence[Instances],
+    ) -> dict[str, Tensor]:
+        """Losses by name.
+
+        Args:
+            features: of the N images.
+            proposals: for each image what `label_and_sample_proposals` returns.
+            targets: for each image `gt_boxes`, `gt_classes` and, for masks, `gt_masks`.
+        """
+
+    @abstractmethod
+    def inference(
+        self, features: dict[str, Tensor], proposals: Sequence[Instances]
+    ) -> list[Instances]:
+        """For each image its detections `pred_boxes`, `scores`, `pred_classes` and, if there is a
+        mask head, `pred_masks`, see `forward_with_given_boxes`."""
+
+    @abstractmethod
+    def forward_with_given_boxes(
+        self, features: dict[str, Tensor], instances: Sequence[Instances]
+    ) -> list[Instances]:
+        """Add `pred_masks` to the instances of each image, which have `pred_boxes` and
+        `pred_classes`: (R, M, M) probabilities within the boxes."""
+
+    def forward(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        proposals: Sequence[Instances],
+        targets: Sequence[Instances] | None = None,
+    ) -> tuple[list[Instances], dict[str, Tensor]]:
+        """With targets, the proposals that were trained and the losses; without, the detections of
+        each image and no losses."""
+        if targets is None:
+            return self.inference(features, proposals), {}
+        sampled = self.label_and_sample_proposals(proposals, targets)
+        return sampled, self.losses(features, sampled, targets)
+
+    @torch.no_grad()
+    def label_and_sample_proposals(
+        self, proposals: Sequence[Instances], targets: Sequence[Instances]
+    ) -> list[Instances]:
+        """Give proposals their objects and draw those that are trained.
+
+        Args:
+            proposals: for each image `proposal_boxes` and `objectness_logits`.
+            targets: for each image `gt_boxes`, `gt_classes` and whatever else starts with "gt_".
+
+        Returns:
+            For each image a sample of the proposals, foreground first, with `gt_classes` (K for
+            background) and, where the image has objects, the other "gt_" fields of the object that
+            fits best. `gt_boxes` is there in any case.
+        """
+        if self.proposal_append_gt:
+            boxes = [x.gt_boxes for x in targets]
+            proposals = add_ground_truth_to_proposals(boxes, proposals)
+        results = []
+        for of_image, objects in zip(proposals, targets, strict=True):
+            labelled = match_with_objects(
+                of_image, objects, self.proposal_matcher, self.num_classes
+            )
+            chosen = torch.cat(
+                subsample_labels(
+                    labelled.gt_classes,
+                    self.batch_size_per_image,
+                    self.positive_fraction,
+                    self.num_classes,
+                )
+            )
+            matches = labelled.gt_matches[chosen]
+            labelled.remove("gt_matches")
+            labelled = labelled[chosen]
+            for name, value in objects.get_fields().items():
+                if len(objects) and name.startswith("gt_") and not labelled.has(name):
+                    labelled.set(name, value[matches])
+            results.append(labelled)
+        return results
+
+
+def match_with_objects(
+    proposals: Instances, objects: Instances, matcher: Matcher, num_classes: int
+) -> Instances:
+    """The proposals with the `gt_classes` and `gt_boxes` of the objects that fit them best.
+
+    `gt_matches` is the number of the object. Background has class `num_classes`, ignored proposals
+    -1; without objects all boxes are zeros.
+    """
+    matches, labels = matcher(pairwise_iou(objects.gt_boxes, proposals.proposal_boxes))
+    if len(objects):
+        classes, boxes = objects.gt_classes[matches], objects.gt_boxes[matches]
+    else:
+        classes, boxes = matches, Boxes(torch.zeros_like(proposals.proposal_boxes.tensor))
+    classes = torch.where(labels == 0, num_classes, classes)
+    classes = torch.where(labels == -1, -1, classes)
+    labelled = Instances(proposals.image_size, **proposals.get_fields())
+    labelled.gt_classes, labelled.gt_boxes, labelled.gt_matches = classes, boxes, matches
+    return labelled
+
+
+def foreground_indices(classes: Tensor, num_classes: int) -> Tensor:
+    """Which of (R,) classes are objects: neither background nor ignored. (F,) int64."""
+    return ((classes >= 0) & (classes < num_classes)).nonzero()[:, 0]
+
+
+def feature_shapes(names: Sequence[str], input_shape: dict[str, ShapeSpec]) -> list[ShapeSpec]:
+    """The shapes of the features `names`, which have one number of channels.
+
+    Raises:
+        KeyError: there is no such feature.
+        ValueError: the numbers of channels differ.
+    """
+    for name in names:
+        if name not in input_shape:
+            where = "backbone's features (MODEL.ROI_HEADS.IN_FEATURES)"
+            raise KeyError(unknown_name(name, input_shape, where))
+    shapes = [input_shape[name] for name in names]
+    if len({shape.channels for shape in shapes}) != 1:
+        raise ValueError(
+            f"MODEL.ROI_HEADS.IN_FEATURES {list(names)} have {[s.channels for s in shapes]} "
+            "channels; RoIs are pooled from features of one width"
+        )
+    return shapes
+
+
+def split_masks(instances: Sequence[Instances], logits: Tensor) -> list[Instances]:
+    """Give each image its `pred_masks` out of (R_1 + R_2 + ..., M, M) logits, as probabilities."""
+    masks = logits.sigmoid().split([len(x) for x in instances])
+    for of_image, of_masks in zip(instances, masks, strict=True):
+        of_image.pred_masks = of_masks
+    return list(instances)

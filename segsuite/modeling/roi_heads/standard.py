@@ -1,0 +1,151 @@
+"""`StandardROIHeads`: a box head and a mask head on RoIs of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segsuite.config import configurable
+from segsuite.layers import ShapeSpec
+from segsuite.structures import Boxes, Instances
+
+from ..poolers import ROIPooler
+from .box_head import build_box_head
+from .build import ROI_HEADS_REGISTRY
+from .fast_rcnn import FastRCNNOutputLayers
+from .mask_head import build_mask_head
+from .roi_heads import ROIHeads, feature_shapes, foreground_indices, split_masks
+
+
+@ROI_HEADS_REGISTRY.register()
+class StandardROIHeads(ROIHeads):
+    """The second stage of FPN and DC5 models: boxes and masks are pooled separately.
+
+    Args:
+        in_features: names of the features that RoIs are pooled from.
+        box_pooler, box_head, box_predictor: one after another they turn proposals into classes and
+            boxes, see `FastRCNNConvFCHead` and `FastRCNNOutputLayers`.
+        mask_pooler, mask_head: the same for masks, see `MaskRCNNConvUpsampleHead`; None: no masks.
+        train_on_pred_boxes: the mask head is trained on the boxes that the box head predicts.
+        sampling: see `ROIHeads`.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_features: Sequence[str],
+        box_pooler: ROIPooler,
+        box_head: nn.Module,
+        box_predictor: nn.Module,
+        mask_pooler: ROIPooler | None = None,
+        mask_head: nn.Module | None = None,
+        train_on_pred_boxes: bool = False,
+        **sampling,
+    ):
+        super().__init__(**sampling)
+        self.in_features = list(in_features)
+        self.box_pooler = box_pooler
+        self.box_head = box_head
+        self.box_predictor = box_predictor
+        self.mask_pooler = mask_pooler
+        self.mask_head = mask_head
+        self.train_on_pred_boxes = train_on_pred_boxes
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+        names = cfg.MODEL.ROI_HEADS.IN_FEATURES
+        shapes = feature_shapes(names, input_shape)
+        arguments = {
+            **cls.sampling_from_config(cfg),
+            "in_features": names,
+            "train_on_pred_boxes": cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES,
+            "box_pooler": _pooler(cfg.MODEL.ROI_BOX_HEAD, shapes),
+            **cls.box_heads_from_config(cfg, shapes[0].channels),
+        }
+        if cfg.MODEL.MASK_ON:
+            arguments["mask_pooler"] = _pooler(cfg.MODEL.ROI_MASK_HEAD, shapes)
+            arguments["mask_head"] = build_mask_head(cfg, shapes[0].channels)
+        return arguments
+
+    @classmethod
+    def box_heads_from_config(cls, cfg, in_channels: int) -> dict:
+        """The arguments that `CascadeROIHeads` has of another kind."""
+        box_head = build_box_head(cfg, in_channels, cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION)
+        return {
+            "box_head": box_head,
+            "box_predictor": FastRCNNOutputLayers(cfg, box_head.output_size),
+        }
+
+    def losses(
+        self,
+        features: dict[str, Tensor],
+        proposals: Sequence[Instances],
+        targets: Sequence[Instances],
+    ) -> dict[str, Tensor]:
+        losses, proposals = self._box_losses(features, proposals, targets)
+        if self.mask_head is not None:
+            losses.update(self._mask_losses(features, proposals))
+        return losses
+
+    def inference(
+        self, features: dict[str, Tensor], proposals: Sequence[Instances]
+    ) -> list[Instances]:
+        instances = self.box_predictor.inference(*self._box_outputs(features, proposals), proposals)
+        return self.forward_with_given_boxes(features, instances)
+
+    def forward_with_given_boxes(
+        self, features: dict[str, Tensor], instances: Sequence[Instances]
+    ) -> list[Instances]:
+        if self.mask_head is None:
+            return list(instances)
+        boxes = [x.pred_boxes.tensor for x in instances]
+        classes = torch.cat([x.pred_classes for x in instances])
+        pooled = self.mask_pooler(self._maps(features), boxes)
+        return split_masks(instances, self.mask_head(pooled, classes))
+
+    def _maps(self, features: dict[str, Tensor]) -> list[Tensor]:
+        return [features[name] for name in self.in_features]
+
+    def _box_outputs(
+        self, features: dict[str, Tensor], proposals: Sequence[Instances]
+    ) -> tuple[Tensor, Tensor]:
+        boxes = [p.proposal_boxes.tensor for p in proposals]
+        return self.box_predictor(self.box_head(self.box_pooler(self._maps(features), boxes)))
+
+    def _box_losses(
+        self,
+        features: dict[str, Tensor],
+        proposals: Sequence[Instances],
+        targets: Sequence[Instances],
+    ) -> tuple[dict[str, Tensor], Sequence[Instances]]:
+        """The losses, and the proposals for the mask head."""
+        logits, deltas = self._box_outputs(features, proposals)
+        losses = self.box_predictor.losses(logits, deltas, proposals)
+        if self.train_on_pred_boxes:
+            with torch.no_grad():
+                classes = torch.cat([p.gt_classes for p in proposals])
+                boxes = self.box_predictor.predict_boxes(deltas, proposals, classes)
+            for of_image, predicted in zip(proposals, boxes, strict=True):
+                of_image.proposal_boxes = Boxes(predicted)
+        return losses, proposals
+
+    def _mask_losses(
+        self, features: dict[str, Tensor], proposals: Sequence[Instances]
+    ) -> dict[str, Tensor]:
+        foreground = [p[foreground_indices(p.gt_classes, self.num_classes)] for p in proposals]
+        boxes = [p.proposal_boxes.tensor for p in foreground]
+        classes = torch.cat([p.gt_classes for p in foreground])
+        pooled = self.mask_pooler(self._maps(features), boxes)
+        return self.mask_head.losses(self.mask_head(pooled, classes), foreground)
+
+
+def _pooler(section, shapes: Sequence[ShapeSpec]) -> ROIPooler:
+    return ROIPooler(
+        output_size=section.POOLER_RESOLUTION,
+        scales=[1.0 / shape.stride for shape in shapes],
+        sampling_ratio=section.POOLER_SAMPLING_RATIO,
+        pooler_type=section.POOLER_TYPE,
+    )

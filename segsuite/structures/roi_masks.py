@@ -1,0 +1,97 @@
+"""`ROIMasks`: instance masks that are only made large where somebody asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .masks import BitMasks
+from .rle import RLE, encode_window
+
+
+@dataclass
+class ROIMasks:
+    """Mask probabilities in the boxes of an image's instances, M x M values for each box.
+
+    A pixel takes the bilinear interpolation of the values around its centre, zero outside of the
+    box, as Detectron2's and COCO's Mask R-CNN do.
+
+    Attributes:
+        probabilities: (N, M, M) in [0, 1].
+        boxes: (N, 4) x1, y1, x2, y2 in pixels of the image, each wider and higher than 0.
+        image_size: (height, width).
+        threshold: a pixel belongs to the instance from this probability on.
+    """
+
+    probabilities: Tensor
+    boxes: Tensor
+    image_size: tuple[int, int]
+    threshold: float = 0.5
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __getitem__(self, index: int | slice | Tensor) -> ROIMasks:
+        """Some of the masks, or one: always `ROIMasks`."""
+        if isinstance(index, int):
+            index = [index]
+        return ROIMasks(
+            self.probabilities[index], self.boxes[index], self.image_size, self.threshold
+        )
+
+    def to(self, *args, **kwargs) -> ROIMasks:
+        """As `torch.Tensor.to`, for a device."""
+        return ROIMasks(
+            self.probabilities.to(*args, **kwargs),
+            self.boxes.to(*args, **kwargs),
+            self.image_size,
+            self.threshold,
+        )
+
+    def windows(self) -> Iterator[tuple[int, int, Tensor]]:
+        """For each instance the part of the image that its mask lies in: the first row and column
+        of it and its pixels, (h, w) bool."""
+        height, width = self.image_size
+        starts = (self.boxes[:, :2].floor() - 1).clamp(min=0).long().tolist()
+        ends = (self.boxes[:, 2:].ceil() + 1).long().tolist()
+        for probability, box, (x0, y0), (x1, y1) in zip(
+            self.probabilities.float(), self.boxes.float(), starts, ends, strict=True
+        ):
+            size = probability.shape[-1]
+            rows = _interpolation(y0, min(y1, height), box[1], box[3], size)
+            columns = _interpolation(x0, min(x1, width), box[0], box[2], size)
+            yield y0, x0, rows @ probability @ columns.t() >= self.threshold
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The masks, (H, W) bool each, one at a time."""
+        for y, x, window in self.windows():
+            mask = window.new_zeros(self.image_size)
+            mask[y : y + window.shape[0], x : x + window.shape[1]] = window
+            yield mask
+
+    @property
+    def tensor(self) -> Tensor:
+        """(N, H, W) bool."""
+        masks = self.boxes.new_zeros((len(self), *self.image_size), dtype=torch.bool)
+        for mask, (y, x, window) in zip(masks, self.windows(), strict=True):
+            mask[y : y + window.shape[0], x : x + window.shape[1]] = window
+        return masks
+
+    def to_bitmasks(self) -> BitMasks:
+        return BitMasks(self.tensor)
+
+    def rle(self) -> list[RLE]:
+        """COCO's run-length encodings, `counts` as str, without a mask of the image in memory."""
+        return [encode_window(window, y, x, self.image_size) for y, x, window in self.windows()]
+
+
+def _interpolation(start: int, end: int, low: Tensor, high: Tensor, size: int) -> Tensor:
+    """(end - start, size): what each of `size` values, spread evenly from `low` to `high`, weighs
+    at the centres of the pixels from `start` on."""
+    centres = torch.arange(start, max(end, start), device=low.device) + 0.5
+    position = (centres - low) / (high - low) * size - 0.5
+    distance = position[:, None] - torch.arange(size, device=low.device)
+    return (1 - distance.abs()).clamp_(min=0)
