@@ -52,7 +52,10 @@ class Conv2d(nn.Conv2d):
             nn.init.zeros_(self.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = super().forward(x)
+        return self.finish(super().forward(x))
+
+    def finish(self, x: torch.Tensor) -> torch.Tensor:
+        """Norm and activation alone, for a convolution that was computed in another way."""
         if self.norm is not None:
             x = self.norm(x)
         if self.activation is not None:

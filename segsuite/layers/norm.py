@@ -9,6 +9,7 @@ from torch import nn
 from segsuite.utils.registry import unknown_name
 
 from .frozen_batch_norm import FrozenBatchNorm2d
+from .layer_norm import LayerNorm2d
 from .sync_batch_norm import SyncBatchNorm2d
 
 _NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -16,6 +17,7 @@ _NORMS: dict[str, Callable[[int], nn.Module]] = {
     "SyncBN": SyncBatchNorm2d,
     "FrozenBN": FrozenBatchNorm2d,
     "GN": lambda channels: _group_norm(channels),
+    "LN": LayerNorm2d,
 }
 
 
@@ -23,7 +25,8 @@ def get_norm(name: str, channels: int) -> nn.Module | None:
     """The norm layer called `name` for `channels` channels; None for "".
 
     "BN" normalises over the images of this process, "SyncBN" over those of all processes,
-    "FrozenBN" by fixed statistics, "GN" within each image over groups of channels.
+    "FrozenBN" by fixed statistics, "GN" within each image over groups of channels, "LN"
+    within each pixel over all channels.
 
     Raises:
         KeyError: unknown name.

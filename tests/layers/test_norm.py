@@ -5,7 +5,7 @@ from torch import nn
 from segsuite.layers import Conv2d, FrozenBatchNorm2d, SyncBatchNorm2d, get_norm
 
 
-@pytest.mark.parametrize("name", ["BN", "SyncBN", "FrozenBN", "GN"])
+@pytest.mark.parametrize("name", ["BN", "SyncBN", "FrozenBN", "GN", "LN"])
 def test_every_norm_keeps_the_shape(name):
     x = torch.randn(2, 32, 5, 7)
     assert get_norm(name, 32)(x).shape == x.shape
@@ -20,6 +20,15 @@ def test_names():
 @pytest.mark.parametrize("channels, groups", [(64, 32), (48, 16), (8, 8), (7, 1)])
 def test_group_norm_of_narrow_layers(channels, groups):
     assert get_norm("GN", channels).num_groups == groups
+
+
+def test_layer_norm_is_of_each_pixel():
+    x = 3 * torch.randn(2, 5, 4, 3) + 1
+    norm = get_norm("LN", 5)
+    deviations = x - x.mean(1, keepdim=True)
+    expected = deviations / (deviations.square().mean(1, keepdim=True) + 1e-6).sqrt()
+    torch.testing.assert_close(norm(x), expected)
+    assert set(norm.state_dict()) == {"weight", "bias"}
 
 
 def trained_batch_norm(channels=6):

@@ -5,7 +5,7 @@ from torch import nn
 from segsuite.config import get_cfg
 from segsuite.layers import FrozenBatchNorm2d, ShapeSpec
 from segsuite.modeling import build_backbone
-from segsuite.modeling.backbone import ResNet, UNetEncoder
+from segsuite.modeling.backbone import HRNet, MixTransformer, ResNet, UNetEncoder
 
 from .backbone_contract import BackboneContract
 
@@ -50,6 +50,17 @@ class TestDeepLabResNet(BackboneContract):
         )
 
 
+class TestHRNet(BackboneContract):
+    def build(self):
+        features = ["conv1", "res2", "res3", "res4", "res5"]
+        return HRNet(width=4, out_features=features, modules=(1, 1, 1), blocks=1)
+
+
+class TestMixTransformer(BackboneContract):
+    def build(self):
+        return MixTransformer(variant="b0", drop_path_rate=0)
+
+
 class TestUNetEncoder(BackboneContract):
     def build(self):
         return UNetEncoder(channels=[4, 8, 8, 16])
@@ -72,6 +83,60 @@ def test_resnext_101_32x8d_has_the_papers_size():
         backbone = ResNet(depth=101, num_groups=32, width_per_group=8)
     count = sum(p.numel() for p in backbone.parameters()) + 2049 * 1000
     assert count / 1e6 == pytest.approx(88.79, abs=0.005)
+
+
+@pytest.mark.parametrize("width, parameters", [(18, 9562260), (32, 29305536), (48, 65325120)])
+def test_hrnet_has_the_papers_size(width, parameters):
+    """As timm counts them, without the classifier."""
+    with torch.device("meta"):
+        backbone = HRNet(width=width)
+    assert sum(p.numel() for p in backbone.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    "variant, parameters",
+    [("b0", 3.4), ("b1", 13.1), ("b2", 24.2), ("b3", 44.0), ("b4", 60.8), ("b5", 81.4)],
+)
+def test_mix_transformer_has_the_papers_size(variant, parameters):
+    """In millions, of the encoder alone (Table 1a of the paper)."""
+    with torch.device("meta"):
+        backbone = MixTransformer(variant=variant)
+    count = sum(p.numel() for p in backbone.parameters())
+    assert count / 1e6 == pytest.approx(parameters, abs=0.15)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_hrnet_of_an_odd_size_sees_what_it_sees_in_a_padded_image(upsampling):
+    """Branches stay aligned: far from the border, zeros around the image change nothing."""
+    backbone = HRNet(width=4, modules=(1, 1, 1), blocks=1, upsampling=upsampling).eval()
+    x = torch.zeros(1, 3, 353, 321)
+    x[..., :32, :32] = torch.randn(32, 32)
+    features, padded = backbone(x), backbone(torch.nn.functional.pad(x, (0, 31, 0, 31)))
+    for name, feature in features.items():
+        corner = 64 // backbone.output_shape()[name].stride
+        feature, expected = feature[..., :corner, :corner], padded[name][..., :corner, :corner]
+        torch.testing.assert_close(feature, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dropped_paths_leave_evaluation_alone():
+    backbone = MixTransformer(drop_path_rate=0.9)
+    x = torch.randn(1, 3, 32, 32)
+    different, same = (
+        [backbone.train(training)(x)["res5"] for _ in range(2)] for training in (True, False)
+    )
+    assert not torch.equal(*different) and torch.equal(*same)
+
+
+def test_errors_of_hrnet_and_mix_transformer():
+    with pytest.raises(KeyError, match="Did you mean 'res5'"):
+        HRNet(out_features=["res6"])
+    with pytest.raises(ValueError, match=r"UPSAMPLING is 'cubic'; it may be 'nearest'"):
+        HRNet(upsampling="cubic")
+    with pytest.raises(KeyError, match="'b6' is not in the variants"):
+        MixTransformer(variant="b6")
+    with pytest.raises(KeyError, match="features of MixTransformer"):
+        MixTransformer(out_features=["stem"])
 
 
 def test_dilation():

@@ -1,14 +1,19 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from segsuite.config import get_cfg
 from segsuite.layers import ShapeSpec
 from segsuite.modeling.backbone import UNetEncoder
 from segsuite.modeling.sem_seg import (
     FCNHead,
+    HRNetV2Head,
     LRASPPHead,
+    OCRHead,
+    SegFormerHead,
     SemSegFPNHead,
     UNetHead,
+    UPerNetHead,
     build_aux_head,
 )
 
@@ -61,6 +66,29 @@ class TestLRASPPHead(HeadContract):
     in_features = ("res3", "res5")
 
 
+class TestHRNetV2Head(HeadContract):
+    name = "HRNetV2Head"
+
+
+class TestOCRHead(HeadContract):
+    name = "OCRHead"
+    options = {"MODEL.OCR.KEY_DIM": 8, "MODEL.SEM_SEG_HEAD.NORM": "BN"}
+
+
+class TestSegFormerHead(HeadContract):
+    name = "SegFormerHead"
+
+
+class TestUPerNetHead(HeadContract):
+    name = "UPerNetHead"
+    options = {"MODEL.SEM_SEG_HEAD.NORM": "BN"}
+
+
+class TestUPerNetHeadOnTransformers(HeadContract):
+    name = "UPerNetHead"
+    options = {"MODEL.UPERNET.FEATURE_NORM": "LN", "MODEL.SEM_SEG_HEAD.NORM": "BN"}
+
+
 def test_the_unet_of_2015():
     """31.03 million parameters, of which batch norm has replaced the convolutions' biases."""
     with torch.device("meta"):
@@ -108,6 +136,76 @@ def test_unet_reads_features_in_any_order():
 def test_unet_errors(options, message):
     with pytest.raises(ValueError, match=message):
         unet(**options)
+
+
+@torch.no_grad()
+def test_segformer_head_multiplies_its_linear_layers():
+    """The authors' way, feature by feature, on full-size maps."""
+    shapes = {"res3": ShapeSpec(16, 8), "res5": ShapeSpec(32, 32), "res2": ShapeSpec(8, 4)}
+    head = SegFormerHead(input_shape=shapes, in_features=list(shapes), num_classes=3).eval()
+    features = {name: torch.randn(2, s.channels, 64 // s.stride, 17) for name, s in shapes.items()}
+    joined = []
+    for name, linear in [
+        ("res5", head.linear_c3),
+        ("res3", head.linear_c2),
+        ("res2", head.linear_c1),
+    ]:
+        x = linear["proj"](features[name].movedim(1, -1)).movedim(-1, 1)
+        joined.append(F.interpolate(x, (16, 17), mode="bilinear"))
+    expected = head.linear_pred(head.linear_fuse(torch.cat(joined, dim=1)))
+    torch.testing.assert_close(head(features), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["BN", ""])
+def test_hrnet_head_joins_the_features(norm):
+    shapes = {"res2": ShapeSpec(4, 4), "res3": ShapeSpec(8, 8)}
+    head = HRNetV2Head(input_shape=shapes, in_features=["res3", "res2"], num_classes=3, norm=norm)
+    features = {"res2": torch.randn(1, 4, 9, 12), "res3": torch.randn(1, 8, 5, 6)}
+    coarse = F.interpolate(features["res3"], (9, 12), mode="bilinear")
+    expected = head.eval().predictor(head.conv(torch.cat([features["res2"], coarse], dim=1)))
+    torch.testing.assert_close(head(features), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_ocr_learns_its_regions_too():
+    shapes = {"res2": ShapeSpec(4, 4)}
+    head = OCRHead(
+        input_shape=shapes,
+        in_features=["res2"],
+        num_classes=3,
+        convs_dim=8,
+        key_dim=4,
+        region_loss_weight=0.5,
+    ).eval()
+    features, targets = {"res2": torch.randn(1, 4, 8, 8)}, torch.randint(0, 3, (1, 32, 32))
+    losses = head.training_losses(features, targets)
+    assert list(losses) == ["loss_sem_seg", "loss_sem_seg_regions"]
+    regions = head.losses(head.regions(features), targets)["loss_sem_seg"]
+    torch.testing.assert_close(losses["loss_sem_seg_regions"], 0.5 * regions)
+    torch.testing.assert_close(
+        losses["loss_sem_seg"], head.losses(head(features), targets)["loss_sem_seg"]
+    )
+
+
+@torch.no_grad()
+def test_ocr_gives_pixels_the_context_of_their_region():
+    """Two regions that the first prediction is sure of: the context is one of two vectors."""
+    shapes = {"res2": ShapeSpec(2, 4)}
+    head = OCRHead(input_shape=shapes, in_features=["res2"], num_classes=2, convs_dim=4, key_dim=4)
+    pixels, regions = torch.randn(1, 4, 2, 4), torch.full((1, 2, 2, 4), -100.0)
+    regions[:, 0, :, :2] = regions[:, 1, :, 2:] = 100.0
+    attention = head.eval().attention
+    for layers in (attention.query, attention.key):
+        layers[0].activation, layers[1].activation = None, lambda x: torch.zeros_like(x)
+    context = attention(pixels, regions)  # nothing tells the regions apart: the mean of both
+    means = torch.stack([pixels[..., :2].mean((2, 3)), pixels[..., 2:].mean((2, 3))], dim=2)
+    expected = attention.out(attention.value(means.unsqueeze(-1)).mean(2, keepdim=True))
+    torch.testing.assert_close(context, expected.expand_as(context))
+
+
+def test_upernet_reads_several():
+    with pytest.raises(ValueError, match=r"two features or more, got IN_FEATURES \['res4'\]"):
+        UPerNetHead(input_shape={"res4": ShapeSpec(8, 16)}, in_features=["res4"], num_classes=2)
 
 
 def test_fcn_reads_one_feature():

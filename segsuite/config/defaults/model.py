@@ -53,6 +53,20 @@ MODEL.UNET.NORM = "BN"
 
 MODEL.MOBILENET = MOBILENET
 MODEL.TIMM = TIMM
+MODEL.HRNET = CN()
+MODEL.HRNET.WIDTH = 18  # channels of the finest branch: 18, 32 or 48 in the paper
+MODEL.HRNET.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+MODEL.HRNET.NORM = "BN"
+# Modules in the stages of two, three and four branches, and blocks in a module's branch.
+MODEL.HRNET.MODULES = (1, 4, 3)
+MODEL.HRNET.BLOCKS = 4
+# Between branches: "nearest" for ImageNet weights, "bilinear" for the authors' segmentation ones.
+MODEL.HRNET.UPSAMPLING = "nearest"
+
+MODEL.MIT = CN()
+MODEL.MIT.VARIANT = "b0"  # to "b5"
+MODEL.MIT.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+MODEL.MIT.DROP_PATH_RATE = 0.1
 
 MODEL.SEM_SEG_HEAD = CN()
 MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
@@ -77,6 +91,15 @@ MODEL.SEM_SEG_HEAD.RESIZE_IN_TWO_STEPS = True
 MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = [256, 128, 64, 32]
 # "nearest", "bilinear", or the "transposed" convolutions of the 2015 network.
 MODEL.SEM_SEG_HEAD.UPSAMPLING = "nearest"
+
+# OCR head: channels in which pixels and regions are compared, and the weight of the losses of the
+# first prediction, which names the regions.
+MODEL.OCR = CN()
+MODEL.OCR.KEY_DIM = 256
+MODEL.OCR.REGION_LOSS_WEIGHT = 0.4
+
+MODEL.UPERNET = CN()
+MODEL.UPERNET.FEATURE_NORM = ""  # of each feature first: "LN" on transformers, which have none
 
 # One name, or several joined by "+": "cross_entropy+dice". (Detectron2's DeepLab key.)
 MODEL.SEM_SEG_HEAD.LOSS_TYPE = "cross_entropy"

@@ -3,6 +3,8 @@
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY, build_backbone
 from .fpn import FPN, LastLevelMaxPool, build_resnet_fpn_backbone
+from .hrnet import HRNet, build_hrnet_backbone
+from .mit import MixTransformer, build_mit_backbone
 from .mobilenet_v3 import MobileNetV3, build_mobilenet_backbone
 from .resnet import (
     BasicBlock,
@@ -25,12 +27,16 @@ __all__ = [
     "BasicStem",
     "BottleneckBlock",
     "DeepLabStem",
+    "HRNet",
     "LastLevelMaxPool",
+    "MixTransformer",
     "MobileNetV3",
     "ResNet",
     "TimmBackbone",
     "UNetEncoder",
     "build_backbone",
+    "build_hrnet_backbone",
+    "build_mit_backbone",
     "build_mobilenet_backbone",
     "build_resnet_backbone",
     "build_resnet_deeplab_backbone",

@@ -91,12 +91,11 @@ class SemanticSegmentor(nn.Module):
             batched_inputs, self.pixel_mean, self.pixel_std, self.backbone.size_divisibility
         )
         features = self.backbone(images.tensor)
-        logits = self.sem_seg_head(features)
         if not self.training:
-            return self._predictions(batched_inputs, images, logits)
+            return self._predictions(batched_inputs, images, self.sem_seg_head(features))
         targets = self._targets(batched_inputs)
         try:
-            return self._losses(features, logits, targets)
+            return self._losses(features, targets)
         except (IndexError, RuntimeError):
             self.check_labels(batched_inputs)
             raise
@@ -150,11 +149,11 @@ class SemanticSegmentor(nn.Module):
         ).tensor
 
     def _losses(
-        self, features: dict[str, torch.Tensor], logits: torch.Tensor, targets: torch.Tensor
+        self, features: dict[str, torch.Tensor], targets: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        losses = self.sem_seg_head.losses(logits, targets)
+        losses = self.sem_seg_head.training_losses(features, targets)
         if self.aux_head is not None:
-            aux_losses = self.aux_head.losses(self.aux_head(features), targets)
+            aux_losses = self.aux_head.training_losses(features, targets)
             losses.update({f"{name}_aux": loss for name, loss in aux_losses.items()})
         return losses
 

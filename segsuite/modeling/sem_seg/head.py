@@ -68,6 +68,22 @@ class SemSegHead(nn.Module, ABC):
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
         """{name: (N, C, H / s, W / s)} -> logits (N, K, H / stride, W / stride)."""
 
+    def sort_features(self) -> None:
+        """Put `in_features` and `in_shapes` in the order of their strides, finest first."""
+        order = sorted(range(len(self.in_features)), key=lambda i: self.in_shapes[i].stride)
+        self.in_features = [self.in_features[i] for i in order]
+        self.in_shapes = [self.in_shapes[i] for i in order]
+
+    def training_losses(
+        self, features: dict[str, torch.Tensor], targets: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The losses of `forward`'s logits, and of further predictions that a head learns from.
+
+        Args:
+            targets: (N, H, W) int64.
+        """
+        return self.losses(self(features), targets)
+
     def losses(self, logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
         """The losses of logits (N, K, h, w) for targets (N, H, W) int64, by name."""
         return self.criterion(logits, targets)

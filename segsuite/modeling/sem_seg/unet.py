@@ -46,9 +46,9 @@ class UNetHead(SemSegHead):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        by_stride = sorted(zip(self.in_shapes, self.in_features, strict=True), key=_stride)
-        self.in_features = [name for _, name in reversed(by_stride)]
-        self.in_shapes = [shape for shape, _ in reversed(by_stride)]
+        self.sort_features()
+        self.in_features.reverse()
+        self.in_shapes.reverse()
         coarsest, *skips = self.in_shapes
         if len(decoder_channels) < len(skips):
             raise ValueError(
@@ -88,10 +88,6 @@ class UNetHead(SemSegHead):
         for i, block in enumerate(self.blocks):
             x = block(x, skips[i] if i < len(skips) else None)
         return self.predictor(self.dropout(x))
-
-
-def _stride(item: tuple[ShapeSpec, str]) -> int:
-    return item[0].stride
 
 
 class _DecoderBlock(nn.Module):
