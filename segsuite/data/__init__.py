@@ -6,7 +6,9 @@ from .checks import check_datasets, check_instance_dataset, check_semantic_datas
 from .datasets import (
     datasets_root,
     load_coco_json,
+    load_coco_panoptic,
     register_coco_instances,
+    register_coco_panoptic,
     register_from_config,
     register_sem_seg_folder,
 )
@@ -15,6 +17,7 @@ from .inference import InferenceMapper
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
 from .palette import default_colors
+from .panoptic import read_panoptic
 from .samplers import InferenceSampler, SampleStream, TrainingBatches
 from .sem_seg import IGNORE_LABEL, colors_to_labels, read_sem_seg
 from .statistics import compute_class_weights, label_histogram
@@ -44,9 +47,12 @@ __all__ = [
     "get_records",
     "label_histogram",
     "load_coco_json",
+    "load_coco_panoptic",
     "read_image",
+    "read_panoptic",
     "read_sem_seg",
     "register_coco_instances",
+    "register_coco_panoptic",
     "register_from_config",
     "register_sem_seg_folder",
 ]

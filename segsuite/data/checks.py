@@ -92,7 +92,7 @@ def check_instance_dataset(
             images that are missing, or of another size than the annotations are for, perhaps
             because their EXIF orientation turns them. The message names the files.
     """
-    records = [record for record in get_records([name]) if "annotations" in record]
+    records = [r for r in get_records([name]) if "annotations" in r or "segments_info" in r]
     if not records:
         return
     classes = MetadataCatalog.get(name).get("thing_classes")
@@ -102,7 +102,7 @@ def check_instance_dataset(
             f"data set '{name}' has {len(classes)} classes of objects ({shown}) but "
             f"MODEL.ROI_HEADS.NUM_CLASSES is {num_classes}; set it to {len(classes)}"
         )
-    objects = [annotation for record in records for annotation in record["annotations"]]
+    objects = [annotation for record in records for annotation in record.get("annotations", ())]
     outside = [a for a in objects if not 0 <= a["category_id"] < num_classes]
     if outside:
         raise ValueError(
@@ -121,7 +121,11 @@ def check_instance_dataset(
 def _find_image_fault(record: dict) -> str | None:
     """What is wrong with the image of a record, or None."""
     try:
-        check_recorded_size(record, read_image_size(record["file_name"]))
+        size = read_image_size(record["file_name"])
+        check_recorded_size(record, size)
+        segments = record.get("pan_seg_file_name")
+        if segments is not None and read_image_size(segments) != size:
+            return size_mismatch(record["file_name"], size, segments, read_image_size(segments))
     except (OSError, ValueError) as e:
         return str(e)
     return None

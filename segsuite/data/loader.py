@@ -40,7 +40,8 @@ class MappedDataset(Dataset):
         try:
             return self.mapper(record, self.stream.rng(position))
         except Exception as e:
-            files = [record[key] for key in ("file_name", "sem_seg_file_name") if key in record]
+            keys = ("file_name", "sem_seg_file_name", "pan_seg_file_name")
+            files = [record[key] for key in keys if key in record]
             if any(str(file) in str(e) for file in files):
                 raise
             raise RuntimeError(

@@ -13,6 +13,7 @@ from segsuite.config import CfgNode, configurable
 
 from .image import FORMATS, read_image
 from .instances import MASK_FORMATS, annotations_to_instances
+from .panoptic import panoptic_to_annotations, panoptic_to_sem_seg, read_panoptic
 from .sem_seg import read_sem_seg
 from .transforms import AugInput, Augmentation, build_augmentations
 
@@ -78,7 +79,8 @@ class DatasetMapper:
             ``image``: (3, H, W) uint8, 0-255; ``height`` and ``width`` of the file, and
             ``file_name`` and ``image_id`` of the record. With labels, in training ``sem_seg``:
             (H, W) integer; else ``sem_seg_gt``: (height, width) integer, not resized, and
-            ``sem_seg_file_name``. With annotations, in training ``instances``: `Instances`, see
+            ``sem_seg_file_name``. A panoptic segmentation becomes such labels, and annotations
+            where the record has none. With annotations, in training ``instances``: `Instances`, see
             `annotations_to_instances`.
 
         Raises:
@@ -86,15 +88,15 @@ class DatasetMapper:
                 in size from its label map, or from the ``height`` and ``width`` of the record.
         """
         image = read_image(record["file_name"])
-        check_recorded_size(record, image.shape[:2])
-        sem_seg = self._read_sem_seg(record, image.shape[:2])
+        size = image.shape[:2]
+        check_recorded_size(record, size)
+        sem_seg, annotations = self._read_labels(record, size)
         sample = {
             "file_name": record["file_name"],
             "image_id": record["image_id"],
             "height": image.shape[0],
             "width": image.shape[1],
         }
-        size = image.shape[:2]
         transform = self.augmentations.get_transform(AugInput(size, sem_seg), rng)
         sample["image"] = _to_planes(transform.apply_image(image), self.image_format)
         if sem_seg is not None:
@@ -102,10 +104,11 @@ class DatasetMapper:
                 sample["sem_seg"] = _to_tensor(transform.apply_segmentation(sem_seg))
             else:
                 sample["sem_seg_gt"] = _to_tensor(sem_seg)
-                sample["sem_seg_file_name"] = record["sem_seg_file_name"]
-        if self.is_train and "annotations" in record:
+                labels_file = record.get("sem_seg_file_name", record.get("pan_seg_file_name"))
+                sample["sem_seg_file_name"] = labels_file
+        if self.is_train and annotations is not None:
             sample["instances"] = annotations_to_instances(
-                record["annotations"],
+                annotations,
                 size,
                 transform,
                 mask_format=self.mask_format,
@@ -113,14 +116,25 @@ class DatasetMapper:
             )
         return sample
 
-    def _read_sem_seg(self, record: dict[str, Any], size: tuple[int, int]) -> np.ndarray | None:
-        file_name = record.get("sem_seg_file_name")
-        if file_name is None:
-            return None
-        sem_seg = read_sem_seg(file_name, record.get("label_map", self.label_map))
+    def _read_labels(
+        self, record: dict[str, Any], size: tuple[int, int]
+    ) -> tuple[np.ndarray | None, list[dict[str, Any]] | None]:
+        """The semantic labels (H, W) and the annotations of a record, None where it has none."""
+        annotations = record.get("annotations")
+        if "pan_seg_file_name" in record:
+            labels_file, info = record["pan_seg_file_name"], record["segments_info"]
+            segments = read_panoptic(labels_file)
+            sem_seg = panoptic_to_sem_seg(segments, info)
+            if annotations is None and self.is_train:
+                annotations = panoptic_to_annotations(segments, info)
+        elif "sem_seg_file_name" in record:
+            labels_file = record["sem_seg_file_name"]
+            sem_seg = read_sem_seg(labels_file, record.get("label_map", self.label_map))
+        else:
+            return None, annotations
         if sem_seg.shape != size:
-            raise ValueError(size_mismatch(record["file_name"], size, file_name, sem_seg.shape))
-        return sem_seg
+            raise ValueError(size_mismatch(record["file_name"], size, labels_file, sem_seg.shape))
+        return sem_seg, annotations
 
 
 def size_mismatch(

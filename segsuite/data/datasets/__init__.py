@@ -4,19 +4,24 @@ from .ade20k import register_ade20k
 from .camvid import register_camvid
 from .cityscapes import register_cityscapes
 from .coco import load_coco_json, register_coco_instances
+from .coco_builtin import register_coco_builtin
+from .coco_panoptic import load_coco_panoptic, register_coco_panoptic
 from .coco_sem_seg import register_coco_sem_seg
 from .folder import load_sem_seg_folder, register_sem_seg_folder
 from .from_config import register_from_config
 from .root import datasets_root
 from .shapes import ensure_shapes, register_shapes
+from .shapes_panoptic import register_shapes_panoptic
 from .voc import register_voc
 
 __all__ = [
     "datasets_root",
     "ensure_shapes",
     "load_coco_json",
+    "load_coco_panoptic",
     "load_sem_seg_folder",
     "register_coco_instances",
+    "register_coco_panoptic",
     "register_from_config",
     "register_sem_seg_folder",
 ]
@@ -24,6 +29,8 @@ __all__ = [
 register_ade20k()
 register_camvid()
 register_cityscapes()
+register_coco_builtin()
 register_coco_sem_seg()
 register_shapes()
+register_shapes_panoptic()
 register_voc()

@@ -10,6 +10,7 @@ from segsuite.config import CfgNode
 from segsuite.utils.registry import unknown_name
 
 from .coco import register_coco_instances
+from .coco_panoptic import register_coco_panoptic
 from .folder import register_sem_seg_folder
 
 
@@ -26,6 +27,12 @@ def _register_coco_instances(name: str, annotations: str, images: str) -> None:
     register_coco_instances(name, {}, annotations, images)
 
 
+def _register_coco_panoptic(
+    name: str, annotations: str, panoptic: str, images: str, instances: str | None = None
+) -> None:
+    register_coco_panoptic(name, annotations, panoptic, images, instances)
+
+
 _FORMATS = {
     "sem_seg_folder": _Format(
         ("IMAGES", "LABELS", "CLASSES"),
@@ -33,6 +40,9 @@ _FORMATS = {
         register_sem_seg_folder,
     ),
     "coco_instances": _Format(("ANNOTATIONS", "IMAGES"), (), _register_coco_instances),
+    "coco_panoptic": _Format(
+        ("ANNOTATIONS", "PANOPTIC", "IMAGES"), ("INSTANCES",), _register_coco_panoptic
+    ),
 }
 
 
@@ -54,6 +64,12 @@ def register_from_config(cfg: CfgNode) -> None:
               FORMAT: coco_instances
               ANNOTATIONS: /data/my/annotations/train.json
               IMAGES: /data/my/images/train
+            my_panoptic_train:
+              FORMAT: coco_panoptic
+              ANNOTATIONS: /data/my/annotations/panoptic_train.json
+              PANOPTIC: /data/my/panoptic_train                 # the folder of the PNGs
+              IMAGES: /data/my/images/train
+              INSTANCES: /data/my/annotations/train.json        # optional
 
     Raises:
         KeyError: an entry lacks a key or has one that is not known.

@@ -17,6 +17,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def _register_instances(split: str) -> None:
         thing_dataset_id_to_contiguous_id={i: i - 1 for i in range(1, len(CLASSES))},
         evaluator_type="coco",
     ).set_later(
-        json_file=lambda: str(_instances_file(ensure_shapes(datasets_root()), split)),
+        json_file=lambda: str(shapes_instances_file(ensure_shapes(datasets_root()), split)),
         image_root=lambda: str(datasets_root() / FOLDER / "images" / split),
     )
 
@@ -86,30 +87,39 @@ def load_shapes(split: str) -> list[dict]:
 def load_shapes_instances(split: str) -> list[dict]:
     """The same images, with an annotation for each shape."""
     folder = ensure_shapes(datasets_root())
-    return load_coco_json(_instances_file(folder, split), folder / "images" / split)
+    return load_coco_json(shapes_instances_file(folder, split), folder / "images" / split)
 
 
-def _instances_file(folder: Path, split: str) -> Path:
+def shapes_instances_file(folder: Path, split: str) -> Path:
+    """The COCO JSON of a split in the folder that `ensure_shapes` gives."""
     return folder / "annotations" / f"instances_{split}.json"
 
 
 def ensure_shapes(root: str | os.PathLike) -> Path:
     """Make the data set under `root` unless it is there, and return its folder.
 
+    Raises:
+        OSError: `root` can't be written; the message tells how to choose another.
+    """
+    return make_once(Path(root) / FOLDER, _write_shapes)
+
+
+def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Have `write` fill a folder unless it is there, and return it.
+
     Processes may do this at the same time: each writes a folder of its own, and the first one to
     finish gives its folder the final name.
 
     Raises:
-        OSError: `root` can't be written; the message tells how to choose another.
+        OSError: the folder's parent can't be written; the message tells how to choose another.
     """
-    root = Path(root)
-    folder = root / FOLDER
     if folder.is_dir():
         return folder
     logger.info("Making the shapes data set in %s", folder)
+    root = folder.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{FOLDER}.", dir=root))
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
     except OSError as e:
         raise type(e)(
             e.errno,
@@ -118,8 +128,7 @@ def ensure_shapes(root: str | os.PathLike) -> Path:
             str(root),
         ) from None
     try:
-        for split, count in NUM_IMAGES.items():
-            _write_split(unfinished, split, count)
+        write(unfinished)
         unfinished.chmod(0o755)  # mkdtemp makes it private
         unfinished.rename(folder)
     except OSError:
@@ -129,6 +138,11 @@ def ensure_shapes(root: str | os.PathLike) -> Path:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _write_shapes(folder: Path) -> None:
+    for split, count in NUM_IMAGES.items():
+        _write_split(folder, split, count)
 
 
 def _write_split(folder: Path, split: str, count: int) -> None:
@@ -147,7 +161,7 @@ def _write_split(folder: Path, split: str, count: int) -> None:
         (images / name).write_bytes(encode_png(scene.image))
         (labels / name).write_bytes(encode_png(scene.labels, COLORS))
         _add_to_coco(coco, number + 1, name, scene)
-    json_file = _instances_file(folder, split)
+    json_file = shapes_instances_file(folder, split)
     json_file.parent.mkdir(exist_ok=True)
     json_file.write_text(json.dumps(coco, separators=(",", ":")) + "\n")
 

@@ -1,0 +1,78 @@
+"""Read panoptic segmentations: a PNG that names a segment at each pixel, and what each segment is.
+
+https://cocodataset.org/#format-data, "Panoptic segmentation".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from .image import read_image
+from .sem_seg import IGNORE_LABEL
+
+# The semantic class of everything that is a thing: the first, before those of stuff.
+THINGS_LABEL = 0
+
+
+def read_panoptic(file_name: str | os.PathLike) -> np.ndarray:
+    """Read the segment of each pixel: red + 256 green + 256^2 blue; 0 is none.
+
+    Returns:
+        (H, W) int32.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_image`.
+    """
+    red, green, blue = read_image(file_name).astype(np.int32).transpose(2, 0, 1)
+    return red | green << 8 | blue << 16
+
+
+def panoptic_to_sem_seg(
+    segments: np.ndarray, segments_info: Sequence[dict[str, Any]]
+) -> np.ndarray:
+    """Semantic labels of a panoptic segmentation, as Panoptic FPN's semantic branch learns them.
+
+    Args:
+        segments: (H, W) int32, see `read_panoptic`.
+        segments_info: ``id``, ``isthing`` and ``category_id``, the class, of each segment.
+
+    Returns:
+        (H, W) uint8: the class of stuff, `THINGS_LABEL` where there are things, `IGNORE_LABEL`
+        where there is no segment or one that `segments_info` does not have.
+    """
+    known = sorted(
+        (info["id"], THINGS_LABEL if info["isthing"] else info["category_id"])
+        for info in segments_info
+    )
+    ids = np.array([id_ for id_, _ in known], dtype=np.int32)
+    labels = np.array([*(label for _, label in known), IGNORE_LABEL], dtype=np.uint8)
+    place = np.searchsorted(ids, segments)
+    is_known = np.append(ids, -1)[place] == segments
+    return labels[np.where(is_known, place, len(ids))]
+
+
+def panoptic_to_annotations(
+    segments: np.ndarray, segments_info: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The things of a panoptic segmentation as annotations, in the form of `load_coco_json`."""
+    annotations = []
+    for info in segments_info:
+        mask = segments == info["id"] if info["isthing"] else None
+        if mask is None or not mask.any():
+            continue
+        rle = coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))
+        annotations.append(
+            {
+                "id": info["id"],
+                "iscrowd": info.get("iscrowd", 0),
+                "bbox": coco_mask.toBbox(rle).tolist(),
+                "category_id": info["category_id"],
+                "segmentation": rle,
+            }
+        )
+    return annotations
