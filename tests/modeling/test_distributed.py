@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segsuite.layers import Conv2d
-from segsuite.modeling.losses import SemSegCriterion
+from segsuite.modeling.losses import SEM_SEG_LOSS_REGISTRY, SemSegCriterion
 
-LOSSES = {"cross_entropy": 1.0, "dice": 1.0, "focal": 1.0, "hard_pixel_mining": 1.0}
+LOSSES = dict.fromkeys(SEM_SEG_LOSS_REGISTRY, 1.0)
 
 
 def step(indices):

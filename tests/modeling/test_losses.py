@@ -14,6 +14,8 @@ from segsuite.modeling.losses import (
     dice,
     focal,
     hard_pixel_mining,
+    lovasz,
+    tversky,
 )
 
 ALL_LOSSES = list(SEM_SEG_LOSS_REGISTRY)
@@ -86,6 +88,58 @@ def test_dice(problem):
         losses.append(1 - 2 * common / total)
     expected = sum(losses) / len(losses) if losses else 0.0
     assert dice(logits, targets).item() == pytest.approx(expected, rel=1e-6)
+
+
+@given(problems, st.sampled_from([(0.3, 0.7), (0.5, 0.5), (1.0, 0.0)]))
+def test_tversky(problem, weights):
+    logits, targets, _ = problem
+    alpha, beta = weights
+    valid = pixels(logits, targets)
+    losses = []
+    for c in sorted({t for _, t in valid}):
+        tp = sum(p[c] for p, t in valid if t == c)
+        fp = sum(p[c] for p, t in valid if t != c)
+        fn = sum(1 - p[c] for p, t in valid if t == c)
+        losses.append(1 - tp / (tp + alpha * fp + beta * fn))
+    expected = sum(losses) / len(losses) if losses else 0.0
+    loss = tversky(logits, targets, tversky_alpha=alpha, tversky_beta=beta)
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_tversky_of_equal_weights_is_dice():
+    logits, targets, _ = problem()
+    loss = tversky(logits, targets, tversky_alpha=0.5, tversky_beta=0.5)
+    torch.testing.assert_close(loss, dice(logits, targets))
+    with pytest.raises(ValueError, match=r"TVERSKY_ALPHA is -1 .* two weights >= 0"):
+        tversky(logits, targets, tversky_alpha=-1)
+
+
+@given(problems)
+def test_lovasz(problem):
+    """Summed by the definition: thresholds between the sorted errors, and the Jaccard loss of the
+    pixels above each as mistakes."""
+    logits, targets, _ = problem
+    valid = pixels(logits, targets)
+    losses = []
+    for c in sorted({t for _, t in valid}):
+        errors = [(abs((t == c) - p[c]), t == c) for p, t in valid]
+        true, total, threshold = sum(t for _, t in errors), 0.0, 0.0
+        for e in sorted({e for e, _ in errors}):
+            missed = sum(t for x, t in errors if x >= e)
+            added = sum(not t for x, t in errors if x >= e)
+            total += (e - threshold) * (1 - (true - missed) / (true + added))
+            threshold = e
+        losses.append(total)
+    expected = sum(losses) / len(losses) if losses else 0.0
+    assert lovasz(logits, targets).item() == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_lovasz_of_sure_predictions_is_one_minus_the_mean_iou():
+    targets = torch.tensor([[[0, 0, 1, 1], [1, 2, 2, 255]]])
+    predicted = torch.tensor([[[0, 1, 1, 1], [0, 2, 1, 0]]])
+    logits = 1000 * F.one_hot(predicted, 3).movedim(-1, 1).double()
+    ious = [1 / 3, 2 / 5, 1 / 2]
+    assert lovasz(logits, targets).item() == pytest.approx(1 - sum(ious) / 3)
 
 
 @given(problems, st.sampled_from([0.01, 0.3, 1.0]))

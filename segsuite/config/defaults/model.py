@@ -102,6 +102,7 @@ MODEL.UPERNET = CN()
 MODEL.UPERNET.FEATURE_NORM = ""  # of each feature first: "LN" on transformers, which have none
 
 # One name, or several joined by "+": "cross_entropy+dice". (Detectron2's DeepLab key.)
+# cross_entropy, hard_pixel_mining, focal, dice, tversky, lovasz.
 MODEL.SEM_SEG_HEAD.LOSS_TYPE = "cross_entropy"
 # One weight for each name in LOSS_TYPE; empty: all 1.
 MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS = ()
@@ -115,6 +116,9 @@ MODEL.SEM_SEG_HEAD.LOSS.LABEL_SMOOTHING = 0.0
 # Share of the pixels, hardest first, that hard_pixel_mining keeps.
 MODEL.SEM_SEG_HEAD.LOSS.TOP_K_PERCENT_PIXELS = 0.2
 MODEL.SEM_SEG_HEAD.LOSS.FOCAL_GAMMA = 2.0
+# Weights of false positives and false negatives in tversky.
+MODEL.SEM_SEG_HEAD.LOSS.TVERSKY_ALPHA = 0.3
+MODEL.SEM_SEG_HEAD.LOSS.TVERSKY_BETA = 0.7
 
 # An FCN head on an earlier feature, used in training only.
 MODEL.AUX_HEAD = CN()

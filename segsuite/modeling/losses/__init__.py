@@ -6,7 +6,9 @@ from .cross_entropy import cross_entropy
 from .dice import dice
 from .focal import focal
 from .hard_pixel_mining import hard_pixel_mining
+from .lovasz import lovasz
 from .normalizer import num_valid
+from .tversky import tversky
 
 __all__ = [
     "SEM_SEG_LOSS_REGISTRY",
@@ -15,5 +17,7 @@ __all__ = [
     "dice",
     "focal",
     "hard_pixel_mining",
+    "lovasz",
     "num_valid",
+    "tversky",
 ]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from segsuite.layers import differentiable_all_reduce_sum
-
 from .build import SEM_SEG_LOSS_REGISTRY
+from .overlap import mean_over_present, overlap_sums
 
 
 @SEM_SEG_LOSS_REGISTRY.register()
@@ -20,16 +19,5 @@ def dice(logits: torch.Tensor, targets: torch.Tensor, *, ignore_index: int = 255
         logits: (N, K, H, W) float32.
         targets: (N, H, W) int64 in [0, K) or `ignore_index`.
     """
-    num_classes = logits.shape[1]
-    valid = (targets != ignore_index).unsqueeze(1)
-    classes = torch.arange(num_classes, device=targets.device).view(-1, 1, 1)
-    truth = (targets.unsqueeze(1) == classes) & valid
-    probabilities = logits.softmax(dim=1) * valid
-    pixels = (0, 2, 3)
-    sums = torch.stack(
-        [(probabilities * truth).sum(pixels), probabilities.sum(pixels), truth.sum(pixels)]
-    )
-    common, predicted, true = differentiable_all_reduce_sum(sums)
-    present = true > 0
-    loss = (1 - 2 * common / (predicted + true).clamp(min=1e-6)) * present
-    return loss.sum() / present.sum().clamp(min=1)
+    common, predicted, true = overlap_sums(logits, targets, ignore_index)
+    return mean_over_present(1 - 2 * common / (predicted + true).clamp(min=1e-6), true)

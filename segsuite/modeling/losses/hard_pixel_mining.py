@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 
 from segsuite.utils import comm
 
 from .build import SEM_SEG_LOSS_REGISTRY
+from .gather import gather_uneven
 
 
 @SEM_SEG_LOSS_REGISTRY.register()
@@ -46,7 +46,7 @@ def hard_pixel_mining(
         label_smoothing=label_smoothing,
         reduction="none",
     ).flatten()
-    candidates = _gather(losses.detach())
+    candidates, _ = gather_uneven(losses)
     k = max(int(top_k_percent_pixels * candidates.numel()), 1)
     threshold = candidates.topk(k, sorted=False).values.min()
     # Losses equal to the threshold share the places that are left.
@@ -54,15 +54,3 @@ def hard_pixel_mining(
     share = (k - above.sum()) / tied.sum()
     weights = (losses > threshold).float() + (losses == threshold) * share
     return (losses * weights).sum() / (k / comm.get_world_size())
-
-
-def _gather(x: torch.Tensor) -> torch.Tensor:
-    """The one-dimensional tensors of all processes, which may differ in length, in one."""
-    world_size = comm.get_world_size()
-    if world_size == 1:
-        return x
-    sizes = comm.all_gather(x.numel())
-    padded = F.pad(x, (0, max(sizes) - x.numel()))
-    gathered = [torch.empty_like(padded) for _ in range(world_size)]
-    dist.all_gather(gathered, padded)
-    return torch.cat([g[:size] for g, size in zip(gathered, sizes, strict=True)])
