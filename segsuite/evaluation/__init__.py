@@ -8,6 +8,7 @@ from .coco_metrics import COCOFigures, coco_figures
 from .evaluator import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from .image_counts import image_ious, load_image_counts
 from .metrics import ABSENT_CLASS_RULES, SemSegMetrics, sem_seg_metrics
+from .panoptic_metrics import PanopticQuality, panoptic_counts, panoptic_quality
 from .sem_seg import SemSegEvaluator
 from .table import results_table
 
@@ -18,6 +19,7 @@ __all__ = [
     "COCOFigures",
     "DatasetEvaluator",
     "DatasetEvaluators",
+    "PanopticQuality",
     "SemSegEvaluator",
     "SemSegMetrics",
     "boundary_confusion_matrix",
@@ -29,6 +31,8 @@ __all__ = [
     "image_ious",
     "inference_on_dataset",
     "load_image_counts",
+    "panoptic_counts",
+    "panoptic_quality",
     "results_table",
     "sem_seg_metrics",
 ]
