@@ -13,7 +13,7 @@ import torch
 
 from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import MetadataCatalog
-from segsuite.structures import Instances, encode_masks
+from segsuite.structures import Instances, ROIMasks, encode_masks
 from segsuite.utils import comm
 
 from .build import EVALUATOR_REGISTRY
@@ -32,8 +32,8 @@ class COCOEvaluator(DatasetEvaluator):
     """COCO's average precision and recall of boxes and masks.
 
     Predictions are ``{"instances": Instances}`` at the size of the image file, with `pred_boxes`,
-    `scores`, `pred_classes` and, for masks, `pred_masks` (N, H, W) bool. They go to disk as they
-    come, masks run-length encoded; the ground truth is read when they are all there.
+    `scores`, `pred_classes` and, for masks, `pred_masks`: `ROIMasks` or (N, H, W) bool. They go to
+    disk as they come, masks run-length encoded; the ground truth is read when they are all there.
     """
 
     @configurable
@@ -184,10 +184,11 @@ class COCOEvaluator(DatasetEvaluator):
                 f"{name}: masks of data set '{self._dataset_name}' are to be evaluated, but the "
                 "model predicts none; set MODEL.MASK_ON to what the model is"
             )
-        if "segm" in self._tasks and tuple(instances.pred_masks.shape[1:]) != size:
+        if "segm" in self._tasks and _mask_size(instances.pred_masks) != size:
+            height, width = _mask_size(instances.pred_masks)
             raise ValueError(
-                f"{name}: pred_masks are {tuple(instances.pred_masks.shape)}; expected (N, "
-                f"{size[0]}, {size[1]}), the size of the image"
+                f"{name}: pred_masks are masks of {height} x {width} pixels (height x width), the "
+                f"image has {size[0]} x {size[1]}"
             )
 
     def _detections(self, image_id: int, instances: Instances) -> list[dict[str, Any]]:
@@ -203,7 +204,8 @@ class COCOEvaluator(DatasetEvaluator):
             )
         ]
         if "segm" in self._tasks:
-            masks = encode_masks(instances.pred_masks)
+            masks = instances.pred_masks
+            masks = masks.rle() if isinstance(masks, ROIMasks) else encode_masks(masks)
             for detection, rle in zip(detections, masks, strict=True):
                 detection["segmentation"] = rle
         return detections
@@ -233,6 +235,10 @@ class COCOEvaluator(DatasetEvaluator):
             path = self._output_dir / "coco_evaluation.json"
             path.write_text(json.dumps(content) + "\n")
         return results
+
+
+def _mask_size(masks: ROIMasks | torch.Tensor) -> tuple[int, int]:
+    return masks.image_size if isinstance(masks, ROIMasks) else tuple(masks.shape[-2:])
 
 
 def _write_list(path: Path, values: list[dict[str, Any]]) -> None:

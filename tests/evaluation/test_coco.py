@@ -14,7 +14,7 @@ from torch import nn
 
 from segsuite.evaluation import COCOEvaluator, inference_on_dataset
 from segsuite.evaluation.spool import Spool
-from segsuite.structures import Boxes, Instances, decode_masks
+from segsuite.structures import Boxes, Instances, ROIMasks, decode_masks
 from tests.helpers import requires_coco_tiny
 
 from .coco_data import as_coco, coco_tiny, detections_near, made_up, reference
@@ -134,6 +134,24 @@ def test_boxes_alone(made):
     assert list(run(records, evaluator)) == ["bbox"]
 
 
+def test_masks_in_boxes(made):
+    """ROIMasks give what the masks of the image that they stand for give."""
+    path, content, detections = made
+    records, others = (make_records(content, detections) for _ in range(2))
+    generator = torch.Generator().manual_seed(0)
+    for record, other in zip(records, others, strict=True):
+        instances = record["instances"]
+        boxes = instances.pred_boxes.tensor
+        probabilities = torch.rand(len(instances), 14, 14, generator=generator)
+        instances.pred_masks = ROIMasks(probabilities, boxes, instances.image_size)
+        other["instances"].pred_masks = instances.pred_masks.tensor
+    results = [
+        run(r, COCOEvaluator(dataset_name="made", json_file=path)) for r in (records, others)
+    ]
+    same(*results)
+    assert results[0]["segm"]["AR100"] != results[0]["bbox"]["AR100"]
+
+
 def test_category_ids(made):
     """Predicted classes are what category_ids says, not the order of the categories."""
     path, content, detections = made
@@ -240,7 +258,7 @@ class TestBadInput:
             ({"size": (9, 140)}, r"1\.jpg was predicted at 9 x 140 .* but is 130 x 140"),
             (
                 {"pred_masks": lambda m: m[:, 1:]},
-                r"1\.jpg: pred_masks are .*expected \(N, 130, 140",
+                r"pred_masks are masks of 129 x 140 .* the image has 130 x 140",
             ),
             ({"pred_masks": None}, r"1\.jpg: masks of data set 'made'.*MODEL\.MASK_ON"),
             ({"pred_classes": lambda c: c + 4}, r"1\.jpg: class \d was .*'made' has 4 classes"),

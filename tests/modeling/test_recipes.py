@@ -1,6 +1,7 @@
 """Every recipe's model can be built and trained for a step.
 
-Those of the folders with Detectron2's names are large: test_rcnn_recipes.py builds them alone.
+Those of the folders with Detectron2's names are large: test_rcnn_recipes.py and
+test_panoptic_fpn.py build them alone.
 """
 
 import pytest
@@ -12,7 +13,10 @@ from segsuite.structures import Boxes, Instances, PolygonMasks
 from tests.helpers import REPO
 
 CONFIGS = REPO / "configs"
-LARGE = ("_base_", "COCO-Detection", "COCO-InstanceSegmentation", "Misc")
+LARGE = (
+    *("_base_", "COCO-Detection", "COCO-InstanceSegmentation", "COCO-PanopticSegmentation"),
+    "Misc",
+)
 RECIPES = sorted(
     p
     for p in CONFIGS.rglob("*.yaml")

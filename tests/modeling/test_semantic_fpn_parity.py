@@ -4,28 +4,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from segsuite.config import get_cfg
+from segsuite.config import load_config
 from segsuite.modeling import build_model
 from tests import parity
-from tests.helpers import requires_parity
+from tests.helpers import REPO, requires_parity
 
 pytestmark = requires_parity
-
-
-def semantic_fpn():
-    """With the keys that Detectron2's Base-RCNN-FPN.yaml sets; the others are defaults."""
-    cfg = get_cfg()
-    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
-    cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.BACKBONE.NAME = "build_resnet_fpn_backbone"
-    cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["res2", "res3", "res4", "res5"]
-    return build_model(cfg).eval()
 
 
 @torch.no_grad()
 def test_semantic_fpn_of_detectron2():
     case = parity.ParityCase.load("d2_semantic_R_50_FPN_1x")
-    model = semantic_fpn()
+    recipe = REPO / "configs" / "Misc" / "semantic_R_50_FPN_1x.yaml"
+    model = build_model(load_config(recipe, ["MODEL.DEVICE", "cpu"])).eval()
     model.load_state_dict(case.state_dict())
     seen = {}
     model.backbone.register_forward_hook(lambda m, args, output: seen.update(output))

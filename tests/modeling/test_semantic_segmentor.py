@@ -6,6 +6,7 @@ from segsuite.config import get_cfg
 from segsuite.modeling import SemanticSegmentor, build_model
 from segsuite.modeling.backbone import UNetEncoder
 from segsuite.modeling.losses import cross_entropy
+from segsuite.modeling.meta_arch.preprocessing import pad_label_maps
 from segsuite.modeling.sem_seg import FCNHead, UNetHead
 
 NUM_CLASSES = 5
@@ -51,7 +52,7 @@ def test_training_gives_losses():
 def test_padding_of_the_labels_is_ignored():
     model = segmentor(ignore_value=255)
     batch = records((16, 24), (11, 30), label_dtype=torch.int64)
-    targets = model._targets(batch)
+    targets = pad_label_maps(batch, model.device, model.backbone.size_divisibility, 255)
     assert targets.shape == (2, 16, 30) and targets.dtype == torch.int64
     assert torch.equal(targets[1, :11], batch[1]["sem_seg"])
     assert (targets[0, :, 24:] == 255).all() and (targets[1, 11:] == 255).all()

@@ -5,7 +5,7 @@ differs.
 """
 
 from ..node import CfgNode as CN
-from . import rcnn, sem_seg_zoo  # noqa: F401  they add to MODEL
+from . import panoptic, rcnn, sem_seg_zoo  # noqa: F401  they add to MODEL
 from .data import DATALOADER, DATASETS, INPUT
 from .model import MODEL
 from .solver import SOLVER

@@ -1,4 +1,4 @@
-"""From records to the batch of images that a backbone takes."""
+"""From records to the batch of images that a backbone takes, and to their label maps."""
 
 from __future__ import annotations
 
@@ -33,6 +33,52 @@ def preprocess_images(
             )
         images.append((image.float() - pixel_mean) / pixel_std)
     return ImageList.from_tensors(images, size_divisibility)
+
+
+def pad_label_maps(
+    batched_inputs: list[dict], device: torch.device, size_divisibility: int, ignore_value: int
+) -> torch.Tensor:
+    """The label maps of records, ``sem_seg``, padded as the images are: (N, Hp, Wp) int64.
+
+    Raises:
+        ValueError: one is missing, or of another size than its image.
+    """
+    maps = []
+    for x in batched_inputs:
+        if "sem_seg" not in x:
+            raise ValueError(
+                f"{record_name(x)}: training needs 'sem_seg', the label map; the record has "
+                f"{', '.join(sorted(x))}"
+            )
+        if x["sem_seg"].shape != x["image"].shape[-2:]:
+            raise ValueError(
+                f"{record_name(x)}: 'sem_seg' is {tuple(x['sem_seg'].shape)}, but 'image' is "
+                f"{tuple(x['image'].shape)}; height and width must agree"
+            )
+        maps.append(x["sem_seg"].to(device, non_blocking=True).long())
+    return ImageList.from_tensors(maps, size_divisibility, ignore_value).tensor
+
+
+def check_label_maps(batched_inputs: list[dict], num_classes: int, ignore_value: int) -> None:
+    """Look for labels that are neither a class nor ignored.
+
+    Losses do not check: on a GPU that would wait for the device in every step. An index error
+    inside them on the CPU, or a failed assertion on the GPU, is what such a label looks like.
+
+    Raises:
+        ValueError: there are some; names the record, the values and the number of pixels.
+    """
+    for x in batched_inputs:
+        labels = x["sem_seg"]
+        wrong = (labels != ignore_value) & ((labels < 0) | (labels >= num_classes))
+        if wrong.any():
+            values, counts = labels[wrong].unique(return_counts=True)
+            found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values, counts, strict=True))
+            raise ValueError(
+                f"{record_name(x)}: 'sem_seg' holds {found}; labels go from 0 to "
+                f"{num_classes - 1} (MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}), and "
+                f"{ignore_value} (IGNORE_VALUE) is ignored"
+            )
 
 
 def record_name(record: dict) -> str:

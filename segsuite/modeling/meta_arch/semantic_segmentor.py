@@ -13,7 +13,7 @@ from segsuite.structures import ImageList, SemSegLogits
 from ..backbone import Backbone, build_backbone
 from ..sem_seg import SemSegHead, build_aux_head, build_sem_seg_head, sem_seg_predictions
 from .build import META_ARCH_REGISTRY
-from .preprocessing import preprocess_images, record_name
+from .preprocessing import check_label_maps, pad_label_maps, preprocess_images
 
 
 @META_ARCH_REGISTRY.register()
@@ -93,7 +93,8 @@ class SemanticSegmentor(nn.Module):
         features = self.backbone(images.tensor)
         if not self.training:
             return self._predictions(batched_inputs, images, self.sem_seg_head(features))
-        targets = self._targets(batched_inputs)
+        divisibility = self.backbone.size_divisibility
+        targets = pad_label_maps(batched_inputs, self.device, divisibility, self.ignore_value)
         try:
             return self._losses(features, targets)
         except (IndexError, RuntimeError):
@@ -108,45 +109,8 @@ class SemanticSegmentor(nn.Module):
                 network.compile(*args, **kwargs)
 
     def check_labels(self, batched_inputs: list[dict]) -> None:
-        """Look for labels that are neither a class nor ignored.
-
-        Losses do not check: on a GPU that would wait for the device in every step. An index error
-        inside them on the CPU, or a failed assertion on the GPU, is what such a label looks like.
-
-        Raises:
-            ValueError: there are some; names the record, the values and the number of pixels.
-        """
-        num_classes = self.sem_seg_head.num_classes
-        for x in batched_inputs:
-            labels = x["sem_seg"]
-            wrong = (labels != self.ignore_value) & ((labels < 0) | (labels >= num_classes))
-            if wrong.any():
-                values, counts = labels[wrong].unique(return_counts=True)
-                found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values, counts, strict=True))
-                raise ValueError(
-                    f"{record_name(x)}: 'sem_seg' holds {found}; labels go from 0 to "
-                    f"{num_classes - 1} (MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}), and "
-                    f"{self.ignore_value} (IGNORE_VALUE) is ignored"
-                )
-
-    def _targets(self, batched_inputs: list[dict]) -> torch.Tensor:
-        """The label maps padded as the images are: (N, Hp, Wp) int64."""
-        maps = []
-        for x in batched_inputs:
-            if "sem_seg" not in x:
-                raise ValueError(
-                    f"{record_name(x)}: training needs 'sem_seg', the label map; the record has "
-                    f"{', '.join(sorted(x))}"
-                )
-            if x["sem_seg"].shape != x["image"].shape[-2:]:
-                raise ValueError(
-                    f"{record_name(x)}: 'sem_seg' is {tuple(x['sem_seg'].shape)}, but 'image' is "
-                    f"{tuple(x['image'].shape)}; height and width must agree"
-                )
-            maps.append(x["sem_seg"].to(self.device, non_blocking=True).long())
-        return ImageList.from_tensors(
-            maps, self.backbone.size_divisibility, self.ignore_value
-        ).tensor
+        """See `check_label_maps`."""
+        check_label_maps(batched_inputs, self.sem_seg_head.num_classes, self.ignore_value)
 
     def _losses(
         self, features: dict[str, torch.Tensor], targets: torch.Tensor
