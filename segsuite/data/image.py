@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("RGB", "BGR")
 # The EXIF tag 274 tells how the camera was held; 5-8 are quarter turns, which swap the edges.
-_EXIF_ORIENTATION = 0x0112
+EXIF_ORIENTATION = 0x0112
 
 
 def open_image(file_name: str | os.PathLike) -> Image.Image:
@@ -128,5 +128,5 @@ def read_image_size(file_name: str | os.PathLike) -> tuple[int, int]:
         width, height = image.size
         # Pillow would decode a whole PNG in search of EXIF data at its end.
         has_exif = image.format != "PNG" or "exif" in image.info
-        turned = has_exif and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+        turned = has_exif and image.getexif().get(EXIF_ORIENTATION, 1) >= 5
     return (width, height) if turned else (height, width)

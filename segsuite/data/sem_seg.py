@@ -33,7 +33,7 @@ def read_sem_seg(
         ValueError: damaged, an RGB image, or a stored value that `label_map` does not have.
     """
     with open_image(file_name) as image:
-        _check_mode(image, file_name)
+        check_label_mode(image, file_name)
         labels = _read_grey_png(image, file_name)
         if labels is None:
             decode(image, file_name)
@@ -90,7 +90,12 @@ def _read_grey_png(image: Image.Image, file_name: str | os.PathLike) -> np.ndarr
     return cv2.imdecode(np.fromfile(file_name, np.uint8), cv2.IMREAD_GRAYSCALE)
 
 
-def _check_mode(image: Image.Image, file_name: str | os.PathLike) -> None:
+def check_label_mode(image: Image.Image, file_name: str | os.PathLike) -> None:
+    """Check that an image may be a label map: one integer a pixel.
+
+    Raises:
+        ValueError: it has colours.
+    """
     if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
         raise ValueError(
             f"{file_name} is a {image.mode} image; a label map holds one integer a pixel (a grey "

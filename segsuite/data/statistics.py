@@ -76,7 +76,13 @@ def compute_class_weights(dataset_names: Sequence[str], num_classes: int, mode: 
     if not present.all():
         absent = ", ".join(map(str, np.flatnonzero(~present)))
         logger.warning("No training pixel of class %s: its weight is 0", absent)
-    weights = np.zeros(num_classes)
+    return balance_weights(pixels, pixels_where_present, mode).tolist()
+
+
+def balance_weights(pixels: np.ndarray, pixels_where_present: np.ndarray, mode: str) -> np.ndarray:
+    """The weights of `compute_class_weights` from the counts of `label_histogram`."""
+    present = pixels > 0
+    weights = np.zeros(len(pixels))
     share = pixels[present] / pixels.sum()
     if mode == "median_frequency":
         frequency = pixels[present] / pixels_where_present[present]
@@ -86,4 +92,4 @@ def compute_class_weights(dataset_names: Sequence[str], num_classes: int, mode: 
     else:
         weights[present] = 1 / np.sqrt(share)
         weights /= weights[present].mean()
-    return weights.tolist()
+    return weights

@@ -14,6 +14,21 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".p
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm")
 
 
+class UnpairedFilesError(ValueError):
+    """Images without label maps or the reverse.
+
+    Attributes:
+        records: of what belongs together.
+        images, label_maps: files that are alone.
+    """
+
+    def __init__(
+        self, message: str, records: list[dict], images: list[str], label_maps: list[str]
+    ) -> None:
+        super().__init__(message)
+        self.records, self.images, self.label_maps = records, images, label_maps
+
+
 def register_sem_seg_folder(
     name: str,
     images: str | os.PathLike,
@@ -87,33 +102,41 @@ def load_sem_seg_folder(
 
     Raises:
         FileNotFoundError: a folder is missing or has no images.
-        ValueError: an image without label map, a label map without image, or two files of the
-            same stem.
+        UnpairedFilesError: an image without label map, or a label map without image.
+        ValueError: two files of the same stem.
     """
     image_files = _files_by_stem(Path(images), image_suffix, IMAGE_SUFFIXES, "images")
     label_files = _files_by_stem(Path(labels), label_suffix, LABEL_SUFFIXES, "label maps")
     unlabelled = sorted(image_files.keys() - label_files.keys())
-    if unlabelled:
-        raise ValueError(
-            f"{_count(unlabelled, 'image')} in {images} without a label map in {labels}: "
-            f"{_some(image_files[k] for k in unlabelled)}. Expected a label map of the same name, "
-            f"such as {Path(labels) / unlabelled[0]}{label_suffix or '.png'}"
-        )
     unused = sorted(label_files.keys() - image_files.keys())
-    if unused:
-        raise ValueError(
-            f"{_count(unused, 'label map')} in {labels} without an image in {images}: "
-            f"{_some(label_files[k] for k in unused)}. Expected an image of the same name, "
-            f"such as {Path(images) / unused[0]}{image_suffix or '.jpg'}"
-        )
-    return [
+    records = [
         {
             "file_name": str(image_files[stem]),
             "sem_seg_file_name": str(label_files[stem]),
             "image_id": stem,
         }
-        for stem in sorted(image_files)
+        for stem in sorted(image_files.keys() & label_files.keys())
     ]
+    if not unlabelled and not unused:
+        return records
+    if unlabelled:
+        message = (
+            f"{_count(unlabelled, 'image')} in {images} without a label map in {labels}: "
+            f"{_some(image_files[k] for k in unlabelled)}. Expected a label map of the same name, "
+            f"such as {Path(labels) / unlabelled[0]}{label_suffix or '.png'}"
+        )
+    else:
+        message = (
+            f"{_count(unused, 'label map')} in {labels} without an image in {images}: "
+            f"{_some(label_files[k] for k in unused)}. Expected an image of the same name, "
+            f"such as {Path(images) / unused[0]}{image_suffix or '.jpg'}"
+        )
+    raise UnpairedFilesError(
+        message,
+        records,
+        [str(image_files[k]) for k in unlabelled],
+        [str(label_files[k]) for k in unused],
+    )
 
 
 def _files_by_stem(

@@ -1,4 +1,4 @@
-"""Find what is wrong with a data set before training starts."""
+"""The check before training: find what would stop it or spoil it, as fast as it can be found."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from segsuite.config import CfgNode
 from segsuite.utils import comm
 
-from .build import get_records
-from .catalog import Metadata, MetadataCatalog
-from .image import open_image, read_image_size
-from .mapper import check_recorded_size, size_mismatch
-from .sem_seg import count_values, read_sem_seg
-from .statistics import read_in_parallel
+from ..build import get_records
+from ..catalog import Metadata, MetadataCatalog
+from ..image import open_image, read_image_size
+from ..mapper import check_recorded_size, size_mismatch
+from ..sem_seg import count_values, read_sem_seg
+from ..statistics import read_in_parallel
 
 _SHOWN = 5
 

@@ -1,0 +1,220 @@
+"""The examination of annotations in COCO's format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from segsuite.structures import to_rle
+
+from ..datasets.coco import read_json
+from ..datasets.coco_annotations import clean_annotation
+from ..datasets.folder import IMAGE_SUFFIXES
+from .images import ImageFacts
+from .report import Report
+from .semantic import class_counts, report_classes
+
+# How far, in pixels, a box or a polygon may reach beyond the image, and a box differ from its mask:
+# real annotations are rounded in many ways.
+_BEYOND = 1.5
+_BOX_SLACK = 4.0
+# `clean_annotation` tells in words what it leaves out.
+_FAULT_KINDS = (
+    ("without a bbox", "bbox-invalid"),
+    ("with a bbox of no", "bbox-invalid"),
+    ("with a bbox outside", "bbox-outside"),
+    ("with an RLE", "rle-invalid"),
+    ("polygons of fewer", "polygon-invalid"),
+    ("polygons outside", "polygon-outside"),
+)
+
+
+class CocoFaults:
+    """Takes what `clean_annotation` finds, as kinds of this package.
+
+    Attributes:
+        found: (kind, detail) for the present annotation.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str]] = []
+
+    def add(self, text: str, annotation_id: Any) -> None:
+        self.found.append((next(k for start, k in _FAULT_KINDS if text.startswith(start)), text))
+
+
+@dataclass
+class CocoFile:
+    """A JSON file in COCO's format with its entries by id; of equal ids the first one counts."""
+
+    json_file: str
+    image_root: str
+    content: dict[str, list]
+    images: dict[Any, dict] = field(init=False)
+    categories: dict[Any, dict] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.images, self.categories = (
+            {entry.get("id"): entry for entry in reversed(self.content[key])}
+            for key in ("images", "categories")
+        )
+
+    @classmethod
+    def read(cls, json_file: str, image_root: str) -> CocoFile:
+        """As `load_coco_json`, but without looking at the entries.
+
+        Raises:
+            FileNotFoundError, ValueError: no such file, or not in this format.
+        """
+        content = read_json(json_file, ("images", "annotations", "categories"))
+        return cls(json_file, image_root, content)
+
+    def image_file(self, image: Mapping[str, Any]) -> str:
+        """The path of an image."""
+        return os.path.join(self.image_root, str(image.get("file_name", "")))
+
+
+def report_coco(
+    name: str, coco: CocoFile, images: Mapping[str, ImageFacts], report: Report
+) -> None:
+    """Add what is found in the entries of a file and between them and the images.
+
+    Args:
+        images: what is known of each image file.
+    """
+    _report_lists(name, coco, report)
+    for image in coco.content["images"]:
+        facts = images[coco.image_file(image)]
+        stated = (image.get("height"), image.get("width"))
+        if facts.size and stated != facts.size:
+            detail = (
+                f"the file has {facts.size[1]} x {facts.size[0]} pixels, the JSON says "
+                f"{stated[1]} x {stated[0]} (width x height)"
+            )
+            if stated == facts.size[::-1]:
+                detail += "; turned by a quarter, as EXIF orientation does it"
+            report.add(name, "size-mismatch", facts.file_name, detail)
+    of_image: dict[Any, list[dict]] = defaultdict(list)
+    boxes_like_corners = []
+    for annotation in coco.content["annotations"]:
+        where = f"annotation {annotation.get('id')}"
+        image = coco.images.get(annotation.get("image_id"))
+        if image is None:
+            report.add(name, "unknown-image", where, f"image_id {annotation.get('image_id')}")
+            continue
+        if annotation.get("category_id") not in coco.categories:
+            detail = f"category_id {annotation.get('category_id')}"
+            report.add(name, "unknown-category", where, detail)
+            continue
+        of_image[image["id"]].append(annotation)
+        if "height" not in image or "width" not in image:
+            continue
+        where += f" of {coco.image_file(image)}"
+        for kind, detail in annotation_faults(annotation, image["height"], image["width"]):
+            report.add(name, kind, where, detail)
+        boxes_like_corners.append(_like_corners(annotation.get("bbox"), image))
+    if boxes_like_corners and np.mean(boxes_like_corners) > 0.3:
+        detail = f"{100 * np.mean(boxes_like_corners):.0f} % of the boxes"
+        report.add(name, "bbox-corners", coco.json_file, detail)
+    _report_images(name, coco, of_image, report)
+    categories = sorted(coco.categories)
+    index = {category: i for i, category in enumerate(categories)}
+    counts = [Counter(index[a["category_id"]] for a in found) for found in of_image.values()]
+    names = [str(coco.categories[c].get("name", c)) for c in categories]
+    report_classes(
+        name, names, *class_counts(counts, len(names)), len(coco.content["images"]), report
+    )
+
+
+def _report_lists(name: str, coco: CocoFile, report: Report) -> None:
+    """Ids, names and gaps."""
+    for key in ("images", "annotations", "categories"):
+        for id, count in Counter(entry.get("id") for entry in coco.content[key]).items():
+            if count > 1:
+                report.add(name, "duplicate-id", f"id {id} of {key}", f"{count} times")
+    files = Counter(image.get("file_name") for image in coco.content["images"])
+    for file_name, count in files.items():
+        if count > 1:
+            report.add(name, "duplicate-file-name", file_name, f"{count} times")
+    names = Counter(str(c.get("name")) for c in coco.categories.values())
+    for category, count in names.items():
+        if count > 1:
+            report.add(name, "duplicate-category", category, f"{count} times")
+    ids = sorted(id for id in coco.categories if isinstance(id, int))
+    if ids and ids[-1] - ids[0] >= len(ids):
+        gaps = sorted(set(range(ids[0], ids[-1])).difference(ids))
+        detail = f"{len(ids)} ids from {ids[0]} to {ids[-1]}, without {', '.join(map(str, gaps))}"
+        report.add(name, "category-gaps", coco.json_file, detail)
+
+
+def _report_images(
+    name: str, coco: CocoFile, of_image: Mapping[Any, Sequence[dict]], report: Report
+) -> None:
+    for id, image in coco.images.items():
+        if id not in of_image:
+            report.add(name, "images-empty", coco.image_file(image))
+        seen: dict[str, Any] = {}
+        for annotation in of_image.get(id, ()):
+            keys = ("category_id", "bbox", "segmentation", "iscrowd")
+            content = json.dumps([annotation.get(key) for key in keys])
+            if content in seen:
+                where = f"annotation {annotation.get('id')} of {coco.image_file(image)}"
+                report.add(name, "duplicate-annotation", where, f"the same as {seen[content]}")
+            seen.setdefault(content, annotation.get("id"))
+    listed = {os.path.normpath(coco.image_file(image)) for image in coco.images.values()}
+    for path in sorted(Path(coco.image_root).rglob("*")):
+        if path.suffix.lower() in IMAGE_SUFFIXES and os.path.normpath(path) not in listed:
+            report.add(name, "file-unlisted", path)
+
+
+def annotation_faults(annotation: dict, height: int, width: int) -> list[tuple[str, str]]:
+    """What is wrong with one annotation, as (kind, detail)."""
+    faults = CocoFaults()
+    cleaned = clean_annotation({"id": None, **annotation}, height, width, faults)
+    if cleaned is None:
+        return faults.found
+    found = faults.found
+    x, y, w, h = cleaned["bbox"]
+    if min(x, y) < -_BEYOND or x + w > width + _BEYOND or y + h > height + _BEYOND:
+        found.append(("bbox-beyond", f"{cleaned['bbox']} in {width} x {height}"))
+    segmentation = cleaned.get("segmentation")
+    if segmentation is None:
+        return found
+    if isinstance(segmentation, list):
+        points = np.concatenate([polygon.reshape(-1, 2) for polygon in segmentation])
+        low, high = points.min(0), points.max(0)
+        if low.min() < -_BEYOND or (high > (width + _BEYOND, height + _BEYOND)).any():
+            found.append(("polygon-beyond", f"from {low.tolist()} to {high.tolist()}"))
+    rle = to_rle(segmentation, height, width)
+    area = float(coco_mask.area(rle))
+    if area == 0:
+        found.append(("mask-empty", ""))
+        return found
+    of_mask = coco_mask.toBbox(rle)
+    corners = np.array([x, y, x + w, y + h])
+    mask_corners = np.array([*of_mask[:2], *(of_mask[:2] + of_mask[2:])])
+    slack = max(_BOX_SLACK, 0.1 * max(w, h))
+    if np.abs(corners.clip(0, [width, height] * 2) - mask_corners).max() > slack:
+        found.append(("bbox-mask", f"bbox {[x, y, w, h]}, that of the mask {of_mask.tolist()}"))
+    stated = annotation.get("area")
+    if stated is not None and abs(stated - area) > max(20.0, 0.25 * area):
+        found.append(("area-wrong", f"{stated}, the mask has {area:.0f} pixels"))
+    return found
+
+
+def _like_corners(bbox: Any, image: Mapping[str, Any]) -> bool:
+    """Whether a box makes sense as [x1, y1, x2, y2] alone."""
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        return False
+    x, y, right, bottom = bbox
+    width, height = image["width"], image["height"]
+    as_corners = x < right <= width + _BEYOND and y < bottom <= height + _BEYOND
+    return as_corners and (x + right > width + _BEYOND or y + bottom > height + _BEYOND)

@@ -1,0 +1,90 @@
+"""The thorough examination of data sets: every file is read to its end."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from ..catalog import DatasetCatalog, MetadataCatalog
+from ..datasets.folder import UnpairedFilesError
+from ..statistics import read_in_parallel
+from .coco import CocoFile, report_coco
+from .images import ImageFacts, examine_image, report_duplicates
+from .report import Report
+from .semantic import examine_label_map, report_label_maps
+
+
+def examine_datasets(names: Sequence[str]) -> Report:
+    """Examine data sets, each by itself and for images that several of them share.
+
+    Data sets in COCO's format are examined as such, others by the images and label maps of their
+    records. What is wrong with the data ends up in the report, nothing is raised for it.
+
+    Args:
+        names: registered data sets, such as the splits for training and evaluation.
+
+    Raises:
+        KeyError: an unknown data set.
+    """
+    report = Report()
+    images: dict[str, list[ImageFacts]] = {}
+    for name in names:
+        try:
+            images[name] = _examine(name, report)
+        except (OSError, ValueError) as e:
+            report.add(name, "dataset-unreadable", name, str(e))
+    report_duplicates(images, report)
+    return report
+
+
+def _examine(name: str, report: Report) -> list[ImageFacts]:
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("json_file") is not None:
+        coco = CocoFile.read(metadata.json_file, metadata.image_root)
+        files = dict.fromkeys(coco.image_file(image) for image in coco.content["images"])
+        images = _examine_images(name, list(files), report)
+        report_coco(name, coco, images, report)
+        return list(images.values())
+    records = list_records(name, report)
+    images = _examine_images(name, [record["file_name"] for record in records], report)
+    labelled = [record for record in records if "sem_seg_file_name" in record]
+    if labelled:
+        examine = functools.partial(
+            examine_label_map,
+            label_map=metadata.get("label_map"),
+            num_classes=len(metadata.stuff_classes),
+            ignore_label=metadata.ignore_label,
+        )
+        label_files = [record["sem_seg_file_name"] for record in labelled]
+        maps = list(_with_bar(read_in_parallel(examine, label_files), labelled, f"{name} labels"))
+        sizes = {file_name: facts.size for file_name, facts in images.items()}
+        pairs = [(record["file_name"], facts) for record, facts in zip(labelled, maps, strict=True)]
+        report_label_maps(name, metadata, sizes, pairs, report)
+    return list(images.values())
+
+
+def list_records(name: str, report: Report) -> list[dict]:
+    """The records of a data set, without the images and label maps that are alone."""
+    try:
+        return DatasetCatalog.get(name)
+    except UnpairedFilesError as e:
+        for file_name in e.images:
+            report.add(name, "image-without-labels", file_name)
+        for file_name in e.label_maps:
+            report.add(name, "labels-without-image", file_name)
+        return e.records
+
+
+def _examine_images(name: str, files: list[str], report: Report) -> dict[str, ImageFacts]:
+    facts = list(_with_bar(read_in_parallel(examine_image, files), files, f"{name} images"))
+    for of_this in facts:
+        for kind, detail in of_this.faults:
+            report.add(name, kind, of_this.file_name, detail)
+    return dict(zip(files, facts, strict=True))
+
+
+def _with_bar(iterator, items: Sequence, title: str) -> tqdm:
+    return tqdm(iterator, total=len(items), desc=title, file=sys.stderr, disable=None)

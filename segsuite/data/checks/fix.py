@@ -1,0 +1,248 @@
+"""A mended copy of a data set: what can be put right without guessing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from pycocotools import mask as coco_mask
+
+from segsuite.structures import to_rle
+
+from ..catalog import Metadata, MetadataCatalog
+from ..image import read_image
+from ..sem_seg import colors_to_labels
+from .coco import CocoFile, annotation_faults
+from .doctor import list_records
+from .images import ImageFacts, examine_image
+from .report import Report
+from .semantic import LabelFacts, examine_label_map
+
+_UNUSABLE = {"image-missing", "image-unreadable", "image-truncated"}
+
+
+def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
+    """Write a copy of a data set with the faults mended for which there is one right answer.
+
+    Left out: images that can't be read, images or label maps that are alone, files that occur
+    twice, annotations without a usable box or mask, or of an unknown image or category. Mended:
+    colours that are those of the classes, the value of ignored pixels, masks of 0 and 255 for two
+    classes, pictures that EXIF turns; boxes from masks, boxes that reach beyond the image, wrong
+    areas, annotations of one id. All else is copied as it is.
+
+    Args:
+        name: a registered data set.
+        output: a new folder. Label maps: ``images`` and ``labels``; COCO's format:
+            ``annotations.json``, for the images where they are.
+
+    Returns:
+        What was done, a line for each change.
+
+    Raises:
+        FileExistsError: `output` has something in it.
+    """
+    output = Path(output)
+    if output.is_dir() and any(output.iterdir()):
+        raise FileExistsError(f"{output} is not empty; name a new folder for the mended copy")
+    output.mkdir(parents=True, exist_ok=True)
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("json_file") is not None:
+        return _fix_coco(CocoFile.read(metadata.json_file, metadata.image_root), output)
+    return _fix_label_maps(name, metadata, output)
+
+
+def _fix_label_maps(name: str, metadata: Metadata, output: Path) -> list[str]:
+    alone = Report()
+    changes = []
+    seen: dict[bytes, str] = {}
+    records = list_records(name, alone)
+    for kind in ("image-without-labels", "labels-without-image"):
+        changes += [f"left out {file_name}: alone" for file_name in alone.found(kind)]
+    for record in records:
+        image = examine_image(record["file_name"])
+        labels = examine_label_map(
+            record["sem_seg_file_name"],
+            metadata.get("label_map"),
+            len(metadata.stuff_classes),
+            metadata.ignore_label,
+        )
+        fixed, how = _fixed_labels(labels, metadata)
+        reason = next((kind for kind, _ in image.faults if kind in _UNUSABLE), None)
+        if reason is None and fixed is None:
+            reason = labels.faults[0][0]
+        if reason is None and fixed.shape != image.size:
+            reason = "size-mismatch"
+        if reason is None and image.digest in seen:
+            reason = f"the same as {seen[image.digest]}"
+        if reason is not None:
+            changes.append(f"left out {image.file_name}: {reason}")
+            continue
+        seen[image.digest] = image.file_name
+        if how:
+            changes.append(f"mended {labels.file_name}: {how}")
+        changes += _copy_pair(
+            str(record["image_id"]), image, labels, fixed if how else None, output
+        )
+    return changes
+
+
+def _copy_pair(
+    stem: str, image: ImageFacts, labels: LabelFacts, fixed: np.ndarray | None, output: Path
+) -> list[str]:
+    """Write an image and its label map under the same name; `fixed` stands for the file's."""
+    image_file = output / "images" / (stem + Path(image.file_name).suffix)
+    label_file = output / "labels" / (stem + Path(labels.file_name).suffix)
+    image_file.parent.mkdir(parents=True, exist_ok=True)
+    label_file.parent.mkdir(parents=True, exist_ok=True)
+    if fixed is None:
+        shutil.copyfile(labels.file_name, label_file)
+    else:
+        Image.fromarray(fixed).save(label_file.with_suffix(".png"))
+    if any(kind == "exif-rotation" for kind, _ in image.faults):
+        with Image.open(image.file_name) as opened:
+            ImageOps.exif_transpose(opened).save(image_file.with_suffix(".png"))
+        return [f"mended {image.file_name}: turned upright, as PNG"]
+    shutil.copyfile(image.file_name, image_file)
+    return []
+
+
+def _fixed_labels(facts: LabelFacts, metadata: Metadata) -> tuple[np.ndarray | None, str]:
+    """The stored values as they should be, and what was done; None where nothing can be done."""
+    label_map = metadata.get("label_map") or {}
+    stored_as = {label: value for value, label in reversed(label_map.items())}
+    kinds = {kind for kind, _, _ in facts.faults}
+    if "labels-unreadable" in kinds:
+        return None, ""
+    if "labels-rgb" in kinds:
+        return _from_colors(facts.file_name, metadata, stored_as)
+    with Image.open(facts.file_name) as image:
+        pixels = np.asarray(image)
+    if "binary-mask" in kinds and len(metadata.stuff_classes) == 2 and not label_map:
+        return (pixels > 0).astype(np.uint8), "255 is class 1"
+    if "ignore-value" in kinds:
+        ignored = stored_as.get(metadata.ignore_label, metadata.ignore_label)
+        allowed = [*label_map] or [*range(len(metadata.stuff_classes)), metadata.ignore_label]
+        return np.where(np.isin(pixels, allowed), pixels, ignored).astype(
+            pixels.dtype
+        ), f"ignored pixels are stored as {ignored}"
+    return pixels, ""
+
+
+def _from_colors(
+    file_name: str, metadata: Metadata, stored_as: Mapping[int, int]
+) -> tuple[np.ndarray | None, str]:
+    try:
+        pixels = read_image(file_name)
+        if (pixels == pixels[..., :1]).all():
+            return np.ascontiguousarray(pixels[..., 0]), "three equal channels made one"
+        colors = {
+            tuple(color): stored_as.get(i, i) for i, color in enumerate(metadata.stuff_colors)
+        }
+        return colors_to_labels(pixels, colors), "the colours of the classes made class ids"
+    except (OSError, ValueError):
+        return None, ""
+
+
+def _fix_coco(coco: CocoFile, output: Path) -> list[str]:
+    changes = []
+    images = {}
+    for id, image in coco.images.items():
+        facts = examine_image(coco.image_file(image))
+        reason = next((kind for kind, _ in facts.faults if kind in _UNUSABLE), None)
+        if reason is None:
+            images[id] = image
+        else:
+            changes.append(f"left out {facts.file_name}: {reason}")
+    annotations = []
+    used: set = set()
+    contents: set[str] = set()
+    free = 1 + max((a["id"] for a in coco.content["annotations"] if _is_id(a.get("id"))), default=0)
+    for annotation in coco.content["annotations"]:
+        id = annotation.get("id")
+        fixed, how = _fixed_annotation(annotation, images, coco.categories)
+        content = json.dumps({**annotation, "id": None}, sort_keys=True)
+        if fixed is not None and content in contents:
+            fixed, how = None, "the same object again"
+        if fixed is None:
+            changes.append(f"left out annotation {id}: {how}")
+            continue
+        contents.add(content)
+        if id in used or not _is_id(id):
+            fixed["id"], free = free, free + 1
+            how = f"{how}; id is {fixed['id']}".removeprefix("; ")
+        used.add(fixed["id"])
+        if how:
+            changes.append(f"mended annotation {id}: {how}")
+        annotations.append(fixed)
+    content = {
+        **coco.content,
+        "images": [image for id, image in sorted(images.items(), key=lambda item: str(item[0]))],
+        "annotations": annotations,
+        "categories": list(reversed(coco.categories.values())),
+    }
+    (output / "annotations.json").write_text(json.dumps(content))
+    return changes
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _fixed_annotation(
+    annotation: dict, images: Mapping[Any, dict], categories: Mapping[Any, dict]
+) -> tuple[dict | None, str]:
+    """The annotation as it should be, and what was done; None and why where it is left out."""
+    image = images.get(annotation.get("image_id"))
+    if image is None:
+        return None, "its image is left out or unknown"
+    if annotation.get("category_id") not in categories:
+        return None, "its category is unknown"
+    height, width = image["height"], image["width"]
+    kinds = {kind for kind, _ in annotation_faults(annotation, height, width)}
+    fixed = dict(annotation)
+    rle = None
+    segmentation = annotation.get("segmentation")
+    if segmentation:
+        segmentation = _usable(segmentation, annotation, height, width)
+        if segmentation is None:
+            return None, "no part of its mask can be used"
+        fixed["segmentation"] = segmentation
+        rle = to_rle(segmentation, height, width)
+        if not coco_mask.area(rle):
+            return None, "its mask has no pixel"
+    done = ["unusable polygons dropped"] if kinds & {"polygon-invalid", "polygon-outside"} else []
+    if kinds & {"bbox-invalid", "bbox-outside"}:
+        if rle is None:
+            return None, "its box can't be used and it has no mask"
+        fixed["bbox"] = coco_mask.toBbox(rle).tolist()
+        done.append("bbox from the mask")
+    elif "bbox-beyond" in kinds:
+        x, y, w, h = fixed["bbox"]
+        right, bottom = min(x + w, width), min(y + h, height)
+        x, y = max(x, 0), max(y, 0)
+        fixed["bbox"] = [x, y, right - x, bottom - y]
+        done.append("bbox clipped to the image")
+    if "area-wrong" in kinds:
+        fixed["area"] = float(coco_mask.area(rle))
+        done.append("area from the mask")
+    return fixed, ", ".join(done)
+
+
+def _usable(segmentation: Any, annotation: dict, height: int, width: int) -> Any:
+    """The polygons that can be used, or the RLE; None if nothing can."""
+    boxed = {**annotation, "bbox": [0, 0, width, height]}  # whatever its own box is like
+    if isinstance(segmentation, dict):
+        faulty = any(k == "rle-invalid" for k, _ in annotation_faults(boxed, height, width))
+        return None if faulty else segmentation
+    kept = []
+    for polygon in segmentation:
+        faults = annotation_faults({**boxed, "segmentation": [polygon]}, height, width)
+        if not any(k in ("polygon-invalid", "polygon-outside") for k, _ in faults):
+            kept.append(polygon)
+    return kept or None

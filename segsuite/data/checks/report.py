@@ -1,0 +1,178 @@
+"""What an examination of data finds: kinds of findings, their severity, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+SEVERITIES = ("error", "warning", "note")
+
+# kind: (severity, what it means and what to do)
+KINDS = {
+    # files
+    "dataset-unreadable": ("error", "The data set can't be listed"),
+    "image-missing": ("error", "Image files that are not there"),
+    "image-unreadable": ("error", "Not an image that can be read; copy it again or leave it out"),
+    "image-truncated": ("error", "Cut short or damaged; copy the file again or leave it out"),
+    "image-blank": ("warning", "All pixels of an image have one colour"),
+    "image-mode": ("note", "Unusual pixel formats, read as 8-bit RGB"),
+    "image-suffix": ("note", "The ending of the name is not the format of the file"),
+    "exif-rotation": (
+        "warning",
+        "EXIF says that the picture is turned; segsuite turns it upright, other tools may not. "
+        "Make sure that the annotations are for the upright picture",
+    ),
+    "image-without-labels": ("error", "Images without a label map; add it or remove the image"),
+    "labels-without-image": ("error", "Label maps without an image; add it or remove the labels"),
+    "duplicate-image": ("warning", "The same file more than once in a split"),
+    "near-duplicate": ("note", "Pictures of a split that look the same (perceptual hash)"),
+    "leakage": ("error", "The same file in two splits: the evaluation is on training data"),
+    "near-leakage": (
+        "warning",
+        "Pictures that look the same (perceptual hash) in two splits: the evaluation may be on "
+        "training data",
+    ),
+    # label maps
+    "labels-unreadable": ("error", "Label maps that can't be read; copy them again"),
+    "labels-rgb": (
+        "error",
+        "Label maps in colour; segsuite.data.colors_to_labels turns colours into class ids",
+    ),
+    "labels-palette": ("note", "Label maps with a palette: the indices count, not the colours"),
+    "labels-photo": ("error", "Label maps with so many values that they look like a grey picture"),
+    "label-value": (
+        "error",
+        "Values that are no class; give the data set a label_map, or mend the files",
+    ),
+    "labels-from-one": (
+        "error",
+        "Label 0 never occurs, and one above the last class does: labels seem to count from 1. "
+        "Use a label_map {0: 255, 1: 0, 2: 1, ...}",
+    ),
+    "ignore-value": (
+        "error",
+        "Pixels to ignore seem to be stored as a value that the data set does not ignore; set "
+        "ignore_label, or a label_map",
+    ),
+    "binary-mask": (
+        "error",
+        "Masks of 0 and 255, as drawing programs write them: 255 is no class or is ignored. "
+        "Use a label_map {0: 0, 255: 1}",
+    ),
+    "labels-empty": ("warning", "Label maps with nothing but ignored pixels"),
+    "size-mismatch": ("error", "An image and its annotations differ in size"),
+    "class-unseen": ("warning", "Classes that never occur"),
+    "class-imbalance": (
+        "warning",
+        "The commonest class has over 100 times as much as the rarest. For label maps "
+        'MODEL.SEM_SEG_HEAD.LOSS.CLASS_BALANCE "median_frequency" takes the weights of the table',
+    ),
+    # COCO
+    "duplicate-id": ("error", "Ids that occur more than once; number them anew"),
+    "duplicate-file-name": ("warning", "Several images of the JSON are the same file"),
+    "duplicate-category": ("warning", "Several categories have one name"),
+    "duplicate-annotation": ("warning", "The same object annotated twice in an image"),
+    "unknown-image": ("error", "Annotations of an image that the JSON does not list"),
+    "unknown-category": ("error", "Annotations of a category that the JSON does not list"),
+    "category-gaps": ("note", "Category ids with gaps; classes are numbered without them"),
+    "bbox-invalid": ("error", "Boxes that are not four numbers with a size"),
+    "bbox-outside": ("error", "Boxes outside of the image"),
+    "bbox-beyond": ("warning", "Boxes that reach beyond the image"),
+    "bbox-corners": (
+        "error",
+        "Boxes seem to be [x1, y1, x2, y2]; COCO has [x, y, width, height]",
+    ),
+    "bbox-mask": ("warning", "A box and its mask do not fit together"),
+    "polygon-invalid": ("error", "Polygons of fewer than 3 points, or not x, y, x, y, ..."),
+    "polygon-outside": ("error", "Polygons outside of the image"),
+    "polygon-beyond": ("warning", "Polygons that reach beyond the image"),
+    "rle-invalid": ("error", "Run lengths that are not those of a mask of the image"),
+    "mask-empty": ("warning", "Masks without a pixel"),
+    "area-wrong": ("warning", "The area is not that of the mask; AP by size depends on it"),
+    "images-empty": ("note", "Images without annotations"),
+    "file-unlisted": ("warning", "Image files in the folder that the JSON does not list"),
+}
+_SHOWN = 5
+
+
+@dataclass
+class Report:
+    """Findings by kind and data set, and what the data sets hold.
+
+    Attributes:
+        statistics: by data set: ``images`` and ``classes``, a list of ``name``, ``amount`` (pixels
+            or instances), ``share``, ``images`` and ``weight`` (a suggested loss weight).
+    """
+
+    statistics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _findings: dict[tuple[str, str, str], list[tuple[str, str]]] = field(default_factory=dict)
+
+    def add(
+        self, dataset: str, kind: str, where: object, detail: str = "", severity: str = ""
+    ) -> None:
+        """Note one finding.
+
+        Args:
+            kind: a key of `KINDS`.
+            where: file, annotation or class.
+            severity: instead of the kind's own.
+        """
+        severity = severity or KINDS[kind][0]
+        self._findings.setdefault((severity, kind, dataset), []).append((str(where), detail))
+
+    def found(self, kind: str) -> list[str]:
+        """Where a kind was found, in all data sets."""
+        return [w for (_, k, _), items in self._findings.items() if k == kind for w, _ in items]
+
+    def count(self, severity: str) -> int:
+        """How many findings there are of a severity."""
+        return sum(len(items) for (s, _, _), items in self._findings.items() if s == severity)
+
+    def _sorted(self) -> Iterator[tuple[tuple[str, str, str], list[tuple[str, str]]]]:
+        kinds = list(KINDS)
+        order = lambda f: (SEVERITIES.index(f[0][0]), kinds.index(f[0][1]), f[0][2])  # noqa: E731
+        yield from sorted(self._findings.items(), key=order)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for a JSON file."""
+        return {
+            "counts": {severity: self.count(severity) for severity in SEVERITIES},
+            "findings": [
+                {
+                    "severity": severity,
+                    "kind": kind,
+                    "dataset": dataset,
+                    "meaning": KINDS[kind][1],
+                    "items": [{"where": where, "detail": detail} for where, detail in items],
+                }
+                for (severity, kind, dataset), items in self._sorted()
+            ],
+            "statistics": self.statistics,
+        }
+
+    def text(self) -> str:
+        """The findings, worst first, with the first few places of each."""
+        lines = []
+        for (severity, kind, dataset), items in self._sorted():
+            lines.append(f"{severity}: {kind} ({len(items)}) in {dataset}. {KINDS[kind][1]}")
+            for where, detail in items[:_SHOWN]:
+                lines.append(f"    {where}{': ' if detail else ''}{detail}")
+            if len(items) > _SHOWN:
+                lines.append(f"    ... and {len(items) - _SHOWN} more (--json lists all)")
+        counts = ", ".join(f"{self.count(s)} {s}{'s'[: self.count(s) != 1]}" for s in SEVERITIES)
+        return "\n".join([*lines, counts])
+
+
+def statistics_table(statistics: dict[str, Any]) -> str:
+    """The classes of a data set as text: share, images that have it, suggested weight."""
+    rows = [("class", "share", "images", "weight")]
+    for c in statistics["classes"]:
+        weight = "-" if c["weight"] is None else f"{c['weight']:.2f}"
+        rows.append((c["name"], f"{100 * c['share']:.2f} %", str(c["images"]), weight))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        f"  {row[0].ljust(widths[0])}"
+        + "".join(f"  {cell.rjust(width)}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    )

@@ -1,0 +1,61 @@
+"""tools/check_data.py as a user has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from tests.helpers import REPO
+
+
+def check_data(*args: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(REPO / "tools" / "check_data.py"), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ}, timeout=600)
+
+
+def test_report_and_exit_status(tmp_path):
+    for split in ("train", "val"):
+        for kind in ("images", "labels"):
+            (tmp_path / split / kind).mkdir(parents=True)
+        for i in range(3):
+            pixels = np.random.default_rng(i).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / split / "images" / f"{i}.png")
+            labels = np.random.default_rng(i).integers(0, 2, (40, 50), dtype=np.uint8)
+            Image.fromarray(labels).save(tmp_path / split / "labels" / f"{i}.png")
+    Image.fromarray(np.full((40, 50), 9, np.uint8)).save(tmp_path / "train" / "labels" / "1.png")
+    config = tmp_path / "config.yaml"
+    register = {
+        f"check_data_{split}": {
+            "IMAGES": str(tmp_path / split / "images"),
+            "LABELS": str(tmp_path / split / "labels"),
+            "CLASSES": ["ground", "crop"],
+        }
+        for split in ("train", "val")
+    }
+    datasets = {"REGISTER": register, "TRAIN": ["check_data_train"], "TEST": ["check_data_val"]}
+    config.write_text(yaml.safe_dump({"DATASETS": datasets}))
+
+    json_file = tmp_path / "report.json"
+    bad = check_data("--config-file", config, "--json", json_file, "--fix", tmp_path / "mended")
+    assert bad.returncode == 1, bad.stderr
+    assert "error: label-value (1) in check_data_train" in bad.stdout
+    assert f"{tmp_path}/train/labels/1.png: 9 (2000 pixels)" in bad.stdout
+    assert "error: leakage (3) in check_data_train and check_data_val" in bad.stdout
+    found = json.loads(json_file.read_text())
+    assert found["counts"]["error"] == 4
+    assert found["statistics"]["check_data_train"]["classes"][1]["name"] == "crop"
+    assert len(list((tmp_path / "mended" / "check_data_val" / "images").iterdir())) == 3
+
+    good = check_data("--config-file", config, "check_data_val")
+    assert good.returncode == 0, good.stderr
+    assert "0 errors" in good.stdout
+
+    unknown = check_data("no_such_data")
+    assert unknown.returncode == 2 and "no_such_data" in unknown.stderr
+    assert "Traceback" not in unknown.stderr

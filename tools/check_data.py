@@ -1,0 +1,80 @@
+#!/usr/bin/env python
+"""Examine data sets: read every file, and report what is wrong or suspicious.
+
+Several data sets, such as the splits for training and evaluation, are also searched for images that
+they share. The exit status is 1 if there are errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from segsuite.config import load_config
+from segsuite.data import register_from_config
+from segsuite.data.checks import examine_datasets, write_fixed_copy
+from segsuite.data.checks.report import statistics_table
+from segsuite.engine import launch
+
+EXAMPLES = """examples:
+  built-in data       %(prog)s shapes_train shapes_val
+  of a configuration  %(prog)s --config-file configs/demo.yaml
+  a mended copy       %(prog)s shapes_train --fix output/mended --json output/report.json
+"""
+
+
+def main(args: argparse.Namespace) -> None:
+    names = list(args.datasets)
+    if args.config_file:
+        cfg = load_config(args.config_file, [], args.plugin)
+        register_from_config(cfg)
+        names = names or [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    names = list(dict.fromkeys(names))
+    report = examine_datasets(names)
+    for name, statistics in report.statistics.items():
+        print(f"{name}: {statistics['images']} images\n{statistics_table(statistics)}\n")
+    print(report.text())
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(report.to_dict(), indent=1) + "\n")
+    if args.fix:
+        for name in names:
+            changes = write_fixed_copy(name, args.fix / name)
+            print(f"\n{args.fix / name}: {len(changes)} changes to {name}")
+            print("\n".join(f"  {change}" for change in changes))
+    if report.count("error"):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("datasets", nargs="*", metavar="DATASET", help="names of data sets")
+    parser.add_argument(
+        "--config-file",
+        metavar="FILE",
+        help="register its data sets; by default DATASETS.TRAIN and TEST are examined",
+    )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module that registers data sets; may be repeated",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings to a file")
+    parser.add_argument(
+        "--fix",
+        type=Path,
+        metavar="DIR",
+        help="write mended copies; the originals stay as they are",
+    )
+    args = parser.parse_args()
+    if not args.datasets and not args.config_file:
+        parser.error("name a data set, or a --config-file")
+    launch(main, 1, (args,))
