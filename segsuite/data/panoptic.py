@@ -1,4 +1,5 @@
-"""Read panoptic segmentations: a PNG that names a segment at each pixel, and what each segment is.
+"""Read and write panoptic segmentations: a PNG names the segment at each pixel, and a list says
+what each segment is.
 
 https://cocodataset.org/#format-data, "Panoptic segmentation".
 """
@@ -7,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -76,3 +79,14 @@ def panoptic_to_annotations(
             }
         )
     return annotations
+
+
+def write_panoptic(file_name: str | os.PathLike, segments: np.ndarray) -> None:
+    """Write the segment of each pixel as a PNG that `read_panoptic` and COCO's tools read.
+
+    Args:
+        segments: (H, W) integers in [0, 256^3).
+    """
+    channels = [segments >> shift & 255 for shift in (16, 8, 0)]  # blue, green, red
+    _, data = cv2.imencode(".png", np.stack(channels, axis=-1).astype(np.uint8))
+    Path(file_name).write_bytes(data.tobytes())

@@ -8,6 +8,7 @@ from .coco_metrics import COCOFigures, coco_figures
 from .evaluator import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from .image_counts import image_ious, load_image_counts
 from .metrics import ABSENT_CLASS_RULES, SemSegMetrics, sem_seg_metrics
+from .panoptic import PanopticEvaluator
 from .panoptic_metrics import PanopticQuality, panoptic_counts, panoptic_quality
 from .sem_seg import SemSegEvaluator
 from .table import results_table
@@ -19,6 +20,7 @@ __all__ = [
     "COCOFigures",
     "DatasetEvaluator",
     "DatasetEvaluators",
+    "PanopticEvaluator",
     "PanopticQuality",
     "SemSegEvaluator",
     "SemSegMetrics",

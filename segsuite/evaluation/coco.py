@@ -141,6 +141,9 @@ class COCOEvaluator(DatasetEvaluator):
             results = self._figures(detections, self._tasks)
         return comm.broadcast_object(results)
 
+    def reads_file(self, content_start: str) -> bool:
+        return content_start == "["
+
     def evaluate_file(self, path: str | os.PathLike) -> dict[str, dict[str, Any]]:
         """The figures of a results file: `coco_instances_results.json`, or any tool's.
 

@@ -42,6 +42,10 @@ class DatasetEvaluator:
         """Bring all processes together and return ``{task: {figure: value}}``, on every process."""
         raise NotImplementedError
 
+    def reads_file(self, content_start: str) -> bool:
+        """Whether `evaluate_file` takes a file that begins with this character."""
+        return False
+
     def evaluate_file(self, path: str | os.PathLike) -> dict[str, dict[str, Any]]:
         """The same of predictions that a file holds, without a model.
 
@@ -79,6 +83,16 @@ class DatasetEvaluators(DatasetEvaluator):
                     )
                 results[task] = figures
         return results
+
+    def evaluate_file(self, path: str | os.PathLike) -> dict[str, dict[str, Any]]:
+        """By the one evaluator whose kind of file it is."""
+        with open(path, encoding="utf-8", errors="replace") as file:
+            start = file.read(4096).lstrip()[:1]
+        for evaluator in self._evaluators:
+            if evaluator.reads_file(start):
+                return evaluator.evaluate_file(path)
+        names = ", ".join(type(evaluator).__name__ for evaluator in self._evaluators)
+        raise ValueError(f"{path} is not a results file of any of {names}")
 
 
 def inference_on_dataset(

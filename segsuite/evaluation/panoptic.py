@@ -1,0 +1,240 @@
+"""Evaluation of panoptic segmentation."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segsuite.config import CfgNode, configurable
+from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
+from segsuite.data.panoptic import write_panoptic
+from segsuite.utils import comm
+
+from .build import EVALUATOR_REGISTRY
+from .coco import COCOEvaluator
+from .evaluator import DatasetEvaluator, DatasetEvaluators
+from .panoptic_files import PanopticGroundTruth, read_panoptic_results
+from .panoptic_metrics import Segment, panoptic_counts, panoptic_quality
+from .sem_seg import SemSegEvaluator
+from .spool import Spool
+
+logger = logging.getLogger(__name__)
+
+RESULTS_FILE = "panoptic_results.json"
+
+
+class PanopticEvaluator(DatasetEvaluator):
+    """Panoptic quality, by category and in the mean over all, over things and over stuff.
+
+    Predictions are ``{"panoptic_seg": (segmentation, segments_info)}``: the ids of segments (H, W)
+    int32 at the size of the image file, 0 for none, and dicts with ``id``, ``isthing`` and
+    ``category_id``, the thing or stuff class. Figures are summed up image by image; results go to
+    disk as they come.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        dataset_name: str,
+        panoptic_json: str | os.PathLike,
+        panoptic_root: str | os.PathLike,
+        thing_ids: Mapping[int, int],
+        stuff_ids: Mapping[int, int],
+        output_dir: str | os.PathLike | None = None,
+    ):
+        """
+        Args:
+            dataset_name: for messages and files.
+            panoptic_json, panoptic_root: the ground truth in COCO's panoptic format.
+            thing_ids, stuff_ids: category id -> predicted class.
+            output_dir: gets ``panoptic_results.json`` and the folder ``panoptic_results``, the
+                predictions in COCO's format, and ``panoptic_evaluation.json``, the figures.
+
+        Raises:
+            FileNotFoundError, ValueError: see `PanopticGroundTruth.read`; or a category of
+                `thing_ids` or `stuff_ids` is not in the file.
+        """
+        self._dataset_name = dataset_name
+        self._output_dir = None if output_dir is None else Path(output_dir)
+        self._truth = PanopticGroundTruth.read(panoptic_json, panoptic_root)
+        self._category_ids: dict[tuple[bool, int], int] = {}
+        for is_thing, ids in ((True, thing_ids), (False, stuff_ids)):
+            for category, predicted in ids.items():
+                if category not in self._truth.indices:
+                    raise ValueError(
+                        f"category {category} of data set '{dataset_name}' is not in "
+                        f"{panoptic_json}"
+                    )
+                self._category_ids[is_thing, predicted] = category
+        self.reset()
+
+    @classmethod
+    def from_config(
+        cls, cfg: CfgNode, dataset_name: str, output_dir: str | os.PathLike | None = None
+    ) -> dict[str, Any]:
+        metadata = MetadataCatalog.get(dataset_name)
+        return {
+            "dataset_name": dataset_name,
+            "panoptic_json": metadata.panoptic_json,
+            "panoptic_root": metadata.panoptic_root,
+            "thing_ids": metadata.thing_dataset_id_to_contiguous_id,
+            "stuff_ids": metadata.stuff_dataset_id_to_contiguous_id,
+            "output_dir": output_dir,
+        }
+
+    def reset(self) -> None:
+        self._spool = Spool(self._output_dir)
+        self._counts = torch.zeros(len(self._truth.names), 4, dtype=torch.float64)
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Match the segments of a batch, and write down what was predicted.
+
+        Raises:
+            ValueError: the image is not in the ground truth, its files or the prediction contradict
+                themselves, or a class is not in the data set.
+        """
+        for record, output in zip(inputs, outputs, strict=True):
+            image_id = record["image_id"]
+            name = record.get("file_name", f"image {image_id}")
+            if image_id not in self._truth.images:
+                raise ValueError(
+                    f"{name}: image_id {image_id!r} of data set '{self._dataset_name}' is not in "
+                    f"{self._truth.json_file}"
+                )
+            segmentation, segments_info = output["panoptic_seg"]
+            segmentation = segmentation.cpu()
+            infos = [
+                {"id": s["id"], "category_id": self._category_id(s, name)} for s in segments_info
+            ]
+            segments = {i["id"]: Segment(self._truth.indices[i["category_id"]]) for i in infos}
+            self._count(image_id, name, segmentation, segments)
+            png = self._truth.images[image_id][0]
+            if self._output_dir is not None:
+                path = self._output_dir / Path(RESULTS_FILE).stem / png
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_panoptic(path, segmentation.numpy())
+            annotation = {"image_id": image_id, "file_name": png, "segments_info": infos}
+            self._spool.add(image_id, annotation)
+
+    def evaluate(self) -> dict[str, dict[str, Any]]:
+        """The figures of all processes' images, in percent.
+
+        Returns:
+            ``{"panoptic_seg": {"PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st",
+            "RQ_st", "PQ-<class>", "SQ-<class>", "RQ-<class>"}}``, th for things, st for stuff; NaN
+            for categories that are neither in the ground truth nor predicted.
+
+        Raises:
+            ValueError: an image was predicted twice.
+        """
+        annotations = [annotation for _, annotation in self._spool.gather()]
+        counts = comm.gather(self._counts)
+        results = None
+        if comm.is_main_process():
+            if self._output_dir is not None:
+                path = self._output_dir / RESULTS_FILE
+                path.write_text(json.dumps({"annotations": annotations}) + "\n")
+            done = {annotation["image_id"] for annotation in annotations}
+            results = self._figures(torch.stack(counts).sum(dim=0), done)
+        return comm.broadcast_object(results)
+
+    def reads_file(self, content_start: str) -> bool:
+        return content_start == "{"
+
+    def evaluate_file(self, path: str | os.PathLike) -> dict[str, dict[str, Any]]:
+        """The figures of a results file, `panoptic_results.json` or any tool's in COCO's format.
+
+        Raises:
+            FileNotFoundError, ValueError: see `read_panoptic_results`.
+        """
+        results = None
+        self.reset()
+        if comm.is_main_process():
+            done = set()
+            for image_id, segmentation, segments in read_panoptic_results(path, self._truth):
+                self._count(image_id, f"{path}: image {image_id}", segmentation, segments)
+                done.add(image_id)
+            results = self._figures(self._counts, done)
+        return comm.broadcast_object(results)
+
+    def _category_id(self, segment: dict[str, Any], name: str) -> int:
+        key = (bool(segment["isthing"]), int(segment["category_id"]))
+        if key not in self._category_ids:
+            kind = "thing" if key[0] else "stuff"
+            known = sorted(k for is_thing, k in self._category_ids if is_thing == key[0])
+            raise ValueError(
+                f"{name}: {kind} class {key[1]} was predicted, but those of data set "
+                f"'{self._dataset_name}' are {known[0]} to {known[-1]}; set MODEL.ROI_HEADS."
+                "NUM_CLASSES and MODEL.SEM_SEG_HEAD.NUM_CLASSES to the data set's"
+                if known
+                else f"{name}: a {kind} class was predicted, but data set '{self._dataset_name}' "
+                "has none"
+            )
+        return self._category_ids[key]
+
+    def _count(
+        self, image_id: int, name: str, segmentation: torch.Tensor, segments: dict[int, Segment]
+    ) -> None:
+        target, true = self._truth.target(image_id), self._truth.images[image_id][1]
+        try:
+            counts = panoptic_counts(segmentation, segments, target, true, len(self._counts))
+        except ValueError as e:
+            raise ValueError(f"{name}: {e}") from None
+        self._counts += counts
+
+    def _figures(self, counts: torch.Tensor, done: set[int]) -> dict[str, dict[str, Any]]:
+        missing = self._truth.images.keys() - done
+        if missing:
+            logger.warning(
+                "%s: %d of the %d images in %s were not predicted, the first is %s; their segments "
+                "count as missed",
+                *(self._dataset_name, len(missing), len(self._truth.images)),
+                *(self._truth.json_file, min(missing)),
+            )
+            counts = counts.clone()
+            for image_id in missing:
+                for segment in self._truth.images[image_id][1].values():
+                    counts[segment.category, 3] += not segment.is_crowd
+        quality = panoptic_quality(counts)
+        things = torch.tensor(self._truth.is_thing)
+        figures: dict[str, float] = {}
+        for suffix, of in (("", things | True), ("_th", things), ("_st", ~things)):
+            figures |= {k.upper() + suffix: v for k, v in quality.mean(of).items()}
+        for name in ("pq", "sq", "rq"):
+            for category, value in zip(
+                self._truth.names, getattr(quality, name).tolist(), strict=True
+            ):
+                figures[f"{name.upper()}-{category}"] = value
+        figures = {name: 100 * value for name, value in figures.items()}
+        if self._output_dir is not None:
+            content = {
+                "dataset": self._dataset_name,
+                "results": {k: None if v != v else v for k, v in figures.items()},
+            }
+            self._output_dir.mkdir(parents=True, exist_ok=True)
+            path = self._output_dir / "panoptic_evaluation.json"
+            path.write_text(json.dumps(content) + "\n")
+        return {"panoptic_seg": figures}
+
+
+@EVALUATOR_REGISTRY.register(name="coco_panoptic_seg")
+def build_panoptic_evaluators(
+    cfg: CfgNode, dataset_name: str, output_dir: str | os.PathLike | None = None
+) -> DatasetEvaluators:
+    """The evaluators of a panoptic data set: of stuff, of things where it has an instances file,
+    and of both together."""
+    metadata = MetadataCatalog.get(dataset_name)
+    if metadata.get("stuff_dataset_id_to_contiguous_id") is None:
+        DatasetCatalog.get(dataset_name)  # the classes are known when it has been read
+    evaluators: list[DatasetEvaluator] = [SemSegEvaluator(cfg, dataset_name, output_dir)]
+    if metadata.get("json_file") is not None:
+        evaluators.append(COCOEvaluator(cfg, dataset_name, output_dir))
+    evaluators.append(PanopticEvaluator(cfg, dataset_name, output_dir))
+    return DatasetEvaluators(evaluators)

@@ -1,0 +1,127 @@
+"""COCO's panoptic files as evaluation needs them: the ground truth, and results of any tool.
+
+The format is described at https://cocodataset.org/#format-results: a JSON file that says what the
+segments of each image are, and a folder of PNG files, beside it and of its name, with their ids.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segsuite.data.datasets.coco import read_json
+from segsuite.data.panoptic import read_panoptic
+
+from .panoptic_metrics import Segment
+
+
+@dataclass(frozen=True)
+class PanopticGroundTruth:
+    """The segments of each image of a data set.
+
+    Attributes:
+        json_file: the file of annotations.
+        root: the folder of the PNG files.
+        names, is_thing: of each category, in the order of their ids.
+        indices: id -> place among the categories.
+        images: id -> the image's PNG file and what its segments are.
+    """
+
+    json_file: Path
+    root: Path
+    names: list[str]
+    is_thing: list[bool]
+    indices: dict[int, int]
+    images: dict[int, tuple[str, dict[int, Segment]]]
+
+    @classmethod
+    def read(cls, json_file: str | os.PathLike, root: str | os.PathLike) -> PanopticGroundTruth:
+        """Read the annotations, without the PNG files.
+
+        Raises:
+            FileNotFoundError, ValueError: see `read_json`; or a segment's category is not listed.
+        """
+        content = read_json(os.fspath(json_file), ("annotations", "categories"))
+        categories = sorted(content["categories"], key=lambda category: category["id"])
+        indices = {category["id"]: i for i, category in enumerate(categories)}
+        images = {
+            a["image_id"]: (a["file_name"], _segments(a, indices, json_file))
+            for a in content["annotations"]
+        }
+        return cls(
+            Path(json_file),
+            Path(root),
+            [category["name"] for category in categories],
+            [bool(category["isthing"]) for category in categories],
+            indices,
+            images,
+        )
+
+    def target(self, image_id: int) -> torch.Tensor:
+        """The ids of an image's segments: (H, W) int32, 0 for void.
+
+        Raises:
+            FileNotFoundError, ValueError: see `read_image`.
+        """
+        return torch.from_numpy(read_panoptic(self.root / self.images[image_id][0]))
+
+
+def read_panoptic_results(
+    path: str | os.PathLike, truth: PanopticGroundTruth
+) -> Iterator[tuple[int, torch.Tensor, dict[int, Segment]]]:
+    """Read a results file and, one after another, its PNG files.
+
+    Yields:
+        For each image its id, the ids of its segments (H, W) int32, and what they are.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: it is another kind of file, or does not belong to this ground truth.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}") from None
+    except ValueError as e:
+        raise ValueError(f"{path} is not a JSON file: {e}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise ValueError(
+            f"{path} is not a file of panoptic results: expected an object with 'annotations', a "
+            "list"
+        )
+    seen = set()
+    for annotation in content["annotations"]:
+        for key in ("image_id", "file_name", "segments_info"):
+            if key not in annotation:
+                raise ValueError(f"{path}: an annotation has no '{key}': {str(annotation)[:200]}")
+        image_id = annotation["image_id"]
+        if image_id not in truth.images:
+            raise ValueError(f"{path}: image_id {image_id!r} is not in {truth.json_file}")
+        if image_id in seen:
+            raise ValueError(f"{path}: image_id {image_id} occurs twice")
+        seen.add(image_id)
+        segments = _segments(annotation, truth.indices, path)
+        ids = read_panoptic(path.with_suffix("") / annotation["file_name"])
+        yield image_id, torch.from_numpy(ids), segments
+
+
+def _segments(
+    annotation: dict[str, Any], indices: dict[int, int], path: str | os.PathLike
+) -> dict[int, Segment]:
+    segments = {}
+    for info in annotation["segments_info"]:
+        if info["category_id"] not in indices:
+            raise ValueError(
+                f"{path}: segment {info['id']} of {annotation['file_name']} has category "
+                f"{info['category_id']}, which is not in the list of categories"
+            )
+        category = indices[info["category_id"]]
+        segments[info["id"]] = Segment(category, bool(info.get("iscrowd", 0)))
+    return segments

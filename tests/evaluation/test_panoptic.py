@@ -1,0 +1,298 @@
+"""PanopticEvaluator and COCO's panoptic files."""
+
+import json
+import math
+import multiprocessing as mp
+import socket
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from segsuite.data.panoptic import read_panoptic, write_panoptic
+from segsuite.evaluation import (
+    PanopticEvaluator,
+    inference_on_dataset,
+    panoptic_counts,
+    panoptic_quality,
+)
+from segsuite.evaluation.panoptic_metrics import Segment
+
+CATEGORIES = [
+    {"id": 30, "name": "sky", "isthing": 0},
+    {"id": 4, "name": "dog", "isthing": 1},
+    {"id": 9, "name": "cat", "isthing": 1},
+    {"id": 31, "name": "sea", "isthing": 0},
+]
+# By class; stuff class 0 is "things".
+THINGS, STUFF = {4: 0, 9: 1}, {30: 1, 31: 2}
+IDS = {(True, 0): 4, (True, 1): 9, (False, 1): 30, (False, 2): 31}
+INDEX = {4: 0, 9: 1, 30: 2, 31: 3}  # by ascending id
+NUM_IMAGES = 4
+
+
+class Oracle(nn.Module):
+    def forward(self, inputs):
+        return [{"panoptic_seg": record["panoptic_seg"]} for record in inputs]
+
+
+def blocks(rng, size=(24, 32), num=6):
+    """(H, W) int32: rectangles with ids 1 to `num` on 0, and the ids that are left."""
+    segments = np.zeros(size, np.int32)
+    for i in range(1, num + 1):
+        y, x = rng.integers(0, size[0] - 6), rng.integers(0, size[1] - 6)
+        segments[y : y + rng.integers(4, 14), x : x + rng.integers(4, 18)] = i
+    return segments, [i for i in np.unique(segments).tolist() if i]
+
+
+def write_data(folder):
+    """Panoptic files of a few images; returns the records with predictions near the truth."""
+    rng = np.random.default_rng(0)
+    (folder / "panoptic").mkdir(parents=True)
+    annotations, records = [], []
+    for n in range(NUM_IMAGES):
+        segments, ids = blocks(rng)
+        classes = {i: list(IDS)[rng.integers(4)] for i in ids}
+        crowds = {i: int(classes[i][0] and rng.random() < 0.3) for i in ids}
+        # Ids as large as COCO's.
+        stored = np.where(segments, segments + 1_000_000 * (n + 1), 0)
+        write_panoptic(folder / "panoptic" / f"{n}.png", stored)
+        infos = [
+            {"id": i + 1_000_000 * (n + 1), "category_id": IDS[classes[i]], "iscrowd": crowds[i]}
+            for i in ids
+        ]
+        facts = {"image_id": 10 - n, "file_name": f"{n}.png"}
+        annotations.append({**facts, "segments_info": infos})
+        predicted = np.roll(segments, (0, rng.integers(3)), (0, 1))
+        info = [
+            {"id": i, "isthing": classes[i][0], "category_id": classes[i][1]}
+            for i in np.unique(predicted).tolist()
+            if i
+        ]
+        records.append(
+            {
+                "image_id": 10 - n,
+                "file_name": f"{n}.jpg",
+                "panoptic_seg": (torch.from_numpy(predicted), info),
+            }
+        )
+    content = {"annotations": annotations, "categories": CATEGORIES}
+    (folder / "panoptic.json").write_text(json.dumps(content))
+    return records
+
+
+def make_evaluator(folder, output_dir=None):
+    return PanopticEvaluator(
+        dataset_name="made",
+        panoptic_json=folder / "panoptic.json",
+        panoptic_root=folder / "panoptic",
+        thing_ids=THINGS,
+        stuff_ids=STUFF,
+        output_dir=output_dir,
+    )
+
+
+def run(records, evaluator):
+    return inference_on_dataset(Oracle(), [[r] for r in records], evaluator)["panoptic_seg"]
+
+
+def expected_quality(folder, records):
+    content = json.loads((folder / "panoptic.json").read_text())
+    counts = torch.zeros(4, 4, dtype=torch.float64)
+    by_image = {r["image_id"]: r["panoptic_seg"] for r in records}
+    for annotation in content["annotations"]:
+        segmentation, infos = by_image[annotation["image_id"]]
+        counts += panoptic_counts(
+            segmentation,
+            {s["id"]: Segment(INDEX[IDS[s["isthing"], s["category_id"]]]) for s in infos},
+            torch.from_numpy(read_panoptic(folder / "panoptic" / annotation["file_name"])),
+            {
+                s["id"]: Segment(INDEX[s["category_id"]], bool(s["iscrowd"]))
+                for s in annotation["segments_info"]
+            },
+            4,
+        )
+    return panoptic_quality(counts)
+
+
+@pytest.fixture
+def records(tmp_path):
+    return write_data(tmp_path)
+
+
+def test_figures_and_files(tmp_path, records):
+    out = tmp_path / "out"
+    results = run(records, make_evaluator(tmp_path, out))
+    quality = expected_quality(tmp_path, records)
+    for name in ("pq", "sq", "rq"):
+        values = 100 * getattr(quality, name)
+        for category, value in zip(["dog", "cat", "sky", "sea"], values.tolist(), strict=True):
+            assert results[f"{name.upper()}-{category}"] == pytest.approx(value)
+        assert results[name.upper()] == pytest.approx(values.mean().item())
+        assert results[f"{name.upper()}_th"] == pytest.approx(values[:2].mean().item())
+        assert results[f"{name.upper()}_st"] == pytest.approx(values[2:].mean().item())
+    assert 10 < results["PQ"] < 100
+
+    written = json.loads((out / "panoptic_results.json").read_text())["annotations"]
+    assert [a["image_id"] for a in written] == [7, 8, 9, 10]
+    for annotation, record in zip(written, records[::-1], strict=True):
+        segmentation, infos = record["panoptic_seg"]
+        stored = read_panoptic(out / "panoptic_results" / annotation["file_name"])
+        assert np.array_equal(stored, segmentation.numpy())
+        assert annotation["segments_info"] == [
+            {"id": s["id"], "category_id": IDS[s["isthing"], s["category_id"]]} for s in infos
+        ]
+    again = make_evaluator(tmp_path).evaluate_file(out / "panoptic_results.json")
+    assert again["panoptic_seg"] == pytest.approx(results)
+    figures = json.loads((out / "panoptic_evaluation.json").read_text())["results"]
+    assert figures == pytest.approx(results)
+
+
+def test_perfect_predictions(tmp_path):
+    write_data(tmp_path)
+    results = make_evaluator(tmp_path).evaluate_file(copy_of_truth(tmp_path))["panoptic_seg"]
+    assert results["PQ"] == results["SQ"] == results["RQ"] == 100
+
+
+def copy_of_truth(folder):
+    """The ground truth without its crowds, as a results file."""
+    content = json.loads((folder / "panoptic.json").read_text())
+    (folder / "results").mkdir()
+    for annotation in content["annotations"]:
+        ids = read_panoptic(folder / "panoptic" / annotation["file_name"])
+        for segment in annotation["segments_info"]:
+            if segment["iscrowd"]:
+                ids[ids == segment["id"]] = 0
+        annotation["segments_info"] = [
+            {"id": s["id"], "category_id": s["category_id"]}
+            for s in annotation["segments_info"]
+            if not s["iscrowd"]
+        ]
+        write_panoptic(folder / "results" / annotation["file_name"], ids)
+    path = folder / "results.json"
+    path.write_text(json.dumps({"annotations": content["annotations"]}))
+    return path
+
+
+def test_images_without_prediction_are_missed(tmp_path, records, caplog):
+    results = run(records[:2], make_evaluator(tmp_path))
+    nothing = (torch.zeros(24, 32, dtype=torch.int32), [])
+    blank = [*records[:2], *({**r, "panoptic_seg": nothing} for r in records[2:])]
+    assert results == pytest.approx(run(blank, make_evaluator(tmp_path)))
+    assert "made: 2 of the 4 images" in caplog.text and "the first is 7" in caplog.text
+
+
+def test_absent_categories(tmp_path, records):
+    content = json.loads((tmp_path / "panoptic.json").read_text())
+    content["categories"].append({"id": 50, "name": "road", "isthing": 0})
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+    results = run(records, make_evaluator(tmp_path, tmp_path / "out"))
+    assert math.isnan(results["PQ-road"]) and not math.isnan(results["PQ_st"])
+    figures = json.loads((tmp_path / "out" / "panoptic_evaluation.json").read_text())
+    assert figures["results"]["PQ-road"] is None
+
+
+def _process(rank, port, queue, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+    records = write_data(folder / f"copy{rank}")
+    out = folder / "two"
+    queue.put(run(records[3 * rank : 3 + rank], make_evaluator(folder / f"copy{rank}", out)))
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes(tmp_path, records):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    context = mp.get_context("spawn")
+    queue = context.Queue()
+    processes = [
+        context.Process(target=_process, args=(r, port, queue, tmp_path)) for r in range(2)
+    ]
+    for p in processes:
+        p.start()
+    both = [queue.get(timeout=100) for _ in processes]
+    for p in processes:
+        p.join(timeout=100)
+    expected = run(records, make_evaluator(tmp_path, tmp_path / "one"))
+    assert both[0] == both[1] == pytest.approx(expected)
+    name = "panoptic_results.json"
+    assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        "image_id, segmentation, info, message",
+        [
+            (4, None, None, r"0\.jpg: image_id 4 of data set 'made' is not in .*panoptic\.json"),
+            (10, torch.zeros(9, 32), [], r"0\.jpg: the prediction has \(9, 32\) pixels"),
+            (10, None, [], r"0\.jpg: the prediction has \d+ pixels of segment 1, which"),
+            (10, None, [(True, 2)], r"0\.jpg: thing class 2 was predicted, but .* are 0 to 1"),
+            (10, None, [(False, 0)], r"0\.jpg: stuff class 0 was predicted, but .* are 1 to 2"),
+        ],
+    )
+    def test_prediction(self, tmp_path, records, image_id, segmentation, info, message):
+        record = records[0] | {"image_id": image_id}
+        before, infos = record["panoptic_seg"]
+        if info is not None:
+            infos = [{"id": 1, "isthing": t, "category_id": c} for t, c in info]
+        record["panoptic_seg"] = (before if segmentation is None else segmentation.int(), infos)
+        with pytest.raises(ValueError, match=message):
+            run([record], make_evaluator(tmp_path))
+
+    def test_twice(self, tmp_path, records):
+        with pytest.raises(ValueError, match="image 10 was predicted twice"):
+            run([records[0], records[0]], make_evaluator(tmp_path))
+
+    @pytest.mark.parametrize(
+        "change, message",
+        [
+            (lambda a: a[0].update(image_id=4), r"results\.json: image_id 4 is not in"),
+            (lambda a: a[0].update(image_id=9), r"image_id 9 occurs twice"),
+            (lambda a: a[0].pop("segments_info"), r"an annotation has no 'segments_info'"),
+            (
+                lambda a: a[0]["segments_info"][0].update(category_id=5),
+                r"segment \d+ of 0\.png has category 5, which is not in the list",
+            ),
+            (lambda a: a[0]["segments_info"].pop(), r"image 10: the prediction has .* segment"),
+        ],
+    )
+    def test_results_file(self, tmp_path, records, change, message):
+        path = copy_of_truth(tmp_path)
+        content = json.loads(path.read_text())
+        change(content["annotations"])
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=message):
+            make_evaluator(tmp_path).evaluate_file(path)
+
+    def test_results_file_without_png(self, tmp_path, records):
+        path = copy_of_truth(tmp_path)
+        (tmp_path / "results" / "2.png").unlink()
+        with pytest.raises(FileNotFoundError, match=r"results/2\.png"):
+            make_evaluator(tmp_path).evaluate_file(path)
+
+    @pytest.mark.parametrize("text", ["[]", "<html>", '{"annotations": 3}'])
+    def test_another_file(self, tmp_path, records, text):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(ValueError, match=r"a\.json is not a (JSON )?file"):
+            make_evaluator(tmp_path).evaluate_file(tmp_path / "a.json")
+
+    def test_categories_of_another_data_set(self, tmp_path, records):
+        with pytest.raises(ValueError, match="category 3 of data set 'made' is not in"):
+            PanopticEvaluator(
+                dataset_name="made",
+                panoptic_json=tmp_path / "panoptic.json",
+                panoptic_root=tmp_path / "panoptic",
+                thing_ids={3: 0},
+                stuff_ids=STUFF,
+            )
+
+
+def test_largest_id_round_trip(tmp_path):
+    segments = np.array([[0, 255, 256, 256**3 - 1]], dtype=np.int32)
+    write_panoptic(tmp_path / "a.png", segments)
+    assert np.array_equal(read_panoptic(tmp_path / "a.png"), segments)
