@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from segsuite.config import get_cfg
 from segsuite.layers import ShapeSpec
@@ -104,3 +105,38 @@ class HeadContract:
     def test_unknown_feature_is_named(self):
         with pytest.raises(KeyError, match=r"'res9' is not in .*IN_FEATURES"):
             self.build(**{"MODEL.SEM_SEG_HEAD.IN_FEATURES": [*self.in_features[:-1], "res9"]})
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("training", [True, False])
+    def test_compiles_without_a_graph_break(self, training):
+        head = self.build(**{"MODEL.SEM_SEG_HEAD.DROPOUT": 0.0}).train(training)
+        for module in head.modules():
+            if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+                module.p = 0.0
+        features = self.features()
+        expected = head(features)
+        head.compile(fullgraph=True)
+        torch.testing.assert_close(head(features), expected, rtol=1e-3, atol=1e-4)
+
+    @pytest.mark.slow
+    def test_exports(self):
+        head = self.build().eval()
+        features = self.features()
+        program = torch.export.export(head, (features,))
+        torch.testing.assert_close(program.module()(features), head(features), rtol=1e-3, atol=1e-4)
+
+    @pytest.mark.slow
+    def test_learns_two_images_by_heart(self):
+        """One class for each quarter of an image: more than 98 % of the pixels are right."""
+        torch.manual_seed(0)
+        head = self.build(**{"MODEL.SEM_SEG_HEAD.LOSS_TYPE": "cross_entropy"})
+        features = self.features()
+        targets = torch.tensor([[[0, 1], [2, 3]], [[4, 2], [1, 0]]])
+        targets = targets.repeat_interleave(32, 1).repeat_interleave(64, 2)[..., 16:112]
+        optimizer = torch.optim.Adam(head.parameters(), lr=0.01)
+        for _ in range(300):
+            optimizer.zero_grad()
+            sum(head.losses(head(features), targets).values()).backward()
+            optimizer.step()
+        logits = F.interpolate(head.eval()(features), targets.shape[-2:], mode="bilinear")
+        assert (logits.argmax(1) == targets).float().mean() > 0.98

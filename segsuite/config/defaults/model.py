@@ -74,10 +74,9 @@ MODEL.SEM_SEG_HEAD.IN_FEATURES = ["p2", "p3", "p4", "p5"]
 # Label maps hold 0 .. NUM_CLASSES-1 and IGNORE_VALUE, which takes no part in loss or metrics.
 MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 255
 MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
-# Where a head can choose the stride of its logits. DeepLab's follows from the features.
-MODEL.SEM_SEG_HEAD.COMMON_STRIDE = 4
 MODEL.SEM_SEG_HEAD.CONVS_DIM = 128
-# SemSegFPNHead: stride that the levels are brought to, and of the logits.
+# SemSegFPNHead: stride that the levels are brought to, and of the logits. (That of DeepLab's logits
+# follows from IN_FEATURES.)
 MODEL.SEM_SEG_HEAD.COMMON_STRIDE = 4
 MODEL.SEM_SEG_HEAD.NORM = "GN"
 MODEL.SEM_SEG_HEAD.DROPOUT = 0.0

@@ -1,5 +1,6 @@
 """Further keys of MODEL.SEM_SEG_HEAD, and the backbones of semantic architectures."""
 
+from ..node import CfgNode as CN
 from .model import MODEL
 
 SEM_SEG_HEAD = MODEL.SEM_SEG_HEAD
@@ -19,3 +20,24 @@ SEM_SEG_HEAD.NUM_CONVS = 0
 # V3+: IN_FEATURES without the coarsest, and the channels that each is reduced to.
 SEM_SEG_HEAD.PROJECT_FEATURES = ["res2"]
 SEM_SEG_HEAD.PROJECT_CHANNELS = [48]
+# FCN-32s/16s/8s: a learned transposed convolution brings the logits to stride 1.
+SEM_SEG_HEAD.TO_FULL_SIZE = False
+# PSPNet: cells along each side of the grids that are averaged over.
+SEM_SEG_HEAD.POOL_SCALES = [1, 2, 3, 6]
+
+MODEL.VGG = CN()
+MODEL.VGG.DEPTH = 16
+MODEL.VGG.OUT_FEATURES = ["conv5"]
+MODEL.VGG.NORM = ""
+# Channels of the first stage; the later ones have 2, 4, 8 and 8 times as many.
+MODEL.VGG.BASE_CHANNELS = 64
+# Of the fully connected layers, as convolutions ("fc7").
+MODEL.VGG.FC_CHANNELS = 4096
+MODEL.VGG.FC_DROPOUT = 0.5
+
+MODEL.DRN = CN()
+MODEL.DRN.VARIANT = "D-22"
+MODEL.DRN.OUT_FEATURES = ["layer8"]
+MODEL.DRN.NORM = "BN"
+# Channels of the first layers; the last ones have 32 times as many.
+MODEL.DRN.BASE_CHANNELS = 16

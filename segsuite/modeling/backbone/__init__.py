@@ -2,6 +2,7 @@
 
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY, build_backbone
+from .drn import DRN, build_drn_backbone
 from .fpn import FPN, LastLevelMaxPool, build_resnet_fpn_backbone
 from .hrnet import HRNet, build_hrnet_backbone
 from .mit import MixTransformer, build_mit_backbone
@@ -18,10 +19,13 @@ from .resnet import (
 )
 from .timm import TimmBackbone, build_timm_backbone
 from .unet import UNetEncoder, build_unet_backbone
+from .vgg import VGG, build_vgg_backbone
 
 __all__ = [
     "BACKBONE_REGISTRY",
+    "DRN",
     "FPN",
+    "VGG",
     "Backbone",
     "BasicBlock",
     "BasicStem",
@@ -35,6 +39,7 @@ __all__ = [
     "TimmBackbone",
     "UNetEncoder",
     "build_backbone",
+    "build_drn_backbone",
     "build_hrnet_backbone",
     "build_mit_backbone",
     "build_mobilenet_backbone",
@@ -43,5 +48,6 @@ __all__ = [
     "build_resnet_fpn_backbone",
     "build_timm_backbone",
     "build_unet_backbone",
+    "build_vgg_backbone",
     "make_stage",
 ]

@@ -3,11 +3,13 @@
 from .build import SEM_SEG_HEADS_REGISTRY, build_sem_seg_head
 from .deeplab import DeepLabV3Head, DeepLabV3PlusHead
 from .fcn import FCNHead, build_aux_head
+from .fcn_skip import FCNSkipHead
 from .head import SemSegHead
 from .hrnet import HRNetV2Head
 from .lraspp import LRASPPHead
 from .ocr import OCRHead
 from .postprocessing import sem_seg_predictions
+from .psp import PSPHead
 from .segformer import SegFormerHead
 from .semantic_fpn import SemSegFPNHead
 from .unet import UNetHead
@@ -18,9 +20,11 @@ __all__ = [
     "DeepLabV3Head",
     "DeepLabV3PlusHead",
     "FCNHead",
+    "FCNSkipHead",
     "HRNetV2Head",
     "LRASPPHead",
     "OCRHead",
+    "PSPHead",
     "SegFormerHead",
     "SemSegFPNHead",
     "SemSegHead",

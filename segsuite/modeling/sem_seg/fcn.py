@@ -21,7 +21,7 @@ class FCNHead(SemSegHead):
     Logits have the feature's stride: 8 or 16 with a backbone dilated accordingly.
 
     Args:
-        convs_dim: channels of the 3x3 convolution.
+        convs_dim: channels of the 3x3 convolution; 0 for none, as DRN is used.
         norm: see `get_norm`.
         dropout: probability of a channel to be dropped in training.
 
@@ -36,9 +36,13 @@ class FCNHead(SemSegHead):
             raise ValueError(f"FCNHead reads one feature, got IN_FEATURES {self.in_features}")
         (shape,) = self.in_shapes
         self.stride = shape.stride
-        self.conv = Conv2d(shape.channels, convs_dim, 3, norm=norm, activation=F.relu_)
+        channels = shape.channels
+        self.conv = nn.Identity()
+        if convs_dim:
+            self.conv = Conv2d(channels, convs_dim, 3, norm=norm, activation=F.relu_)
+            channels = convs_dim
         self.dropout = nn.Dropout2d(dropout)
-        self.predictor = nn.Conv2d(convs_dim, self.num_classes, 1)
+        self.predictor = nn.Conv2d(channels, self.num_classes, 1)
 
     @classmethod
     def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:

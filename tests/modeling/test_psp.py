@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from segsuite.layers import ShapeSpec
+from segsuite.modeling.backbone import ResNet
+from segsuite.modeling.sem_seg import PSPHead
+from tests.helpers import requires_parity
+from tests.parity import ParityCase
+
+from .head_contract import HeadContract
+from .test_parity import IMAGENET, normalized, resnet_from_torchvision, with_prefix
+
+
+class TestPSPHead(HeadContract):
+    name = "PSPHead"
+    in_features = ("res4",)
+
+
+class TestPSPHeadWithBatchNorm(HeadContract):
+    """On a grid of one cell too, with one image."""
+
+    name = "PSPHead"
+    in_features = ("res4",)
+    options = {"MODEL.SEM_SEG_HEAD.NORM": "BN", "MODEL.SEM_SEG_HEAD.POOL_SCALES": [1, 2]}
+
+
+def test_psp_reads_one_feature():
+    shapes = {"res4": ShapeSpec(8, 16), "res5": ShapeSpec(8, 32)}
+    with pytest.raises(ValueError, match="one feature"):
+        PSPHead(input_shape=shapes, in_features=["res4", "res5"], num_classes=2)
+
+
+@requires_parity
+@torch.no_grad()
+def test_pspnet_of_segmentation_models():
+    """Up to the last convolution, which has 3x3 pixels there. The one before has 1x1 there, which
+    is the centre of ours, and reads the grids before the feature."""
+    case = ParityCase.load("smp_pspnet_resnet50")
+    state = case.state_dict()
+    backbone = ResNet(depth=50, out_features=["conv1", "res2", "res3"]).eval()
+    weights = resnet_from_torchvision(with_prefix(state, "encoder."))
+    backbone.load_state_dict({k: v for k, v in weights.items() if k in backbone.state_dict()})
+    features = backbone(normalized(case, *IMAGENET))
+    for i, feature in enumerate(features.values()):
+        case.check(f"encoder{i + 1}", feature)
+    head = PSPHead(input_shape=backbone.output_shape(), in_features=["res3"], num_classes=21).eval()
+    weights = {}
+    for key, value in with_prefix(state, "decoder.psp.blocks.").items():
+        index, layer, leaf = key[0], key.split(".")[3], key.split(".")[4]
+        weights[f"pyramid.{index}.{'norm.' if layer == '1' else ''}{leaf}"] = value
+    for key, value in with_prefix(state, "decoder.conv.").items():
+        weights[f"conv.{'norm.' if key[0] == '1' else ''}{key[2:]}"] = value
+    kernel = torch.zeros(512, 1024, 3, 3)
+    kernel[..., 1:2, 1:2] = weights["conv.weight"].roll(512, dims=1)
+    weights["conv.weight"] = kernel
+    head.predictor = torch.nn.Identity()
+    head.load_state_dict(weights)
+    case.check("decoder", head(features))
