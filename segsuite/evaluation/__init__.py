@@ -1,5 +1,6 @@
 """Evaluators, the loop that runs them, and metrics as pure functions."""
 
+from .bootstrap import Comparison, compare_mean_iou, iou_intervals
 from .boundary import boundary_confusion_matrix, boundary_iou
 from .build import EVALUATOR_REGISTRY, build_evaluator
 from .calibration import calibration_counts, calibration_figures
@@ -18,6 +19,7 @@ __all__ = [
     "EVALUATOR_REGISTRY",
     "COCOEvaluator",
     "COCOFigures",
+    "Comparison",
     "DatasetEvaluator",
     "DatasetEvaluators",
     "PanopticEvaluator",
@@ -30,8 +32,10 @@ __all__ = [
     "calibration_counts",
     "calibration_figures",
     "coco_figures",
+    "compare_mean_iou",
     "image_ious",
     "inference_on_dataset",
+    "iou_intervals",
     "load_image_counts",
     "panoptic_counts",
     "panoptic_quality",

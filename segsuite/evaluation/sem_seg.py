@@ -19,6 +19,7 @@ from segsuite.ops.confusion_matrix import confusion_matrix_from_logits
 from segsuite.structures import SemSegLogits
 from segsuite.utils import comm
 
+from .bootstrap import LEVEL, NUM_SAMPLES, iou_intervals
 from .boundary import boundary_confusion_matrix, boundary_iou
 from .build import EVALUATOR_REGISTRY
 from .calibration import NUM_BINS, calibration_counts, calibration_figures
@@ -62,8 +63,8 @@ class SemSegEvaluator(DatasetEvaluator):
             absent_classes: a key of `metrics.ABSENT_CLASS_RULES`.
             boundary_dilation_ratio: width of the band of boundary IoU as a share of the image
                 diagonal; None: no boundary IoU.
-            output_dir: gets ``sem_seg_evaluation.json`` (figures, confusion matrix, calibration)
-                and ``image_counts.pt`` (see `load_image_counts`).
+            output_dir: gets ``sem_seg_evaluation.json`` (figures, intervals of IoU, confusion
+                matrix, calibration) and ``image_counts.pt`` (see `load_image_counts`).
             save_predictions: write ``predictions/<image_id>.png`` there too, class ids as an 8-bit
                 palette PNG (16-bit grey for more than 256 classes).
             colors: RGB of each class, for the palette.
@@ -207,7 +208,7 @@ class SemSegEvaluator(DatasetEvaluator):
             if comm.is_main_process():
                 self._output_dir.mkdir(parents=True, exist_ok=True)
                 save_image_counts(self._output_dir / "image_counts.pt", images)
-                self._write_results(results, matrix, calibration)
+                self._write_results(results, matrix, calibration, images["counts"])
         return {"sem_seg": results}
 
     def _ground_truth(self, record: dict[str, Any]) -> torch.Tensor:
@@ -260,7 +261,11 @@ class SemSegEvaluator(DatasetEvaluator):
         image.save(path)
 
     def _write_results(
-        self, results: dict[str, Any], matrix: torch.Tensor, calibration: torch.Tensor
+        self,
+        results: dict[str, Any],
+        matrix: torch.Tensor,
+        calibration: torch.Tensor,
+        image_counts: torch.Tensor | None,
     ) -> None:
         content = {
             "dataset": self._dataset_name,
@@ -268,9 +273,23 @@ class SemSegEvaluator(DatasetEvaluator):
             "results": {k: None if v != v else v for k, v in results.items()},  # JSON has no NaN
             "confusion_matrix": matrix.tolist(),
             "calibration": calibration_figures(calibration),
+            "intervals": {
+                "level": LEVEL,
+                "samples": NUM_SAMPLES,
+                "figures": {} if image_counts is None else self._intervals(image_counts),
+            },
         }
         path = self._output_dir / "sem_seg_evaluation.json"
         path.write_text(json.dumps(content) + "\n")
+
+    def _intervals(self, image_counts: torch.Tensor) -> dict[str, list[float | None]]:
+        """Lower and upper ends in percent, None for classes left out."""
+        bounds = torch.stack(iou_intervals(image_counts, absent_classes=self._absent_classes), 1)
+        names = ["mIoU", *(f"IoU-{name}" for name in self._class_names)]
+        return {
+            name: [None if end != end else 100 * end for end in ends]
+            for name, ends in zip(names, bounds.tolist(), strict=True)
+        }
 
 
 def _name(record: dict[str, Any]) -> str:
