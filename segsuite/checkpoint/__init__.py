@@ -1,16 +1,24 @@
 """Saving and resuming runs, and reading weights from files that nobody has to trust."""
 
+from .addresses import PATH_MANAGER, read_weights
 from .checkpointer import Checkpointer
+from .convert import Conversion, convert
 from .load_state import load_state
 from .load_weights import LoadReport, load_weights
 from .rng import get_rng_state, seed_all, set_rng_state
+from .save_weights import save_weights
 
 __all__ = [
+    "PATH_MANAGER",
     "Checkpointer",
+    "Conversion",
     "LoadReport",
+    "convert",
     "get_rng_state",
     "load_state",
     "load_weights",
+    "read_weights",
+    "save_weights",
     "seed_all",
     "set_rng_state",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -76,14 +77,17 @@ def _read(path: Path) -> Any:
     )
 
 
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
-        from safetensors.torch import load_file
+        from safetensors import safe_open
     except ImportError as error:
         raise ImportError(
             f"reading '{path}' needs the package safetensors: pip install safetensors"
         ) from error
-    return load_file(path, device="cpu")
+    with safe_open(path, framework="pt", device="cpu") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        classes = (file.metadata() or {}).get("classes")
+    return {"model": weights, "classes": json.loads(classes)} if classes else weights
 
 
 def _reason(error: Exception) -> str:

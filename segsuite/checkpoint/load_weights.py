@@ -6,13 +6,15 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-from .load_state import load_state
+from .addresses import read_weights
+from .convert import Classes, Conversion, coco_names, convert
+from .transfer import carry_rows, differing_classes
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +25,23 @@ _MAX_ROWS = 30
 
 @dataclass
 class LoadReport:
-    """The names of tensors that `load_weights` loaded, found missing in the file, left unused."""
+    """Names of tensors, as `load_weights` found them.
+
+    Attributes:
+        loaded: taken from the file as they are.
+        missing: the model's, but not in the file.
+        unexpected: in the file, but not the model's, or not used.
+        carried: of another class list, every row taken from the file by its class's name.
+        reinitialized: of another class list, with rows left at their initial values.
+        source: the library the file came from, if its names were converted; else "".
+    """
 
     loaded: list[str]
     missing: list[str]
     unexpected: list[str]
+    carried: list[str] = field(default_factory=list)
+    reinitialized: list[str] = field(default_factory=list)
+    source: str = ""
 
 
 def load_weights(
@@ -36,28 +50,46 @@ def load_weights(
     *,
     origin: str = "MODEL.WEIGHTS",
     strict: bool = False,
+    classes: Classes | None = None,
 ) -> LoadReport:
-    """Load what `path` (see `load_state`) has for `model`; log the rest as compact tables.
+    """Load what `path`, a file or an address (see `read_weights`), has for `model`; log the rest.
 
     The weights are the file's dict itself or its entry "model" or "state_dict"; prefixes that
-    wrappers put before every name are taken off.
+    wrappers put before every name are taken off. Files of other libraries are converted. Tensors
+    that have another number of rows than the model's score other classes: the rows of classes that
+    both know are carried over by name, the others keep their initial values.
 
     Args:
         origin: the config key or option that named the file, for the messages.
-        strict: whether names on one side only are an error.
+        strict: whether names on one side only, and class lists that differ, are an error.
+        classes: the model's class names behind each group of heads, see `class_names`.
 
     Raises:
-        FileNotFoundError, ImportError: as `load_state`.
-        ValueError: as `load_state`; or shapes differ, no name fits, or with `strict` not all do.
+        FileNotFoundError, ImportError, OSError: as `read_weights`.
+        ValueError: as `read_weights`; or shapes differ, no name fits, or with `strict` not all do.
     """
-    weights = _strip_wrapper_prefixes(_unwrap(load_state(path, origin=origin)))
-    tensors = {name: value for name, value in weights.items() if torch.is_tensor(value)}
+    state = read_weights(path, origin=origin)
+    weights = file_weights(state)
     own = model.state_dict()
-    misfits = [
-        (name, str(tuple(tensor.shape)), str(tuple(own[name].shape)))
-        for name, tensor in tensors.items()
-        if name in own and tensor.shape != own[name].shape
-    ]
+    tensors = {name: value for name, value in weights.items() if torch.is_tensor(value)}
+    conversion = Conversion("", tensors, {name: name for name in tensors}, [], {})
+    if not strict:
+        conversion = convert(tensors, own)
+    tensors = conversion.weights
+    theirs, ours = _classes_of(state, conversion), classes or {}
+    resized = {}
+    misfits = []
+    for name in (n for n in own if n in tensors):
+        tensor = tensors[name]
+        group = name.partition(".")[0]
+        lists = theirs.get(group), ours.get(group)
+        if tensor.shape == own[name].shape:
+            if not strict and differing_classes(name, *lists):
+                resized[name] = carry_rows(tensor, own[name], *lists)
+        elif not strict and tensor.shape[1:] == own[name].shape[1:]:
+            resized[name] = carry_rows(tensor.to(own[name]), own[name], *lists)
+        else:
+            misfits.append((name, str(tuple(tensor.shape)), str(tuple(own[name].shape))))
     if misfits:
         raise ValueError(
             f"{origin}: '{path}' does not fit the model. Shapes that differ: {len(misfits)}\n"
@@ -70,11 +102,25 @@ def load_weights(
             f"{origin}: no name in '{path}' is one of the model's. The file has "
             f"{_examples(weights)}; the model has {_examples(own)}"
         )
-    result = model.load_state_dict(tensors, strict=False)
+    rows = [
+        (name, str(len(tensors[name])), str(len(own[name])), str(taken))
+        for name, (_, taken) in resized.items()
+    ]
+    carried = [name for name, (_, taken) in resized.items() if taken == len(own[name])]
+    result = model.load_state_dict(
+        tensors | {name: tensor for name, (tensor, _) in resized.items()}, strict=False
+    )
     report = LoadReport(
-        loaded=[name for name in own if name in tensors],
+        loaded=[name for name in own if name in tensors and name not in resized],
         missing=sorted(result.missing_keys),
-        unexpected=sorted(result.unexpected_keys + list(weights.keys() - tensors.keys())),
+        unexpected=sorted(
+            [conversion.origins.get(name, name) for name in result.unexpected_keys]
+            + [name for name, _ in conversion.unused]
+            + [name for name, value in weights.items() if not torch.is_tensor(value)]
+        ),
+        carried=carried,
+        reinitialized=[name for name in resized if name not in carried],
+        source=conversion.source,
     )
     missing = _table(group_names(report.missing, own))
     unexpected = _table(group_names(report.unexpected, weights))
@@ -83,12 +129,49 @@ def load_weights(
             f"{origin}: '{path}' does not fit the model. Missing from the file:\n"
             f"{missing or '  nothing'}\nNot in the model:\n{unexpected or '  nothing'}"
         )
-    logger.info("%d of %d tensors loaded from '%s'", len(report.loaded), len(own), path)
+    kind = f" ({report.source}, converted)" if report.source else ""
+    logger.info("%d of %d tensors loaded from '%s'%s", len(report.loaded), len(own), path, kind)
+    if rows:
+        logger.warning(
+            "Of other classes in '%s'; rows were taken over by class name, the others are left at "
+            "their initial values:\n%s",
+            path,
+            _table([("name", "file", "model", "taken over"), *rows]),
+        )
     if missing:
         logger.warning("Not in '%s', left at their initial values:\n%s", path, missing)
     if unexpected:
         logger.warning("In '%s' but not in the model, not used:\n%s", path, unexpected)
     return report
+
+
+def _classes_of(state: dict[str, Any], conversion: Conversion) -> Classes:
+    """The class names behind the heads of a file, if it says so or is known."""
+    if isinstance(state.get("classes"), dict):
+        return state["classes"]
+    scores = conversion.weights.get("roi_heads.box_predictor.cls_score.bias")
+    if "Detectron2" in str(state.get("__author__")) and scores is not None and len(scores) == 81:
+        return {"roi_heads": [name for name in coco_names() if name != "N/A"]}
+    return conversion.classes
+
+
+def file_weights(state: dict[str, Any]) -> dict[str, Any]:
+    """The names and weights in what a file holds."""
+    return _strip_wrapper_prefixes(_unwrap(state))
+
+
+def conversion_report(conversion: Conversion) -> str:
+    """What became of the names of a file: which library's they are, and which are not used, why."""
+    if not conversion.source:
+        return f"{len(conversion.weights)} names, of no library that is known: left as they are"
+    lines = [f"{conversion.source}: {len(conversion.origins)} names converted"]
+    for why in dict.fromkeys(why for _, why in conversion.unused):
+        names = [name for name, reason in conversion.unused if reason == why]
+        rows = group_names(names, [*conversion.origins.values(), *names])
+        lines.append(f"not used, {why}:\n{_table(rows)}")
+    for group, classes in conversion.classes.items():
+        lines.append(f"{len(classes)} classes of {group}: {', '.join(classes[:4])}, ...")
+    return "\n".join(lines)
 
 
 def group_names(names: Iterable[str], among: Iterable[str]) -> list[tuple[str, str]]:

@@ -33,7 +33,7 @@ from segsuite.utils.writers import ConsoleWriter, EventWriter, JSONWriter, Tenso
 from . import hooks
 from .output_dir import check_free_space
 from .train_loop import HookBase, SimpleTrainer
-from .weights import load_trained_weights
+from .weights import class_names, load_trained_weights
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ class DefaultTrainer(SimpleTrainer):
         path, state = self._latest_checkpoint() if resume else (None, None)
         if path is None or state is None:
             if self.cfg.MODEL.WEIGHTS:
-                load_weights(self.model, self.cfg.MODEL.WEIGHTS)
+                load_weights(self.model, self.cfg.MODEL.WEIGHTS, classes=class_names(self.cfg))
             return
         self._compare_config(path, state)
         load_weights(self.model, path, origin="--resume", strict=True)
@@ -288,12 +288,15 @@ class DefaultTrainer(SimpleTrainer):
         return results
 
     def evaluated_state(self) -> dict[str, Any]:
-        """The content of ``model_final`` and ``model_best``: weights and configuration."""
+        """The content of ``model_final`` and ``model_best``: weights, classes, configuration."""
         with self.evaluation_weights():
-            return {"model": self.model.state_dict(), "config": self.cfg.dump()}
+            return {"model": self.model.state_dict(), **self._about()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "config": self.cfg.dump(), "seed": self.cfg.SEED}
+        return {**super().state_dict(), **self._about(), "seed": self.cfg.SEED}
+
+    def _about(self) -> dict[str, Any]:
+        return {"config": self.cfg.dump(), "classes": class_names(self.cfg)}
 
 
 def _amp_dtype(cfg: CfgNode, device: torch.device) -> torch.dtype | None:

@@ -1,4 +1,4 @@
-"""The weights of a run that are evaluated and predicted with."""
+"""The weights of a run that are evaluated and predicted with, and the classes they score."""
 
 from __future__ import annotations
 
@@ -8,16 +8,30 @@ from torch import nn
 
 from segsuite.checkpoint import load_weights
 from segsuite.config import CfgNode
+from segsuite.data import MetadataCatalog
 
 
-def load_trained_weights(model: nn.Module, cfg: CfgNode) -> Path:
+def class_names(cfg: CfgNode) -> dict[str, list[str]]:
+    """The class names behind each group of heads (the first part of its parameters' names), as far
+    as the first data set for training, or else for evaluation, has them."""
+    names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
+    if not names:
+        return {}
+    metadata = MetadataCatalog.get(names[0])
+    stuff, things = metadata.get("stuff_classes"), metadata.get("thing_classes")
+    groups = {"sem_seg_head": stuff, "aux_head": stuff, "roi_heads": things}
+    return {group: list(classes) for group, classes in groups.items() if classes}
+
+
+def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
     """Load MODEL.WEIGHTS or, if that is empty, model_final or else model_best of OUTPUT_DIR.
 
     Returns:
-        The file.
+        The file or address.
 
     Raises:
         FileNotFoundError: there are no weights.
+        OSError: they cannot be downloaded.
         ValueError: they are not all of the model's.
     """
     run = [Path(cfg.OUTPUT_DIR, name) for name in ("model_final.pth", "model_best.pth")]
@@ -27,10 +41,11 @@ def load_trained_weights(model: nn.Module, cfg: CfgNode) -> Path:
             f"nothing to evaluate: MODEL.WEIGHTS is empty, and '{cfg.OUTPUT_DIR}' has neither "
             "model_final.pth nor model_best.pth"
         )
-    missing = load_weights(model, path).missing
-    if missing:
+    report = load_weights(model, path, classes=class_names(cfg))
+    lacking = report.missing + report.reinitialized
+    if lacking:
         raise ValueError(
-            f"'{path}' lacks {len(missing)} of the model's tensors, first '{missing[0]}': it "
-            "can start a training, but not be evaluated"
+            f"'{path}' lacks {len(lacking)} of the model's tensors or some classes of them, first "
+            f"'{lacking[0]}': it can start a training, but not be evaluated"
         )
-    return Path(path)
+    return path

@@ -75,17 +75,38 @@ class DefaultAnchorGenerator(nn.Module):
         """The anchors of each feature (N, C, H, W): H * W * A boxes in pixels of the image, row by
         row, cell by cell. They are the same for all images."""
         anchors = []
-        for i, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
+        for i, (feature, steps) in enumerate(zip(features, self._steps(features), strict=True)):
             cell = getattr(self, f"cell_{i}")
             height, width = feature.shape[-2:]
             y, x = (
-                (torch.arange(n, device=cell.device, dtype=cell.dtype) + self.offset) * stride
-                for n in (height, width)
+                (torch.arange(n, device=cell.device, dtype=cell.dtype) + self.offset) * step
+                for n, step in zip((height, width), steps, strict=True)
             )
             x, y = x.expand(height, width), y[:, None].expand(height, width)
             corners = torch.stack([x, y, x, y], dim=-1)
             anchors.append(Boxes((corners[:, :, None] + cell).view(-1, 4)))
         return anchors
+
+    def _steps(self, features: Sequence[Tensor]) -> list[tuple[int, int]]:
+        """How far apart the cells of each feature are, in pixels: (y, x)."""
+        return [(stride, stride) for stride in self.strides]
+
+
+@ANCHOR_GENERATOR_REGISTRY.register()
+class TorchvisionAnchorGenerator(DefaultAnchorGenerator):
+    """torchvision's anchors, for its weights: corners are rounded to whole pixels, and cells are as
+    far apart as whole pixels of the padded image go into the feature: 59 instead of 64 where 7
+    cells lie on 416 pixels."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for cell in self.buffers():
+            cell.round_()
+
+    def _steps(self, features: Sequence[Tensor]) -> list[tuple[int, int]]:
+        # The finest feature divides the padded image.
+        height, width = (n * self.strides[0] for n in features[0].shape[-2:])
+        return [(height // f.shape[-2], width // f.shape[-1]) for f in features]
 
 
 def _for_each_feature(values: Sequence, num_features: int, key: str) -> list[Sequence[float]]:

@@ -66,12 +66,12 @@ def test_reports_missing_and_unexpected(path, caplog):
 
 
 def test_shapes_that_do_not_fit(path):
-    torch.save({**net().state_dict(), "2.0.weight": torch.zeros(7, 4, 1, 1)}, path)
+    torch.save({**net().state_dict(), "2.0.weight": torch.zeros(2, 7, 1, 1)}, path)
     model = net()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS: '.*weights\.pth'.*: 1\n") as caught:
         load_weights(model, path)
-    assert "  2.0.weight  (7, 4, 1, 1)  (2, 4, 1, 1)\n" in str(caught.value)
+    assert "  2.0.weight  (2, 7, 1, 1)  (2, 4, 1, 1)\n" in str(caught.value)
     for name, tensor in before.items():
         assert torch.equal(model.state_dict()[name], tensor), name
 

@@ -8,7 +8,7 @@ from segsuite.modeling import META_ARCH_REGISTRY
 from tests.helpers import REPO
 
 CONFIGS = REPO / "configs"
-FOLDERS = ("COCO-Detection", "COCO-InstanceSegmentation", "Misc")
+FOLDERS = ("COCO-Detection", "COCO-InstanceSegmentation", "Misc", "torchvision")
 # Parameters in millions, without batch norms.
 SIZES = {
     "mask_rcnn_R_50_FPN_1x": 44.34,

@@ -15,7 +15,7 @@ from tests.helpers import REPO
 CONFIGS = REPO / "configs"
 LARGE = (
     *("_base_", "COCO-Detection", "COCO-InstanceSegmentation", "COCO-PanopticSegmentation"),
-    "Misc",
+    *("Misc", "torchvision"),
 )
 RECIPES = sorted(
     p

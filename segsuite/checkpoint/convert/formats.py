@@ -1,0 +1,117 @@
+"""`Format`: how the names in one kind of published checkpoint become those of our models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+# Regular expressions and what replaces their matches, applied one after the other.
+Rules = tuple[tuple[str, str], ...]
+Weights = dict[str, torch.Tensor]
+# The class names behind each group of heads, by the first part of the parameters' names.
+Classes = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A branch of a model: names that begin with `theirs` are rewritten and begin with `ours`."""
+
+    theirs: str
+    ours: str
+    rules: Rules = ()
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of checkpoint.
+
+    Attributes:
+        name: for the report: "torchvision FCN".
+        marks: regular expressions; a state dict is of this format if each is found in a name.
+        parts: the first whose `theirs` begins a name takes it; names without a part are left out.
+        unused: (regular expression, why) for names that are left out on purpose.
+        values: (regular expression, function) to rearrange the tensors of converted names.
+        finish: changes the converted weights as a whole.
+        classes: the class names of converted weights, if they are known.
+    """
+
+    name: str
+    marks: tuple[str, ...]
+    parts: tuple[Part, ...]
+    unused: tuple[tuple[str, str], ...] = ()
+    values: tuple[tuple[str, Callable[[torch.Tensor], torch.Tensor]], ...] = ()
+    finish: Callable[[Weights], Weights] = dict
+    classes: Callable[[Weights], Classes] = field(default=lambda weights: {})
+
+    def fits(self, names: str) -> bool:
+        """Whether this is the format of a checkpoint with `names`, which are lines of a text."""
+        return all(re.search(mark, names, re.M) for mark in self.marks)
+
+
+@dataclass
+class Conversion:
+    """What became of a state dict.
+
+    Attributes:
+        source: the format's name; "" if nothing was converted.
+        weights: by our names.
+        origins: our name -> theirs.
+        unused: (their name, why).
+        classes: the class names behind the heads, where the format tells.
+    """
+
+    source: str
+    weights: Weights
+    origins: dict[str, str]
+    unused: list[tuple[str, str]]
+    classes: Classes
+
+
+def apply_format(fmt: Format, state: Weights) -> Conversion:
+    """Rename and rearrange `state` as `fmt` says.
+
+    Raises:
+        ValueError: two names become one.
+    """
+    weights: Weights = {}
+    origins: dict[str, str] = {}
+    unused: list[tuple[str, str]] = []
+    for name, tensor in state.items():
+        why = next((why for pattern, why in fmt.unused if re.search(pattern, name)), None)
+        part = next((part for part in fmt.parts if name.startswith(part.theirs)), None)
+        if why is not None or part is None:
+            unused.append((name, why or f"not a name of the format '{fmt.name}'"))
+            continue
+        ours = name.removeprefix(part.theirs)
+        for pattern, replacement in part.rules:
+            ours = re.sub(pattern, replacement, ours)
+        ours = part.ours + ours
+        if ours in weights:
+            raise ValueError(f"'{name}' and '{origins[ours]}' both become '{ours}' ({fmt.name})")
+        for pattern, function in fmt.values:
+            if re.search(pattern, ours):
+                tensor = function(tensor)
+        weights[ours], origins[ours] = tensor, name
+    weights = fmt.finish(weights)
+    return Conversion(fmt.name, weights, origins, unused, fmt.classes(weights))
+
+
+# ResNet as torchvision, timm and others name it. (Rules of named stages, so that they also do for a
+# network in which only some exist.)
+RESNET: Rules = (
+    (r"^conv1\.0\.", "stem.conv1."),  # timm's and MMSegmentation's stems of three convolutions
+    (r"^conv1\.1\.", "stem.conv1.norm."),
+    (r"^conv1\.3\.", "stem.conv2."),
+    (r"^conv1\.4\.", "stem.conv2.norm."),
+    (r"^conv1\.6\.", "stem.conv3."),
+    (r"^(conv1|bn1)\.", r"stem.\1."),
+    *((rf"^layer{i}\.", f"res{i + 1}.") for i in (1, 2, 3, 4)),
+    (r"\.downsample\.0\.", ".shortcut."),
+    (r"\.downsample\.1\.", ".shortcut.norm."),
+    (r"\.bn(\d)\.", r".conv\1.norm."),
+)
+# Modules of a torch Sequential (convolution, norm) as our one.
+CONV_NORM: Rules = ((r"(^|\.)0\.(\w+)$", r"\1\2"), (r"(^|\.)1\.(\w+)$", r"\1norm.\2"))

@@ -1,0 +1,39 @@
+"""`save_weights`: weights alone, with the names of their classes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from .convert import Classes
+
+
+def save_weights(
+    path: str | os.PathLike[str], weights: dict[str, torch.Tensor], classes: Classes
+) -> None:
+    """Write `weights` to `path`, as safetensors or, with the suffix .pth, as PyTorch does.
+
+    `load_state` reads both, with `classes` under "classes".
+
+    Raises:
+        ImportError: safetensors is not installed.
+        ValueError: another suffix.
+    """
+    path = Path(path)
+    tensors = {name: tensor.detach().contiguous().clone() for name, tensor in weights.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".pth":
+        torch.save({"model": tensors, "classes": classes}, path)
+    elif path.suffix == ".safetensors":
+        try:
+            from safetensors.torch import save_file
+        except ImportError as error:
+            raise ImportError(
+                f"writing '{path}' needs the package safetensors: pip install safetensors"
+            ) from error
+        save_file(tensors, path, {"classes": json.dumps(classes)})
+    else:
+        raise ValueError(f"'{path}': weights are written as .pth or .safetensors")
