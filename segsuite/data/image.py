@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 FORMATS = ("RGB", "BGR")
 # The EXIF tag 274 tells how the camera was held; 5-8 are quarter turns, which swap the edges.
 EXIF_ORIENTATION = 0x0112
+_JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
 
 
 def open_image(file_name: str | os.PathLike) -> Image.Image:
@@ -70,13 +71,32 @@ def read_image(file_name: str | os.PathLike, format: str = "RGB") -> np.ndarray:
     with open_image(file_name) as image:
         if image.format == "JPEG" and image.mode in ("L", "RGB"):
             # The same pixels, orientation included, with fewer copies on the way.
-            pixels = cv2.imdecode(np.fromfile(file_name, np.uint8), cv2.IMREAD_COLOR)
-            if pixels is not None:
+            content = np.fromfile(file_name, np.uint8)
+            pixels = cv2.imdecode(content, cv2.IMREAD_COLOR)
+            # Some versions of OpenCV fill up what is missing of a truncated file.
+            if pixels is not None and content[-2:].tobytes() == _JPEG_END:
                 return pixels if format == "BGR" else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
         decode(image, file_name)
         image = ImageOps.exif_transpose(image)
         pixels = np.array(image.convert("RGB"))
     return pixels if format == "RGB" else pixels[:, :, ::-1]
+
+
+def check_complete(file_name: str | os.PathLike) -> None:
+    """See whether an image file has been cut short, without decoding it if its end is there.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_image`.
+    """
+    with open_image(file_name) as image:
+        ends = {"JPEG": _JPEG_END, "PNG": _PNG_END}
+        end = ends.get(image.format)
+        if end is not None:
+            image.fp.seek(-min(len(end), os.path.getsize(file_name)), os.SEEK_END)
+            if image.fp.read() == end:
+                return
+    with open_image(file_name) as image:
+        decode(image, file_name)
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:

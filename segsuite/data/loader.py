@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -13,6 +14,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from .samplers import SampleStream
+
+
+@dataclass
+class _Fault:
+    """A file that a worker could not read. Raised there, PyTorch would wrap it in a traceback."""
+
+    error: OSError | ValueError
 
 
 class MappedDataset(Dataset):
@@ -42,11 +50,13 @@ class MappedDataset(Dataset):
         except Exception as e:
             keys = ("file_name", "sem_seg_file_name", "pan_seg_file_name")
             files = [record[key] for key in keys if key in record]
-            if any(str(file) in str(e) for file in files):
-                raise
-            raise RuntimeError(
-                f"{type(e).__name__} while loading {' and '.join(map(str, files))}: {e}"
-            ) from e
+            if not any(str(file) in str(e) for file in files):
+                raise RuntimeError(
+                    f"{type(e).__name__} while loading {' and '.join(map(str, files))}: {e}"
+                ) from e
+            if worker is not None and isinstance(e, (OSError, ValueError)):
+                return _Fault(e)
+            raise
 
     def files_in_progress(self) -> list[str]:
         """The image of each worker's last position."""
@@ -109,6 +119,9 @@ class MappedLoader(DataLoader):
                     "file may crash a decoder, and a machine out of memory kills processes; "
                     "DATALOADER.NUM_WORKERS 0 loads in the main process and shows where"
                 ) from e
+            for sample in batch:
+                if isinstance(sample, _Fault):
+                    raise sample.error
             yield batch
 
 

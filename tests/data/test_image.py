@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from segsuite.data import read_image
-from segsuite.data.image import read_image_size
+from segsuite.data.image import check_complete, read_image_size
 from tests.helpers import SHARED, requires_coco_tiny
 
 
@@ -64,8 +64,20 @@ def test_truncated_file_is_named(tmp_path, pixels, suffix, share):
     Image.fromarray(np.tile(pixels, (5, 5, 1))).save(path)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(ValueError, match=rf"{path} can't be decoded: .*cut short or damaged"):
-        read_image(path)
+    for read in (read_image, check_complete):
+        with pytest.raises(ValueError, match=rf"{path} can't be decoded: .*cut short or damaged"):
+            read(path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def test_complete_files_pass_with_anything_behind_them(tmp_path, pixels, suffix):
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(pixels).save(path)
+    check_complete(path)
+    with path.open("ab") as file:
+        file.write(b"\0" * 7)
+    check_complete(path)
+    assert read_image(path).shape == pixels.shape
 
 
 def test_no_image_and_no_file(tmp_path):

@@ -178,6 +178,19 @@ def test_an_error_in_the_mapper_names_the_file(num_workers):
         take(loader_of(fail_on_third, num_workers), 4)
 
 
+def cannot_read_third(record, rng):
+    if record["image_id"] == 2:
+        raise ValueError(f"{record['file_name']} is cut short")
+    return record
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_file_that_cannot_be_read_is_the_same_error_with_and_without_workers(num_workers):
+    with pytest.raises(ValueError) as caught:
+        take(loader_of(cannot_read_third, num_workers), 4)
+    assert str(caught.value) == "img2.png is cut short"  # no traceback of the worker's
+
+
 def test_a_killed_worker_names_the_file():
     with pytest.raises(RuntimeError, match=r"worker died: .*reading img2\.png\. .*NUM_WORKERS 0"):
         take(loader_of(die_on_third, 1), 4)

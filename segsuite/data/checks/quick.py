@@ -12,7 +12,7 @@ from segsuite.utils import comm
 
 from ..build import get_records
 from ..catalog import Metadata, MetadataCatalog
-from ..image import open_image, read_image_size
+from ..image import check_complete, open_image, read_image_size
 from ..mapper import check_recorded_size, size_mismatch
 from ..sem_seg import count_values, read_sem_seg
 from ..statistics import read_in_parallel
@@ -57,13 +57,14 @@ def check_semantic_dataset(
     Args:
         num_classes: classes of the model, MODEL.SEM_SEG_HEAD.NUM_CLASSES.
         ignore_label: label that the loss leaves out, MODEL.SEM_SEG_HEAD.IGNORE_VALUE.
-        read_labels: also read every label map, and the header of every image.
+        read_labels: also read every label map, and the header and the end of every image.
 
     Raises:
         KeyError: an unknown data set.
         FileNotFoundError: missing or empty folders.
         ValueError: images without labels or the reverse; another number of classes; label maps
-            of the wrong size, format or values. The message names the files.
+            of the wrong size, format or values; images that are cut short. The message names the
+            files.
     """
     metadata = MetadataCatalog.get(name)
     records = get_records([name])
@@ -83,7 +84,7 @@ def check_instance_dataset(
     Args:
         num_classes: classes of the model, MODEL.ROI_HEADS.NUM_CLASSES.
         use_masks: whether the model predicts masks, MODEL.MASK_ON.
-        read_images: also read the header of every image.
+        read_images: also read the header and the end of every image.
 
     Raises:
         KeyError: an unknown data set.
@@ -122,6 +123,7 @@ def _find_image_fault(record: dict) -> str | None:
     """What is wrong with the image of a record, or None."""
     try:
         size = read_image_size(record["file_name"])
+        check_complete(record["file_name"])
         check_recorded_size(record, size)
         segments = record.get("pan_seg_file_name")
         if segments is not None and read_image_size(segments) != size:
@@ -166,6 +168,7 @@ def _find_fault(record: dict, num_classes: int, ignore_label: int) -> str | None
     image, labels = record["file_name"], record["sem_seg_file_name"]
     try:
         image_size = read_image_size(image)
+        check_complete(image)
         pixels = read_sem_seg(labels, record.get("label_map"))
     except (OSError, ValueError) as e:
         return str(e)

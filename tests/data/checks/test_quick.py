@@ -104,6 +104,17 @@ def test_truncated_label_map(folder):
         check()
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_truncated_image(folder, suffix):
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    (folder / "images" / "1.jpg").unlink()
+    path = write(folder / "images" / f"1{suffix}", pixels)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    register(folder)
+    with pytest.raises(ValueError, match=rf"{path} can't be decoded: .*cut short"):
+        check()
+
+
 def test_image_that_is_none(folder):
     (folder / "images" / "1.jpg").write_text("oops")
     register(folder)
