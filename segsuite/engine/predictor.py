@@ -10,7 +10,7 @@ from torch import nn
 
 from segsuite.config import CfgNode, load_config
 from segsuite.data import InferenceMapper, Metadata, as_rgb, register_from_config
-from segsuite.modeling import build_model
+from segsuite.modeling import build_inference, build_model
 from segsuite.visualization import Prediction
 
 from .run_info import run_metadata
@@ -52,6 +52,7 @@ class Predictor:
         self.cfg = cfg
         self.model: nn.Module = build_model(cfg).eval()
         load_trained_weights(self.model, cfg)
+        self._inference = build_inference(cfg, self.model)
         self.metadata: Metadata = run_metadata(cfg)
         self._mapper = InferenceMapper(cfg)
         self._min_score = min_score
@@ -67,7 +68,7 @@ class Predictor:
         """
         pixels = as_rgb(image)
         with torch.inference_mode():
-            (outputs,) = self.model([self._mapper(pixels)])
+            (outputs,) = self._inference([self._mapper(pixels)])
         return Prediction(pixels, outputs, self.metadata, self._min_score)
 
 

@@ -24,7 +24,7 @@ from segsuite.evaluation import (
     inference_on_dataset,
     results_table,
 )
-from segsuite.modeling import build_model
+from segsuite.modeling import build_inference, build_model
 from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_optimizer
 from segsuite.utils import comm
 from segsuite.utils.registry import unknown_name
@@ -61,6 +61,7 @@ class DefaultTrainer(SimpleTrainer):
         for name in cfg.DATASETS.TEST:
             self.build_evaluator(cfg, name)  # what is wrong with it shows now, not after hours
         model = self.build_model(cfg)
+        build_inference(cfg, model)  # likewise
         seed_all(cfg.SEED + comm.get_rank())
         super().__init__(
             model=model,
@@ -239,7 +240,7 @@ class DefaultTrainer(SimpleTrainer):
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module) -> dict[str, Any]:
-        """Evaluate a model on each of DATASETS.TEST.
+        """Evaluate a model on each of DATASETS.TEST, as TEST.SLIDING_WINDOW and TEST.AUG ask for.
 
         Returns:
             ``{task: {figure: value}}``, for several data sets by the name of each.
@@ -249,6 +250,7 @@ class DefaultTrainer(SimpleTrainer):
         """
         if not cfg.DATASETS.TEST:
             raise ValueError("nothing to evaluate on: DATASETS.TEST is empty")
+        model = build_inference(cfg, model)
         results = {}
         for name in cfg.DATASETS.TEST:
             loader = cls.build_test_loader(cfg, name)

@@ -2,6 +2,7 @@
 
 from .anchor_generator import ANCHOR_GENERATOR_REGISTRY
 from .backbone import BACKBONE_REGISTRY, Backbone, build_backbone
+from .inference import build_inference
 from .losses import SEM_SEG_LOSS_REGISTRY
 from .meta_arch import (
     META_ARCH_REGISTRY,
@@ -31,6 +32,7 @@ __all__ = [
     "SemSegHead",
     "SemanticSegmentor",
     "build_backbone",
+    "build_inference",
     "build_model",
     "build_sem_seg_head",
 ]

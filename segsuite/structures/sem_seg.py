@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from segsuite.ops import argmax_from_logits
+
+# Rows of pixels brought to full size at a time where only a map of them is wanted.
+_ROWS = 64
 
 
 @dataclass
@@ -53,6 +58,24 @@ class SemSegLogits:
             (H, W) uint8 where K <= 255 and else int16, in [0, K); K where the logits are NaN.
         """
         return argmax_from_logits(self.logits[None], self.size, self.source_size)[0]
+
+    def confidence(self) -> torch.Tensor:
+        """The softmax probability of `labels` at each pixel: (H, W) float32 in [1 / K, 1]."""
+        return self._pixelwise(lambda logits: logits.softmax(0).amax(0))
+
+    def entropy(self) -> torch.Tensor:
+        """The entropy of the softmax probabilities at each pixel, as a share of its largest value.
+
+        Returns:
+            (H, W) float32 in [0, 1]: 0 where one class is certain, 1 where all are equally likely.
+        """
+        nats = self._pixelwise(lambda logits: torch.special.entr(logits.softmax(0)).sum(0))
+        return nats / math.log(max(len(self.logits), 2))
+
+    def _pixelwise(self, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """`function` of the full-size logits (K, R, W), a few rows at a time: (H, W)."""
+        height, width = (torch.arange(n, device=self.logits.device) for n in self.size)
+        return torch.cat([function(self.grid(rows, width)) for rows in height.split(_ROWS)])
 
 
 def _resample(x: torch.Tensor, dim: int, pixels: torch.Tensor, scale: float) -> torch.Tensor:

@@ -51,7 +51,7 @@ class Prediction:
         """(H, W) float32, the probability of `labels`, or None where there are none."""
         if "sem_seg" not in self.outputs:
             return None
-        return self.outputs["sem_seg"].full().softmax(0).amax(0).cpu().numpy()
+        return self.outputs["sem_seg"].confidence().cpu().numpy()
 
     @cached_property
     def instances(self) -> Instances | None:

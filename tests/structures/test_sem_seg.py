@@ -35,3 +35,17 @@ def test_labels_hold_every_class(num_classes, dtype):
     labels = prediction.labels()
     assert labels.dtype == dtype and labels.shape == (2, 3)
     assert (labels == num_classes - 1).all()
+
+
+def test_confidence_and_entropy():
+    prediction = SemSegLogits(3 * torch.randn(4, 9, 12), (8.5, 12), (70, 90))
+    p = prediction.full().double().softmax(0)
+    confidence, entropy = prediction.confidence(), prediction.entropy()
+    assert confidence.dtype == entropy.dtype == torch.float32
+    torch.testing.assert_close(confidence.double(), p.amax(0), rtol=1e-5, atol=1e-6)
+    expected = -(p * p.log()).sum(0) / torch.tensor(4.0).log()
+    torch.testing.assert_close(entropy.double(), expected.double(), rtol=1e-5, atol=1e-6)
+    even = SemSegLogits(torch.zeros(4, 2, 2), (2, 2), (4, 4))
+    torch.testing.assert_close(even.entropy(), torch.ones(4, 4))
+    sure = SemSegLogits(torch.tensor([500.0, -500.0]).view(2, 1, 1), (1, 1), (2, 3))
+    assert torch.equal(sure.entropy(), torch.zeros(2, 3))

@@ -14,6 +14,21 @@ TEST.AMP.DTYPE = "auto"  # "float16", "bfloat16"; "auto": float16 on CUDA, bfloa
 # The most instances that are kept of an image.
 TEST.DETECTIONS_PER_IMAGE = 100
 
+# Semantic models: overlapping windows of an image instead of the whole, blended. See
+# docs/inference.md.
+TEST.SLIDING_WINDOW = CN()
+TEST.SLIDING_WINDOW.ENABLED = False
+TEST.SLIDING_WINDOW.SIZE = [512, 512]  # height, width
+TEST.SLIDING_WINDOW.OVERLAP = 0.25  # share of a window that its neighbour covers at least
+
+# Semantic models: the mean of predictions at several lengths of the shorter edge (0: the image's
+# own), at most MAX_SIZE at the longer, and of the mirrored image.
+TEST.AUG = CN()
+TEST.AUG.ENABLED = False
+TEST.AUG.MIN_SIZES = (400, 500, 600, 700, 800, 900, 1000, 1100, 1200)
+TEST.AUG.MAX_SIZE = 4000
+TEST.AUG.FLIP = True
+
 TEST.SEM_SEG = CN()
 # What a class without ground-truth pixels does to the means: "detectron2", "nanmean", "zero" or
 # "one". See docs/metrics.md.

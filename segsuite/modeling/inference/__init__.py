@@ -1,0 +1,7 @@
+"""Ways to run a trained semantic model other than on whole images once."""
+
+from .augmentation import SemSegAugmentation
+from .build import build_inference
+from .sliding_window import SlidingWindow
+
+__all__ = ["SemSegAugmentation", "SlidingWindow", "build_inference"]

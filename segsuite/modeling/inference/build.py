@@ -1,0 +1,39 @@
+"""What a configuration asks for beyond a model's plain predictions."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from segsuite.config import CfgNode
+
+from ..meta_arch import SemanticSegmentor
+from .augmentation import SemSegAugmentation
+from .sliding_window import SlidingWindow
+
+
+def build_inference(cfg: CfgNode, model: nn.Module) -> nn.Module:
+    """`model` as TEST.SLIDING_WINDOW and TEST.AUG have it run in evaluation; itself without them.
+
+    Raises:
+        ValueError: the model is not one for semantic segmentation, or a value is out of range.
+    """
+    window, aug = cfg.TEST.SLIDING_WINDOW, cfg.TEST.AUG
+    asked = [f"TEST.{key}" for key in ("SLIDING_WINDOW", "AUG") if cfg.TEST[key].ENABLED]
+    if asked and not isinstance(model, SemanticSegmentor):
+        raise ValueError(
+            f"{' and '.join(asked)} can't be used with a {type(model).__name__}, only with a "
+            "SemanticSegmentor; set ENABLED to False"
+        )
+    if window.ENABLED:
+        strides = [shape.stride for shape in model.backbone.output_shape().values()]
+        alignment = math.lcm(32, max(model.backbone.size_divisibility, 1), *strides)
+        model = SlidingWindow(
+            model, window_size=window.SIZE, overlap=window.OVERLAP, alignment=alignment
+        )
+    if aug.ENABLED:
+        model = SemSegAugmentation(
+            model, min_sizes=aug.MIN_SIZES, max_size=aug.MAX_SIZE, flip=aug.FLIP
+        )
+    return model
