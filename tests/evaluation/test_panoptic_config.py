@@ -1,0 +1,63 @@
+"""The evaluators of a panoptic data set, from a configuration."""
+
+import json
+
+import pytest
+
+from segsuite.config import load_config
+from segsuite.data import DatasetCatalog
+from segsuite.data.datasets.coco_panoptic import register_coco_panoptic
+from segsuite.evaluation import build_evaluator, inference_on_dataset
+from tests.helpers import REPO
+
+from .test_panoptic import Oracle, write_data
+
+CATEGORIES = ["dog", "cat", "sky", "sea"]
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    """Of the data set "made", in `tmp_path`, which has no instances file."""
+    records = write_data(tmp_path)
+    content = json.loads((tmp_path / "panoptic.json").read_text())
+    content["images"] = [
+        {"id": r["image_id"], "file_name": r["file_name"], "height": 24, "width": 32}
+        for r in records
+    ]
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+    register_coco_panoptic("made", tmp_path / "panoptic.json", tmp_path / "panoptic", tmp_path)
+    cfg = load_config(REPO / "configs/smoke/panoptic_fpn_shapes.yaml")
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 3
+    yield cfg
+    DatasetCatalog.remove("made")
+
+
+def test_evaluators_of_the_metadata(cfg, tmp_path):
+    evaluator = build_evaluator(cfg, "made", tmp_path / "out")
+    with pytest.raises(ValueError, match=r"a\.json is not a results file of any of SemSeg.*, Pan"):
+        (tmp_path / "a.json").write_text("<html>")
+        evaluator.evaluate_file(tmp_path / "a.json")
+    assert [type(e).__name__ for e in evaluator._evaluators] == [
+        "SemSegEvaluator",
+        "PanopticEvaluator",
+    ]
+    (panoptic,) = evaluator._evaluators[1:]
+    records = write_data(tmp_path / "again")
+    expected = inference_on_dataset(Oracle(), [records], panoptic)["panoptic_seg"]
+    assert {f"PQ-{name}" for name in CATEGORIES} <= expected.keys()
+    got = evaluator.evaluate_file(tmp_path / "out" / "panoptic_results.json")
+    assert got["panoptic_seg"] == pytest.approx(expected)
+
+
+def test_another_number_of_classes(cfg):
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
+    with pytest.raises(ValueError, match=r"'made' has 3 classes.*SEM_SEG_HEAD.NUM_CLASSES is 54"):
+        build_evaluator(cfg, "made")
+
+
+def test_things_have_an_evaluator_of_their_own_where_there_are_instances(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGSUITE_DATASETS", str(tmp_path))
+    cfg = load_config(REPO / "configs/smoke/panoptic_fpn_shapes.yaml")
+    evaluator = build_evaluator(cfg, "shapes_panoptic_val")
+    names = [type(e).__name__ for e in evaluator._evaluators]
+    assert names == ["SemSegEvaluator", "COCOEvaluator", "PanopticEvaluator"]
