@@ -67,7 +67,7 @@ class DefaultTrainer(SimpleTrainer):
             model=model,
             build_loader=lambda start_iter: self.build_train_loader(cfg, start_iter),
             optimizer=self.build_optimizer(cfg, model),
-            amp_dtype=_amp_dtype(cfg, next(model.parameters()).device),
+            amp_dtype=_amp_dtype(cfg.SOLVER.AMP, "SOLVER.AMP", next(model.parameters()).device),
             accumulate_steps=cfg.SOLVER.ACCUMULATE_STEPS,
             clip_gradients=build_gradient_clipper(cfg),
         )
@@ -252,11 +252,12 @@ class DefaultTrainer(SimpleTrainer):
             raise ValueError("nothing to evaluate on: DATASETS.TEST is empty")
         model = build_inference(cfg, model)
         results = {}
+        amp_dtype = _amp_dtype(cfg.TEST.AMP, "TEST.AMP", next(model.parameters()).device)
         for name in cfg.DATASETS.TEST:
             loader = cls.build_test_loader(cfg, name)
             evaluator = cls.build_evaluator(cfg, name)
             logger.info("evaluating on %s", name)
-            results[name] = inference_on_dataset(model, loader, evaluator)
+            results[name] = inference_on_dataset(model, loader, evaluator, amp_dtype)
             logger.info("results\n%s", results_table(results[name], title=name))
         return next(iter(results.values())) if len(results) == 1 else results
 
@@ -301,18 +302,16 @@ class DefaultTrainer(SimpleTrainer):
         return {"config": self.cfg.dump(), "classes": class_names(self.cfg)}
 
 
-def _amp_dtype(cfg: CfgNode, device: torch.device) -> torch.dtype | None:
-    amp = cfg.SOLVER.AMP
+def _amp_dtype(amp: CfgNode, key: str, device: torch.device) -> torch.dtype | None:
     if not amp.ENABLED:
         return None
     name = amp.DTYPE
     if name == "auto":
         name = "float16" if device.type == "cuda" else "bfloat16"
     if name not in _AMP_DTYPES:
-        where = "types of SOLVER.AMP.DTYPE"
-        raise ValueError(unknown_name(name, [*_AMP_DTYPES, "auto"], where))
+        raise ValueError(unknown_name(name, [*_AMP_DTYPES, "auto"], f"types of {key}.DTYPE"))
     if name == "float16" and device.type == "cpu":
-        raise ValueError("SOLVER.AMP.DTYPE float16 needs a GPU; on the CPU use bfloat16 or auto")
+        raise ValueError(f"{key}.DTYPE float16 needs a GPU; on the CPU use bfloat16 or auto")
     return _AMP_DTYPES[name]
 
 

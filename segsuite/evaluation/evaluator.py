@@ -96,7 +96,10 @@ class DatasetEvaluators(DatasetEvaluator):
 
 
 def inference_on_dataset(
-    model: nn.Module, loader: Iterable[list[dict[str, Any]]], evaluator: DatasetEvaluator
+    model: nn.Module,
+    loader: Iterable[list[dict[str, Any]]],
+    evaluator: DatasetEvaluator,
+    amp_dtype: torch.dtype | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Run the model over a test loader in evaluation mode and return the evaluator's results.
 
@@ -105,6 +108,7 @@ def inference_on_dataset(
 
     Args:
         loader: sized; gives batches as lists of records.
+        amp_dtype: the type that the model is autocast to; None for none.
     """
     total = len(loader)  # type: ignore[arg-type]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -122,7 +126,8 @@ def inference_on_dataset(
     ):
         for finished, inputs in enumerate(loader, 1):
             clock.lap("data")
-            outputs = model(inputs)
+            with torch.autocast(device.type, amp_dtype, enabled=amp_dtype is not None):
+                outputs = model(inputs)
             clock.lap("model")
             evaluator.process(inputs, outputs)
             clock.lap("evaluation")

@@ -110,7 +110,7 @@ class FPN(Backbone):
         for name, level in zip(reversed(self.in_features), reversed(self.levels), strict=True):
             here = getattr(self, f"fpn_lateral{level}")(features[name])
             if above is not None:
-                here = here + F.interpolate(above, scale_factor=2.0, mode="nearest")
+                here = _add_upsampled(here, above)
                 if self.fuse_scale != 1.0:
                     here = here * self.fuse_scale
             above = here
@@ -123,6 +123,15 @@ class FPN(Backbone):
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         return dict(self._shapes)
+
+
+def _add_upsampled(x: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+    """(N, C, 2H, 2W) and (N, C, H, W), of which each pixel counts four times; `x` may change."""
+    if torch.is_grad_enabled():
+        return x + F.interpolate(coarse, scale_factor=2.0, mode="nearest")
+    # The large map is read and written once, and no other of its size is made.
+    x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).add_(coarse[:, :, :, None, :, None])
+    return x
 
 
 @BACKBONE_REGISTRY.register()

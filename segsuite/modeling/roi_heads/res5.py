@@ -16,7 +16,13 @@ from ..poolers import ROIPooler
 from .build import ROI_HEADS_REGISTRY
 from .fast_rcnn import FastRCNNOutputLayers
 from .mask_head import build_mask_head
-from .roi_heads import ROIHeads, feature_shapes, foreground_indices, split_masks
+from .roi_heads import (
+    ROIHeads,
+    feature_shapes,
+    foreground_indices,
+    select_foreground_proposals,
+    split_masks,
+)
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -103,7 +109,7 @@ class Res5ROIHeads(ROIHeads):
             classes = torch.cat([p.gt_classes for p in proposals])
             index = foreground_indices(classes, self.num_classes)
             logits = self.mask_head(x[index], classes[index])
-            foreground = [p[foreground_indices(p.gt_classes, self.num_classes)] for p in proposals]
+            foreground = select_foreground_proposals(proposals, targets, self.num_classes)
             losses.update(self.mask_head.losses(logits, foreground))
         return losses
 

@@ -107,12 +107,11 @@ class ROIHeads(nn.Module, ABC):
 
         Args:
             proposals: for each image `proposal_boxes` and `objectness_logits`.
-            targets: for each image `gt_boxes`, `gt_classes` and whatever else starts with "gt_".
+            targets: for each image `gt_boxes` and `gt_classes`.
 
         Returns:
-            For each image a sample of the proposals, foreground first, with `gt_classes` (K for
-            background) and, where the image has objects, the other "gt_" fields of the object that
-            fits best. `gt_boxes` is there in any case.
+            For each image a sample of the proposals, foreground first, with what
+            `match_with_objects` adds to them.
         """
         if self.proposal_append_gt:
             boxes = [x.gt_boxes for x in targets]
@@ -130,23 +129,17 @@ class ROIHeads(nn.Module, ABC):
                     self.num_classes,
                 )
             )
-            matches = labelled.gt_matches[chosen]
-            labelled.remove("gt_matches")
-            labelled = labelled[chosen]
-            for name, value in objects.get_fields().items():
-                if len(objects) and name.startswith("gt_") and not labelled.has(name):
-                    labelled.set(name, value[matches])
-            results.append(labelled)
+            results.append(labelled[chosen])
         return results
 
 
 def match_with_objects(
     proposals: Instances, objects: Instances, matcher: Matcher, num_classes: int
 ) -> Instances:
-    """The proposals with the `gt_classes` and `gt_boxes` of the objects that fit them best.
+    """The proposals with the number `gt_matches` of the objects that fit them best, and the
+    `gt_classes` and `gt_boxes` of these.
 
-    `gt_matches` is the number of the object. Background has class `num_classes`, ignored proposals
-    -1; without objects all boxes are zeros.
+    Background has class `num_classes`, ignored proposals -1; without objects all boxes are zeros.
     """
     matches, labels = matcher(pairwise_iou(objects.gt_boxes, proposals.proposal_boxes))
     if len(objects):
@@ -163,6 +156,18 @@ def match_with_objects(
 def foreground_indices(classes: Tensor, num_classes: int) -> Tensor:
     """Which of (R,) classes are objects: neither background nor ignored. (F,) int64."""
     return ((classes >= 0) & (classes < num_classes)).nonzero()[:, 0]
+
+
+def select_foreground_proposals(
+    proposals: Sequence[Instances], targets: Sequence[Instances], num_classes: int
+) -> list[Instances]:
+    """Of each image the proposals of objects, with the `gt_masks` of these."""
+    selected = []
+    for of_image, objects in zip(proposals, targets, strict=True):
+        foreground = of_image[foreground_indices(of_image.gt_classes, num_classes)]
+        foreground.gt_masks = objects.gt_masks[foreground.gt_matches]
+        selected.append(foreground)
+    return selected
 
 
 def feature_shapes(names: Sequence[str], input_shape: dict[str, ShapeSpec]) -> list[ShapeSpec]:

@@ -16,7 +16,7 @@ from .box_head import build_box_head
 from .build import ROI_HEADS_REGISTRY
 from .fast_rcnn import FastRCNNOutputLayers
 from .mask_head import build_mask_head
-from .roi_heads import ROIHeads, feature_shapes, foreground_indices, split_masks
+from .roi_heads import ROIHeads, feature_shapes, select_foreground_proposals, split_masks
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -87,7 +87,7 @@ class StandardROIHeads(ROIHeads):
     ) -> dict[str, Tensor]:
         losses, proposals = self._box_losses(features, proposals, targets)
         if self.mask_head is not None:
-            losses.update(self._mask_losses(features, proposals))
+            losses.update(self._mask_losses(features, proposals, targets))
         return losses
 
     def inference(
@@ -133,9 +133,12 @@ class StandardROIHeads(ROIHeads):
         return losses, proposals
 
     def _mask_losses(
-        self, features: dict[str, Tensor], proposals: Sequence[Instances]
+        self,
+        features: dict[str, Tensor],
+        proposals: Sequence[Instances],
+        targets: Sequence[Instances],
     ) -> dict[str, Tensor]:
-        foreground = [p[foreground_indices(p.gt_classes, self.num_classes)] for p in proposals]
+        foreground = select_foreground_proposals(proposals, targets, self.num_classes)
         boxes = [p.proposal_boxes.tensor for p in foreground]
         classes = torch.cat([p.gt_classes for p in foreground])
         pooled = self.mask_pooler(self._maps(features), boxes)
