@@ -73,7 +73,7 @@ def check_semantic_dataset(
         return
     labelled = [record for record in records if "sem_seg_file_name" in record]
     find = functools.partial(_find_fault, num_classes=num_classes, ignore_label=ignore_label)
-    _raise_faults(name, find, labelled, "label maps")
+    _raise_faults(name, find, labelled, "images or their label maps")
 
 
 def check_instance_dataset(

@@ -104,12 +104,12 @@ def test_truncated_label_map(folder):
         check()
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_truncated_image(folder, suffix):
+@pytest.mark.parametrize("suffix, missing", [(".jpg", 20), (".png", 60)])
+def test_truncated_image(folder, suffix, missing):
     pixels = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
     (folder / "images" / "1.jpg").unlink()
     path = write(folder / "images" / f"1{suffix}", pixels)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    path.write_bytes(path.read_bytes()[:-missing])
     register(folder)
     with pytest.raises(ValueError, match=rf"{path} can't be decoded: .*cut short"):
         check()
