@@ -106,13 +106,13 @@ def report_label_maps(
     """Add what is found in the label maps of a data set, one by one and as a whole.
 
     Args:
-        sizes: (height, width) of the images by file, None for those that can't be read.
+        sizes: (height, width) of the images by file, of those that have been read.
         pairs: image file and its label map.
     """
     for image, facts in pairs:
         for kind, detail, severity in facts.faults:
             report.add(name, kind, facts.file_name, detail, severity)
-        size = sizes[image]
+        size = sizes.get(image)
         if size and facts.size and size != facts.size:
             detail = size_mismatch(image, size, facts.file_name, facts.size).partition(";")[0]
             if size == facts.size[::-1]:
