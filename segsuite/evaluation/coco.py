@@ -45,6 +45,7 @@ class COCOEvaluator(DatasetEvaluator):
         tasks: Sequence[str] = ("bbox", "segm"),
         category_ids: Mapping[int, int] | None = None,
         num_classes: int | None = None,
+        image_ids: Sequence[int] | None = None,
         engine: str = "auto",
         output_dir: str | os.PathLike | None = None,
     ):
@@ -56,6 +57,7 @@ class COCOEvaluator(DatasetEvaluator):
             category_ids: id in `json_file` -> predicted class; by default the ids are counted in
                 ascending order.
             num_classes: how many classes the model predicts, to compare with the categories.
+            image_ids: of the images of `json_file` that count; None: all.
             engine: one of `coco_metrics.ENGINES`.
             output_dir: gets ``coco_instances_results.json``, the detections in COCO's results
                 format, and ``coco_evaluation.json``, the figures.
@@ -68,7 +70,7 @@ class COCOEvaluator(DatasetEvaluator):
         self._tasks = list(tasks)
         self._engine = choose_engine(engine)
         self._output_dir = None if output_dir is None else Path(output_dir)
-        self._truth = COCOGroundTruth.read(json_file)
+        self._truth = COCOGroundTruth.read(json_file, image_ids)
         if category_ids is None:
             category_ids = {c: k for k, c in enumerate(sorted(self._truth.categories))}
         unknown = sorted(category_ids.keys() - self._truth.categories.keys())
@@ -95,6 +97,7 @@ class COCOEvaluator(DatasetEvaluator):
             "tasks": ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",),
             "category_ids": metadata.get("thing_dataset_id_to_contiguous_id"),
             "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+            "image_ids": metadata.get("image_ids"),
             "engine": cfg.TEST.COCO_ENGINE,
             "output_dir": output_dir,
         }

@@ -38,8 +38,13 @@ class COCOGroundTruth:
     categories: dict[int, str]
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> COCOGroundTruth:
+    def read(
+        cls, path: str | os.PathLike, image_ids: Sequence[int] | None = None
+    ) -> COCOGroundTruth:
         """Read the lists of images and categories.
+
+        Args:
+            image_ids: of the images that count; None: all.
 
         Raises:
             FileNotFoundError, ValueError: see `read_json`.
@@ -47,7 +52,11 @@ class COCOGroundTruth:
         content = read_json(os.fspath(path), _LISTS)
         return cls(
             Path(path),
-            {image["id"]: (image["height"], image["width"]) for image in content["images"]},
+            {
+                image["id"]: (image["height"], image["width"])
+                for image in content["images"]
+                if image_ids is None or image["id"] in image_ids
+            },
             {c["id"]: str(c.get("name", c["id"])) for c in content["categories"]},
         )
 
@@ -67,7 +76,8 @@ class COCOGroundTruth:
             if annotation["image_id"] in self.sizes and self._complete(annotation, tasks, faults)
         ]
         faults.report(str(self.path), len(content["annotations"]))
-        return {**content, "annotations": annotations}
+        images = [image for image in content["images"] if image["id"] in self.sizes]
+        return {**content, "images": images, "annotations": annotations}
 
     def _complete(self, annotation: dict[str, Any], tasks: Sequence[str], faults: Faults) -> bool:
         """Fill in what is missing; False where that can't be done."""

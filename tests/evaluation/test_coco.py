@@ -125,6 +125,17 @@ def test_real_ground_truth(tmp_path):
     check(results, content, written)
 
 
+def test_some_images_of_a_file(made, tmp_path):
+    path, content, detections = made
+    ids = [image["id"] for image in content["images"]][::2]
+    images = [image for image in content["images"] if image["id"] in ids]
+    annotations = [a for a in content["annotations"] if a["image_id"] in ids]
+    some = {**content, "images": images, "annotations": annotations}
+    evaluator = COCOEvaluator(dataset_name="made", json_file=path, image_ids=ids)
+    of_some = [d for d in detections if d["image_id"] in ids]
+    check(run(make_records(some, detections), evaluator), some, of_some)
+
+
 def test_boxes_alone(made):
     path, content, detections = made
     records = make_records(content, detections)

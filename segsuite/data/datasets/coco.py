@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
@@ -30,7 +30,8 @@ def register_coco_instances(
     Args:
         name: the name for DATASETS.TRAIN and DATASETS.TEST.
         metadata: more facts about it, such as ``thing_colors``; may be empty. The names of the
-            categories, ``thing_classes``, come from the file when it is read.
+            categories, ``thing_classes``, come from the file when it is read. With ``image_ids``,
+            a list, the data set is these images of the file alone, in evaluation too.
         json_file: annotations; see `load_coco_json`.
         image_root: the folder that its ``file_name`` entries start from.
 
@@ -42,12 +43,18 @@ def register_coco_instances(
         json_file=json_file, image_root=image_root, evaluator_type="coco", **metadata
     )
     if name not in DatasetCatalog:
-        DatasetCatalog.register(name, lambda: load_coco_json(json_file, image_root, name))
+        image_ids = facts.get("image_ids")
+        DatasetCatalog.register(
+            name, lambda: load_coco_json(json_file, image_root, name, image_ids)
+        )
     return facts
 
 
 def load_coco_json(
-    json_file: str | os.PathLike, image_root: str | os.PathLike, dataset_name: str | None = None
+    json_file: str | os.PathLike,
+    image_root: str | os.PathLike,
+    dataset_name: str | None = None,
+    image_ids: Sequence[Any] | None = None,
 ) -> list[dict]:
     """Read a file in COCO's or LVIS's format.
 
@@ -58,6 +65,7 @@ def load_coco_json(
     Args:
         dataset_name: its metadata gets ``thing_classes``, ``thing_colors`` and
             ``thing_dataset_id_to_contiguous_id`` (category id -> class).
+        image_ids: of the images that are wanted; None: all.
 
     Returns:
         A record for each image, in the order of their ids: ``file_name``, ``image_id``, ``height``,
@@ -69,13 +77,20 @@ def load_coco_json(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not in this format; ids that occur twice; an annotation of a category
-            that is not in the file; or no annotation can be used.
+            that is not in the file; no annotation can be used; an unknown image is wanted.
     """
     json_file = os.fspath(json_file)
     version = os.stat(json_file).st_mtime_ns if os.path.exists(json_file) else None
     records, categories, classes = _load(json_file, os.fspath(image_root), version)
     if dataset_name is not None:
         _set_metadata(dataset_name, categories, classes)
+    if image_ids is not None:
+        unknown = set(image_ids).difference(record["image_id"] for record in records)
+        if unknown:
+            raise ValueError(
+                f"{json_file} has no image {some(sorted(unknown))}, which is asked for"
+            )
+        records = [record for record in records if record["image_id"] in image_ids]
     return [dict(record) for record in records]
 
 

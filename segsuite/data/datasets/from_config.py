@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from segsuite.utils.registry import unknown_name
 from .coco import register_coco_instances
 from .coco_panoptic import register_coco_panoptic
 from .folder import register_sem_seg_folder
+from .root import datasets_root
 
 
 @dataclass
@@ -23,8 +25,11 @@ class _Format:
     register: Callable[..., Any]
 
 
-def _register_coco_instances(name: str, annotations: str, images: str) -> None:
-    register_coco_instances(name, {}, annotations, images)
+def _register_coco_instances(
+    name: str, annotations: str, images: str, image_ids: Sequence[int] | None = None
+) -> None:
+    facts = {} if image_ids is None else {"image_ids": list(image_ids)}
+    register_coco_instances(name, facts, annotations, images)
 
 
 def _register_coco_panoptic(
@@ -39,11 +44,13 @@ _FORMATS = {
         ("COLORS", "IGNORE_LABEL", "LABEL_MAP", "IMAGE_SUFFIX", "LABEL_SUFFIX"),
         register_sem_seg_folder,
     ),
-    "coco_instances": _Format(("ANNOTATIONS", "IMAGES"), (), _register_coco_instances),
+    "coco_instances": _Format(("ANNOTATIONS", "IMAGES"), ("IMAGE_IDS",), _register_coco_instances),
     "coco_panoptic": _Format(
         ("ANNOTATIONS", "PANOPTIC", "IMAGES"), ("INSTANCES",), _register_coco_panoptic
     ),
 }
+
+_PATHS = {"ANNOTATIONS", "IMAGES", "INSTANCES", "LABELS", "PANOPTIC"}
 
 
 def register_from_config(cfg: CfgNode) -> None:
@@ -64,12 +71,15 @@ def register_from_config(cfg: CfgNode) -> None:
               FORMAT: coco_instances
               ANNOTATIONS: /data/my/annotations/train.json
               IMAGES: /data/my/images/train
+              IMAGE_IDS: [9, 25, 30]                            # optional: these images alone
             my_panoptic_train:
               FORMAT: coco_panoptic
               ANNOTATIONS: /data/my/annotations/panoptic_train.json
               PANOPTIC: /data/my/panoptic_train                 # the folder of the PNGs
               IMAGES: /data/my/images/train
               INSTANCES: /data/my/annotations/train.json        # optional
+
+    A relative path that is not there is looked for in `datasets_root` too.
 
     Raises:
         KeyError: an entry lacks a key or has one that is not known.
@@ -98,4 +108,11 @@ def _register(name: str, entry: Any) -> None:
     if "LABEL_MAP" in arguments:
         # Keys of a configuration are text.
         arguments["LABEL_MAP"] = {int(k): v for k, v in arguments["LABEL_MAP"].items()}
+    for key in _PATHS & arguments.keys():
+        arguments[key] = _find(arguments[key])
     format.register(name, **{key.lower(): value for key, value in arguments.items()})
+
+
+def _find(path: str) -> str:
+    elsewhere = datasets_root() / path
+    return str(elsewhere) if not os.path.exists(path) and elsewhere.exists() else path

@@ -230,3 +230,14 @@ def test_real_annotations_as_pycocotools_reads_them(split, capsys, caplog):
         annotation, record = found[id_]
         rle = to_rle(annotation["segmentation"], record["height"], record["width"])
         assert np.array_equal(coco_mask.decode(rle), truths.annToMask(truths.anns[id_]))
+
+
+def test_some_images_of_a_file(content, load, tmp_path):
+    load(content)
+    path = tmp_path / "instances.json"
+    records = load_coco_json(path, "/images", image_ids=[7])
+    assert [record["image_id"] for record in records] == [7]
+    with pytest.raises(ValueError, match=r"instances\.json has no image 8"):
+        load_coco_json(path, "/images", image_ids=[7, 8])
+    register_coco_instances(NAME, {"image_ids": [3]}, path, "/images")
+    assert [record["image_id"] for record in DatasetCatalog.get(NAME)] == [3]

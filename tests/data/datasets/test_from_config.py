@@ -78,3 +78,15 @@ def test_coco_instances(cfg):
     cfg.DATASETS.REGISTER.test_cfg_set["LABELS"] = "/data/labels"
     with pytest.raises(KeyError, match=r"test_cfg_set.*ANNOTATIONS"):
         register_from_config(cfg)
+
+
+def test_images_and_paths_in_the_datasets_folder(cfg, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGSUITE_DATASETS", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.json").write_text("{}")
+    entry = {"FORMAT": "coco_instances", "ANNOTATIONS": "mine/a.json", "IMAGES": "elsewhere"}
+    cfg.DATASETS.REGISTER.test_cfg_set = CfgNode({**entry, "IMAGE_IDS": [4, 5]})
+    register_from_config(cfg)
+    metadata = MetadataCatalog.get("test_cfg_set")
+    assert metadata.json_file == str(tmp_path / "mine" / "a.json")
+    assert metadata.image_root == "elsewhere" and metadata.image_ids == [4, 5]
