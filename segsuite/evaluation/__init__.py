@@ -10,7 +10,12 @@ from .evaluator import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from .image_counts import image_ious, load_image_counts
 from .metrics import ABSENT_CLASS_RULES, SemSegMetrics, sem_seg_metrics
 from .panoptic import PanopticEvaluator
-from .panoptic_metrics import PanopticQuality, panoptic_counts, panoptic_quality
+from .panoptic_metrics import (
+    PanopticQuality,
+    PanopticSegment,
+    panoptic_counts,
+    panoptic_quality,
+)
 from .sem_seg import SemSegEvaluator
 from .table import results_table
 
@@ -24,6 +29,7 @@ __all__ = [
     "DatasetEvaluators",
     "PanopticEvaluator",
     "PanopticQuality",
+    "PanopticSegment",
     "SemSegEvaluator",
     "SemSegMetrics",
     "boundary_confusion_matrix",

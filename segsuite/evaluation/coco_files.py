@@ -116,7 +116,7 @@ def read_coco_results(path: str | os.PathLike, truth: COCOGroundTruth) -> list[d
         ValueError: it is another kind of file, or does not belong to this ground truth; the
             message names the first such detection.
     """
-    results = _read_json(path)
+    results = read_results(path)
     if not isinstance(results, list):
         raise ValueError(
             f"{path} is not a COCO results file: expected a list of detections, got "
@@ -194,7 +194,12 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def _read_json(path: str | os.PathLike) -> Any:
+def read_results(path: str | os.PathLike) -> Any:
+    """The content of a JSON file of results.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it is not JSON.
+    """
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:

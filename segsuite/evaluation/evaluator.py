@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -85,7 +86,13 @@ class DatasetEvaluators(DatasetEvaluator):
         return results
 
     def evaluate_file(self, path: str | os.PathLike) -> dict[str, dict[str, Any]]:
-        """By the one evaluator whose kind of file it is."""
+        """By the one evaluator whose kind of file it is.
+
+        Raises:
+            FileNotFoundError, ValueError: there is no such file, or no evaluator reads it.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"there is no file {path}")
         with open(path, encoding="utf-8", errors="replace") as file:
             start = file.read(4096).lstrip()[:1]
         for evaluator in self._evaluators:

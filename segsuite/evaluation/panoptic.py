@@ -20,7 +20,7 @@ from .build import EVALUATOR_REGISTRY
 from .coco import COCOEvaluator
 from .evaluator import DatasetEvaluator, DatasetEvaluators
 from .panoptic_files import PanopticGroundTruth, read_panoptic_results
-from .panoptic_metrics import Segment, panoptic_counts, panoptic_quality
+from .panoptic_metrics import PanopticSegment, panoptic_counts, panoptic_quality
 from .sem_seg import SemSegEvaluator
 from .spool import Spool
 
@@ -113,7 +113,9 @@ class PanopticEvaluator(DatasetEvaluator):
             infos = [
                 {"id": s["id"], "category_id": self._category_id(s, name)} for s in segments_info
             ]
-            segments = {i["id"]: Segment(self._truth.indices[i["category_id"]]) for i in infos}
+            segments = {
+                i["id"]: PanopticSegment(self._truth.indices[i["category_id"]]) for i in infos
+            }
             self._count(image_id, name, segmentation, segments)
             png = self._truth.images[image_id][0]
             if self._output_dir is not None:
@@ -180,7 +182,11 @@ class PanopticEvaluator(DatasetEvaluator):
         return self._category_ids[key]
 
     def _count(
-        self, image_id: int, name: str, segmentation: torch.Tensor, segments: dict[int, Segment]
+        self,
+        image_id: int,
+        name: str,
+        segmentation: torch.Tensor,
+        segments: dict[int, PanopticSegment],
     ) -> None:
         target, true = self._truth.target(image_id), self._truth.images[image_id][1]
         try:

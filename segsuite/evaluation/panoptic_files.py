@@ -6,7 +6,6 @@ segments of each image are, and a folder of PNG files, beside it and of its name
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ import torch
 from segsuite.data.datasets.coco import read_json
 from segsuite.data.panoptic import read_panoptic
 
-from .panoptic_metrics import Segment
+from .coco_files import read_results
+from .panoptic_metrics import PanopticSegment
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PanopticGroundTruth:
     names: list[str]
     is_thing: list[bool]
     indices: dict[int, int]
-    images: dict[int, tuple[str, dict[int, Segment]]]
+    images: dict[int, tuple[str, dict[int, PanopticSegment]]]
 
     @classmethod
     def read(cls, json_file: str | os.PathLike, root: str | os.PathLike) -> PanopticGroundTruth:
@@ -74,7 +74,7 @@ class PanopticGroundTruth:
 
 def read_panoptic_results(
     path: str | os.PathLike, truth: PanopticGroundTruth
-) -> Iterator[tuple[int, torch.Tensor, dict[int, Segment]]]:
+) -> Iterator[tuple[int, torch.Tensor, dict[int, PanopticSegment]]]:
     """Read a results file and, one after another, its PNG files.
 
     Yields:
@@ -85,12 +85,7 @@ def read_panoptic_results(
         ValueError: it is another kind of file, or does not belong to this ground truth.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}") from None
-    except ValueError as e:
-        raise ValueError(f"{path} is not a JSON file: {e}") from None
+    content = read_results(path)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise ValueError(
             f"{path} is not a file of panoptic results: expected an object with 'annotations', a "
@@ -114,7 +109,7 @@ def read_panoptic_results(
 
 def _segments(
     annotation: dict[str, Any], indices: dict[int, int], path: str | os.PathLike
-) -> dict[int, Segment]:
+) -> dict[int, PanopticSegment]:
     segments = {}
     for info in annotation["segments_info"]:
         if info["category_id"] not in indices:
@@ -123,5 +118,5 @@ def _segments(
                 f"{info['category_id']}, which is not in the list of categories"
             )
         category = indices[info["category_id"]]
-        segments[info["id"]] = Segment(category, bool(info.get("iscrowd", 0)))
+        segments[info["id"]] = PanopticSegment(category, bool(info.get("iscrowd", 0)))
     return segments

@@ -12,7 +12,7 @@ VOID = 0
 
 
 @dataclass(frozen=True)
-class Segment:
+class PanopticSegment:
     """What a segment of a panoptic map is.
 
     Attributes:
@@ -42,9 +42,9 @@ class PanopticQuality:
 
 def panoptic_counts(
     prediction: torch.Tensor,
-    predicted: Mapping[int, Segment],
+    predicted: Mapping[int, PanopticSegment],
     target: torch.Tensor,
-    true: Mapping[int, Segment],
+    true: Mapping[int, PanopticSegment],
     num_categories: int,
 ) -> torch.Tensor:
     """Match the segments of one image: those of a category with an IoU above one half.
@@ -139,7 +139,9 @@ def _overlaps(prediction: torch.Tensor, target: torch.Tensor) -> dict[tuple[int,
     }
 
 
-def _check_ids(name: str, areas: Mapping[int, int], segments: Mapping[int, Segment]) -> None:
+def _check_ids(
+    name: str, areas: Mapping[int, int], segments: Mapping[int, PanopticSegment]
+) -> None:
     unknown = [i for i in areas if i != VOID and i not in segments]
     if unknown:
         raise ValueError(

@@ -18,7 +18,7 @@ from segsuite.evaluation import (
     panoptic_counts,
     panoptic_quality,
 )
-from segsuite.evaluation.panoptic_metrics import Segment
+from segsuite.evaluation.panoptic_metrics import PanopticSegment
 
 CATEGORIES = [
     {"id": 30, "name": "sky", "isthing": 0},
@@ -106,10 +106,10 @@ def expected_quality(folder, records):
         segmentation, infos = by_image[annotation["image_id"]]
         counts += panoptic_counts(
             segmentation,
-            {s["id"]: Segment(INDEX[IDS[s["isthing"], s["category_id"]]]) for s in infos},
+            {s["id"]: PanopticSegment(INDEX[IDS[s["isthing"], s["category_id"]]]) for s in infos},
             torch.from_numpy(read_panoptic(folder / "panoptic" / annotation["file_name"])),
             {
-                s["id"]: Segment(INDEX[s["category_id"]], bool(s["iscrowd"]))
+                s["id"]: PanopticSegment(INDEX[s["category_id"]], bool(s["iscrowd"]))
                 for s in annotation["segments_info"]
             },
             4,

@@ -37,6 +37,8 @@ def test_evaluators_of_the_metadata(cfg, tmp_path):
     with pytest.raises(ValueError, match=r"a\.json is not a results file of any of SemSeg.*, Pan"):
         (tmp_path / "a.json").write_text("<html>")
         evaluator.evaluate_file(tmp_path / "a.json")
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*gone\.json"):
+        evaluator.evaluate_file(tmp_path / "gone.json")
     assert [type(e).__name__ for e in evaluator._evaluators] == [
         "SemSegEvaluator",
         "PanopticEvaluator",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segsuite.evaluation import panoptic_counts, panoptic_quality
-from segsuite.evaluation.panoptic_metrics import Segment
+from segsuite.evaluation.panoptic_metrics import PanopticSegment
 
 
 def row(text):
@@ -21,7 +21,7 @@ def row(text):
 def counts(prediction, predicted, target, true, num_categories=3):
     def segments(facts):
         facts = {i: fact if isinstance(fact, tuple) else (fact,) for i, fact in facts.items()}
-        return {i: Segment(*fact) for i, fact in facts.items()}
+        return {i: PanopticSegment(*fact) for i, fact in facts.items()}
 
     return panoptic_counts(
         row(prediction), segments(predicted), row(target), segments(true), num_categories
@@ -145,8 +145,12 @@ def test_definition(prediction, target, categories, true_categories, crowds, ali
     if alike:  # so that segments do match
         prediction = np.where(prediction == 4, prediction, target)
         true_categories = categories
-    predicted = {i: Segment(categories[i]) for i in np.unique(prediction).tolist() if i}
-    true = {i: Segment(true_categories[i], crowds[i]) for i in range(1, 5) if (target == i).any()}
+    predicted = {i: PanopticSegment(categories[i]) for i in np.unique(prediction).tolist() if i}
+    true = {
+        i: PanopticSegment(true_categories[i], crowds[i])
+        for i in range(1, 5)
+        if (target == i).any()
+    }
     got = panoptic_counts(
         torch.from_numpy(prediction), predicted, torch.from_numpy(target), true, 3
     )
