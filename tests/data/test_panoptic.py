@@ -154,10 +154,13 @@ def test_built_in_names(datasets_root):
     metadata = MetadataCatalog.get("coco_2017_val_panoptic_separated")
     assert len(metadata.thing_classes) == 80 and len(metadata.stuff_classes) == 54
     assert metadata.json_file == str(datasets_root / "coco/annotations/instances_val2017.json")
+    stuff = MetadataCatalog.get("coco_2017_val_panoptic_stuffonly")
+    assert stuff.stuff_classes == metadata.stuff_classes and stuff.evaluator_type == "sem_seg"
     assert MetadataCatalog.get("coco_2014_train").thing_classes[-1] == "toothbrush"
     for name, file in (
         ("coco_2017_train", r"coco/annotations/instances_train2017\.json"),
         ("coco_2017_val_panoptic_separated", r"coco/annotations/panoptic_val2017\.json"),
+        ("coco_2017_train_panoptic_stuffonly", r"coco/annotations/panoptic_train2017\.json"),
         ("lvis_v1_val", r"lvis/lvis_v1_val\.json"),
     ):
         with pytest.raises(FileNotFoundError, match=file):

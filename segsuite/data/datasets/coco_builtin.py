@@ -53,27 +53,36 @@ def _register_instances(name: str, images: str, json_file: str, facts: dict) -> 
 
 
 def _register_panoptic(split: str) -> None:
-    """``coco_2017_..._panoptic_separated``: instances for things, semantic labels for stuff."""
-    name = f"coco_2017_{split}_panoptic_separated"
+    """``coco_2017_..._panoptic_separated``: instances for things, semantic labels for stuff; and
+    ``coco_2017_..._panoptic_stuffonly``: these labels alone."""
     paths = {
         "panoptic_json": f"coco/annotations/panoptic_{split}2017.json",
         "panoptic_root": f"coco/annotations/panoptic_{split}2017",
         "image_root": f"coco/{split}2017",
-        "json_file": f"coco/annotations/instances_{split}2017.json",
     }
-
-    def load() -> list[dict]:
-        return load_coco_panoptic(*(datasets_root() / path for path in paths.values()))
-
     stuff = {id_: text for id_, text in PANOPTIC_NAMES.items() if id_ not in THING_NAMES}
-    DatasetCatalog.register(name, load)
-    MetadataCatalog.get(name).set(
-        **_THINGS,
-        stuff_classes=["things", *(text.removesuffix("-merged") for text in stuff.values())],
-        stuff_colors=[(255, 255, 255), *(_COLORS[id_] for id_ in stuff)],
-        stuff_dataset_id_to_contiguous_id={id_: i for i, id_ in enumerate(stuff, THINGS_LABEL + 1)},
-        ignore_label=IGNORE_LABEL,
-        evaluator_type="coco_panoptic_seg",
-    ).set_later(
-        **{key: lambda path=path: str(datasets_root() / path) for key, path in paths.items()}
-    )
+    facts = {
+        "stuff_classes": ["things", *(text.removesuffix("-merged") for text in stuff.values())],
+        "stuff_colors": [(255, 255, 255), *(_COLORS[id_] for id_ in stuff)],
+        "stuff_dataset_id_to_contiguous_id": {
+            id_: i for i, id_ in enumerate(stuff, THINGS_LABEL + 1)
+        },
+        "ignore_label": IGNORE_LABEL,
+    }
+    instances = {"json_file": f"coco/annotations/instances_{split}2017.json"}
+    for kind, kind_paths, kind_facts in (
+        ("separated", paths | instances, _THINGS | {"evaluator_type": "coco_panoptic_seg"}),
+        ("stuffonly", paths, {"evaluator_type": "sem_seg"}),
+    ):
+        name = f"coco_2017_{split}_panoptic_{kind}"
+        DatasetCatalog.register(name, lambda paths=kind_paths: _load_panoptic(paths))
+        MetadataCatalog.get(name).set(**facts, **kind_facts).set_later(
+            **{
+                key: lambda path=path: str(datasets_root() / path)
+                for key, path in kind_paths.items()
+            }
+        )
+
+
+def _load_panoptic(paths: dict[str, str]) -> list[dict]:
+    return load_coco_panoptic(*(datasets_root() / path for path in paths.values()))
