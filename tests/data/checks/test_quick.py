@@ -54,7 +54,7 @@ def test_value_outside_the_classes(folder):
     register(folder)
     with pytest.raises(ValueError) as e:
         check()
-    assert f"data set '{NAME}': 1 of 8 label maps can't be used" in str(e.value)
+    assert f"data set '{NAME}': 1 of 8 images or their label maps can't be used" in str(e.value)
     assert f"{path} holds the label 3 (5 pixels), 200 (2 pixels)" in str(e.value)
     assert "expected 0 to 2, or 255 for pixels to leave out" in str(e.value)
     assert "label_map" in str(e.value)
@@ -64,7 +64,7 @@ def test_many_bad_files_are_counted(folder):
     for k in range(8):
         write(folder / "labels" / f"{k}.png", np.full((6, 8), 7, np.uint8))
     register(folder)
-    with pytest.raises(ValueError, match=r"8 of 8 label maps[\s\S]*\.\.\. and 3 more files"):
+    with pytest.raises(ValueError, match=r"8 of 8 images or[\s\S]*\.\.\. and 3 more files"):
         check()
 
 
