@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from . import detectron2, mmsegmentation, segmentation_models, timm, torchvision
+from . import (
+    detectron2,
+    hrnet,
+    mmsegmentation,
+    segformer,
+    segmentation_models,
+    timm,
+    torchvision,
+)
 from .formats import Conversion, Weights, apply_format
 
 # The first that fits counts: those with more marks stand before those with fewer.
 FORMATS = (
+    *hrnet.FORMATS,
+    *segformer.FORMATS,
     *torchvision.FORMATS,
     *timm.FORMATS,
     *segmentation_models.FORMATS,

@@ -23,6 +23,14 @@ _ASPP_HEAD = (
     (r"^image_pool\.1\.", "aspp.convs.4.1."),
     *((rf"^aspp_modules\.{i}\.", f"aspp.convs.{i}.") for i in range(4)),
 )
+_UPER_HEAD = (
+    (r"^conv_seg\.", "predictor."),
+    *_CONV_MODULE,
+    (r"^psp_modules\.(\d)\.1\.", r"pooling.convs.\1."),
+    (r"^bottleneck\.", "pooling_conv."),
+    (r"^fpn_convs\.", "output_convs."),
+    (r"^fpn_bottleneck\.", "fusion_conv."),
+)
 _AUX = Part("auxiliary_head.", "aux_head.", _FCN_HEAD)
 
 FORMATS = (
@@ -44,6 +52,15 @@ FORMATS = (
             _AUX,
         ),
         unused=((r"^decode_head\.bottleneck\.", "3x3 pixels there and 1x1 here"),),
+    ),
+    Format(
+        "MMSegmentation UPerNet",
+        marks=(r"^backbone\.layer1\.0\.conv1\.weight", r"^decode_head\.psp_modules\.0\.1\.conv\."),
+        parts=(
+            Part("backbone.", "backbone.", _RESNET),
+            Part("decode_head.", "sem_seg_head.", _UPER_HEAD),
+            _AUX,
+        ),
     ),
     # Heads without a counterpart: the backbone alone.
     Format(
