@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from segsuite.config import CfgNode, configurable
 
 from .image import FORMATS
+from .mapper import to_planes
 from .transforms import AugInput, Augmentation, build_augmentations
 
 
@@ -45,7 +45,4 @@ class InferenceMapper:
         size = image.shape[:2]
         transform = self._augmentations.get_transform(AugInput(size), np.random.default_rng(0))
         pixels = transform.apply_image(image)
-        if self._image_format == "BGR":
-            pixels = pixels[:, :, ::-1]
-        tensor = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
-        return {"image": tensor, "height": size[0], "width": size[1]}
+        return {"image": to_planes(pixels, self._image_format), "height": size[0], "width": size[1]}

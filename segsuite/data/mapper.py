@@ -98,7 +98,7 @@ class DatasetMapper:
             "width": image.shape[1],
         }
         transform = self.augmentations.get_transform(AugInput(size, sem_seg), rng)
-        sample["image"] = _to_planes(transform.apply_image(image), self.image_format)
+        sample["image"] = to_planes(transform.apply_image(image), self.image_format)
         if sem_seg is not None:
             if self.is_train:
                 sample["sem_seg"] = _to_tensor(transform.apply_segmentation(sem_seg))
@@ -172,7 +172,7 @@ def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
     raise ValueError(message + ". Pair the right image and annotations, or mend the file")
 
 
-def _to_planes(image: np.ndarray, image_format: str) -> torch.Tensor:
+def to_planes(image: np.ndarray, image_format: str) -> torch.Tensor:
     """(H, W, 3) uint8 RGB -> (3, H, W) uint8, the planes in the order of `image_format`.
 
     OpenCV does it many times faster than a copy of a transposed view.

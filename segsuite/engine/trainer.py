@@ -29,8 +29,10 @@ from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_o
 from segsuite.utils import comm
 from segsuite.utils.registry import unknown_name
 from segsuite.utils.writers import ConsoleWriter, EventWriter, JSONWriter, TensorboardWriter
+from segsuite.visualization.report import write_report
 
 from . import hooks
+from .examples import save_examples
 from .output_dir import check_free_space
 from .train_loop import HookBase, SimpleTrainer
 from .weights import class_names, load_trained_weights
@@ -145,6 +147,8 @@ class DefaultTrainer(SimpleTrainer):
                 final_state=self.evaluated_state,
             ),
         ]
+        if cfg.DATASETS.TEST and cfg.TEST.REPORT:
+            built.append(hooks.ReportHook(folder, self._evaluation))
         return built
 
     def _build_evaluation_hooks(self) -> list[HookBase]:
@@ -257,8 +261,13 @@ class DefaultTrainer(SimpleTrainer):
             loader = cls.build_test_loader(cfg, name)
             evaluator = cls.build_evaluator(cfg, name)
             logger.info("evaluating on %s", name)
-            results[name] = inference_on_dataset(model, loader, evaluator, amp_dtype)
+            folder = Path(cfg.OUTPUT_DIR, "evaluation", name)
+            results[name] = inference_on_dataset(
+                model, loader, evaluator, amp_dtype, speed_file=folder / "speed.json"
+            )
             logger.info("results\n%s", results_table(results[name], title=name))
+            if cfg.TEST.EXAMPLES and comm.is_main_process():
+                save_examples(cfg, model, name, folder, count=cfg.TEST.EXAMPLES)
         return next(iter(results.values())) if len(results) == 1 else results
 
     @classmethod
@@ -271,7 +280,11 @@ class DefaultTrainer(SimpleTrainer):
         """
         model = cls.build_model(cfg)
         load_trained_weights(model, cfg)
-        return cls.test(cfg, model)
+        results = cls.test(cfg, model)
+        if cfg.TEST.REPORT and comm.is_main_process():
+            path = write_report([cfg.OUTPUT_DIR], Path(cfg.OUTPUT_DIR, "report.html"))
+            logger.info("report: %s", path)
+        return results
 
     @classmethod
     def test_results(cls, cfg: CfgNode, path: str | os.PathLike) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from .build import EVALUATOR_REGISTRY, build_evaluator
 from .calibration import calibration_counts, calibration_figures
 from .coco import COCOEvaluator
 from .coco_metrics import COCOFigures, coco_figures
-from .evaluator import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
+from .evaluator import DatasetEvaluator, DatasetEvaluators, evaluating, inference_on_dataset
 from .image_counts import image_ious, load_image_counts
 from .metrics import ABSENT_CLASS_RULES, SemSegMetrics, sem_seg_metrics
 from .panoptic import PanopticEvaluator
@@ -39,6 +39,7 @@ __all__ = [
     "calibration_figures",
     "coco_figures",
     "compare_mean_iou",
+    "evaluating",
     "image_ious",
     "inference_on_dataset",
     "iou_intervals",

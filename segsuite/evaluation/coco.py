@@ -60,7 +60,8 @@ class COCOEvaluator(DatasetEvaluator):
             image_ids: of the images of `json_file` that count; None: all.
             engine: one of `coco_metrics.ENGINES`.
             output_dir: gets ``coco_instances_results.json``, the detections in COCO's results
-                format, and ``coco_evaluation.json``, the figures.
+                format, and ``coco_evaluation.json``, the figures and
+                precision over recall.
 
         Raises:
             FileNotFoundError, ValueError: `json_file` is missing or no instances file, or its
@@ -221,6 +222,7 @@ class COCOEvaluator(DatasetEvaluator):
     ) -> dict[str, dict[str, Any]]:
         truth = self._truth.load(tasks)
         results: dict[str, dict[str, Any]] = {}
+        pr_curves = {}
         for task in tasks:
             figures = coco_figures(truth, detections, task, engine=self._engine)
             named = {
@@ -228,6 +230,10 @@ class COCOEvaluator(DatasetEvaluator):
                 for _, category in sorted(self._category_ids.items())
             }
             results[task] = {k: 100 * v for k, v in {**figures.summary, **named}.items()}
+            pr_curves[task] = {
+                name: [None if v != v else v for v in curve]
+                for name, curve in figures.pr_curves.items()
+            }
         if self._output_dir is not None:
             content = {
                 "dataset": self._dataset_name,
@@ -236,6 +242,7 @@ class COCOEvaluator(DatasetEvaluator):
                     task: {k: None if v != v else v for k, v in figures.items()}  # no NaN in JSON
                     for task, figures in results.items()
                 },
+                "pr_curves": pr_curves,
             }
             self._output_dir.mkdir(parents=True, exist_ok=True)
             path = self._output_dir / "coco_evaluation.json"

@@ -45,10 +45,13 @@ class COCOFigures:
         summary: the twelve of COCO by name: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs,
             ARm, ARl.
         ap_by_category: AP by the id of the category.
+        pr_curves: precision at the recalls 0, 0.01, ..., 1, the mean over the categories, by IoU:
+            "0.50", "0.75" and "0.50:0.95", the mean over the thresholds.
     """
 
     summary: dict[str, float]
     ap_by_category: dict[int, float]
+    pr_curves: dict[str, list[float]]
 
 
 def choose_engine(name: str) -> str:
@@ -155,7 +158,14 @@ def _summarize(evaluation: Any) -> COCOFigures:
         int(category): _mean(precision[:, :, k, all_areas, most])
         for k, category in enumerate(params.catIds)
     }
-    return COCOFigures(summary, by_category)
+    curves = {"0.50": np.isclose(params.iouThrs, 0.5), "0.75": np.isclose(params.iouThrs, 0.75)}
+    curves["0.50:0.95"] = np.ones(len(params.iouThrs), dtype=bool)
+    of_all = precision[..., all_areas, most]  # (IoU threshold, recall, category)
+    pr_curves = {
+        name: [_mean(of_all[chosen, recall_index]) for recall_index in range(of_all.shape[1])]
+        for name, chosen in curves.items()
+    }
+    return COCOFigures(summary, by_category, pr_curves)
 
 
 def _mean(values: np.ndarray) -> float:

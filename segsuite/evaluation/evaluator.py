@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -107,6 +109,8 @@ def inference_on_dataset(
     loader: Iterable[list[dict[str, Any]]],
     evaluator: DatasetEvaluator,
     amp_dtype: torch.dtype | None = None,
+    *,
+    speed_file: str | os.PathLike | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Run the model over a test loader in evaluation mode and return the evaluator's results.
 
@@ -116,6 +120,8 @@ def inference_on_dataset(
     Args:
         loader: sized; gives batches as lists of records.
         amp_dtype: the type that the model is autocast to; None for none.
+        speed_file: gets, as JSON, this process's ``images``, ``seconds``, ``ms_per_image`` by
+            phase, ``peak_memory_mib`` of the process so far and ``peak_gpu_memory_mib``.
     """
     total = len(loader)  # type: ignore[arg-type]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -125,7 +131,7 @@ def inference_on_dataset(
     last_log = clock.start
     on_terminal = comm.is_main_process() and sys.stdout.isatty()
     with (
-        _evaluating(model),
+        evaluating(model),
         torch.inference_mode(),
         tqdm(
             total=total, desc="evaluation", file=sys.stdout, leave=False, disable=not on_terminal
@@ -150,11 +156,14 @@ def inference_on_dataset(
                     logger.info("evaluation %d/%d  %s  eta %s", finished, total, speed, eta)
     if images:
         logger.info("evaluated %d images: %s", images, clock.speed(images))
+        if speed_file is not None and comm.is_main_process():
+            Path(speed_file).parent.mkdir(parents=True, exist_ok=True)
+            Path(speed_file).write_text(json.dumps(clock.report(images)) + "\n")
     return evaluator.evaluate()
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode; afterwards every module has its own mode back (frozen parts may differ)."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -179,10 +188,21 @@ class _Clock:
         self._marks.append((phase, self._now()))
 
     def speed(self, images: int) -> str:
+        report = self.report(images)
+        phases = ", ".join(f"{p} {ms:.1f}" for p, ms in report["ms_per_image"].items())
+        return f"{images / report['seconds']:.1f} images/s  (ms/image: {phases})"
+
+    def report(self, images: int) -> dict[str, Any]:
+        """Seconds and memory up to here."""
         self._read_marks()
-        elapsed = time.perf_counter() - self.start
-        phases = ", ".join(f"{p} {1e3 * self._seconds[p] / images:.1f}" for p in _PHASES)
-        return f"{images / elapsed:.1f} images/s  (ms/image: {phases})"
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "images": images,
+            "seconds": time.perf_counter() - self.start,
+            "ms_per_image": {p: 1e3 * self._seconds[p] / images for p in _PHASES},
+            "peak_memory_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
+            "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if self._cuda else 0,
+        }
 
     def _now(self) -> Any:
         if not self._cuda:

@@ -96,6 +96,17 @@ class Prediction:
             return self._draw_instances(colors)
         return overlay(self.image, self.labels, self._stuff_colors())
 
+    def mask_of_all(self) -> np.ndarray:
+        """(H, W) bool: the pixels of any of `shown_instances`, their boxes where there are no
+        masks."""
+        masks = _masks(self.shown_instances)
+        if masks is not None:
+            return masks.any(0)
+        covered = np.zeros(self.image.shape[:2], bool)
+        for x0, y0, x1, y1 in self.shown_instances.pred_boxes.tensor.round().int().tolist():
+            covered[max(y0, 0) : y1, max(x0, 0) : x1] = True
+        return covered
+
     def coco_results(self, image_id: int | str) -> list[dict[str, Any]]:
         """The instances in COCO's results format, masks as compressed RLE.
 

@@ -29,6 +29,11 @@ TEST.AUG.MIN_SIZES = (400, 500, 600, 700, 800, 900, 1000, 1100, 1200)
 TEST.AUG.MAX_SIZE = 4000
 TEST.AUG.FLIP = True
 
+# OUTPUT_DIR/report.html after each evaluation: one file with figures, curves and pictures.
+TEST.REPORT = True
+# How many of the worst images, and of the best, are predicted again and drawn for it; 0: none.
+TEST.EXAMPLES = 6
+
 TEST.SEM_SEG = CN()
 # What a class without ground-truth pixels does to the means: "detectron2", "nanmean", "zero" or
 # "one". See docs/metrics.md.

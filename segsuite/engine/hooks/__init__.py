@@ -8,6 +8,7 @@ from .lr_scheduler import LRScheduler
 from .periodic_writer import PeriodicWriter
 from .precise_bn import PreciseBN
 from .profiler import Profiler
+from .report import ReportHook
 from .signals import SignalHook
 from .timing import IterationTimer
 
@@ -25,5 +26,6 @@ __all__ = [
     "PeriodicWriter",
     "PreciseBN",
     "Profiler",
+    "ReportHook",
     "SignalHook",
 ]

@@ -1,0 +1,97 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from segsuite.visualization.report import load_run, write_report
+from segsuite.visualization.report.figures import confusion_table, top_confusions
+from tests.runs import tiny_run
+
+from .runs import write_instance_run
+
+
+class Page(HTMLParser):
+    """The figures of a page, its ids, and what it would load from elsewhere."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.figures, self.external, self._figure = {}, [], None
+        self.text = path.read_text()
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self._figure = attributes.get("data-figure")
+        for name in ("src", "href"):
+            value = attributes.get(name) or ""
+            if value and not value.startswith(("data:", "#")):
+                self.external.append(value)
+
+    def handle_data(self, data):
+        if self._figure is not None:
+            assert self.figures.setdefault(self._figure, data) == data
+            self._figure = None
+
+
+def test_every_figure_is_the_one_in_metrics_json(tmp_path):
+    run = tiny_run()
+    page = Page(run / "report.html")  # the run wrote it itself
+    last = json.loads((run / "metrics.json").read_text().splitlines()[-1])
+    expected = {k: v for k, v in last.items() if k.startswith("sem_seg/")}
+    assert page.figures == {
+        f"tiny|tiny_val|{name}": "–" if v is None else f"{v:.2f}" for name, v in expected.items()
+    }
+    assert not page.external and "http" not in re.sub(r"base64,[^\"]*", "", page.text)
+    assert write_report([run], tmp_path / "again.html").read_text() == page.text
+
+
+def test_what_was_run_is_told():
+    text = (tiny_run() / "report.html").read_text()
+    for words in (
+        *("What was run", "git revision", "first weights", "rule <code>detectron2</code>"),
+        *("torch", "SOLVER.BASE_LR", "training step", "peak memory", "expected calibration error"),
+        *("is taken for", "data:image/webp;base64,", ">worst</span>", ">best</span>"),
+    ):
+        assert words in text, words
+
+
+def test_instances_have_curves_and_sizes_and_names_are_escaped(tmp_path):
+    run = write_instance_run(tmp_path)
+    page = Page(write_report([run], tmp_path / "report.html"))
+    assert page.figures["coco_run|zoo_val|bbox/AP50"] == "50.25"
+    assert page.figures["coco_run|zoo_val|segm/APm"] == "–"
+    assert "&lt;dog&gt;" in page.text and "<dog>" not in page.text
+    assert "Precision over recall" in page.text and "AP by the size" in page.text
+    # Half a line at the end of metrics.json is what a killed run leaves.
+    assert load_run(run).curve("total_loss")[-1] == (9, pytest.approx(1 / 9))
+    assert load_run(run).curve("loss_mask") == []
+
+
+def test_runs_side_by_side_and_what_differs(tmp_path):
+    first = write_instance_run(tmp_path / "a")
+    second = write_instance_run(tmp_path / "b", lr=0.5)
+    page = Page(write_report([first, second], tmp_path / "both.html"))
+    assert {name.split("|")[0] for name in page.figures} == {"a/coco_run", "b/coco_run"}
+    section = page.text.split("What differs")[1].split("</section>")[0]
+    assert "SOLVER.BASE_LR" in section and "0.5" in section and "SEED" not in section
+
+
+def test_confusions():
+    matrix = [[80, 20, 0, 0], [0, 0, 0, 0], [30, 10, 50, 10], [0, 0, 0, 0]]
+    content = {"confusion_matrix": matrix, "classes": ["a", "b", "c"]}
+    table = confusion_table(content)
+    assert table["rows"][0][:2] == [(0.8, 80), (0.2, 20)] and table["rows"][1][0] == (None, 0)
+    top = top_confusions(content)
+    assert [(c["truth"], c["prediction"], c["share"]) for c in top] == [
+        ("c", "a", 0.3),
+        ("a", "b", 0.2),
+        ("c", "b", 0.1),
+    ]
+    many = {"confusion_matrix": [[1] * 41] * 41, "classes": [str(i) for i in range(40)]}
+    assert confusion_table(many)["left_out"] == 8 and confusion_table({}) is None
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is no run"):
+        write_report([tmp_path], tmp_path / "report.html")
