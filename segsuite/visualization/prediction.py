@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from segsuite.data.catalog import Metadata
 from segsuite.data.palette import Color, default_colors
-from segsuite.structures import BitMasks, Instances
-from segsuite.structures.rle import decode_masks, encode_masks
+from segsuite.structures import Instances, ROIMasks
+from segsuite.structures.rle import RLE, encode_masks
 
 from .draw import overlay
 from .instances import draw_instances
@@ -199,21 +200,15 @@ class Prediction:
 
 
 def _masks(instances: Instances) -> np.ndarray | None:
-    """(N, H, W) bool, however the model gave them; None where it gave none."""
+    """(N, H, W) bool, or None where the model gives no masks."""
     if not instances.has("pred_masks"):
         return None
     masks = instances.pred_masks
-    if isinstance(masks, list):
-        masks = decode_masks(masks, *instances.image_size)
-    elif isinstance(masks, BitMasks):
-        masks = masks.tensor
-    return masks.bool().numpy()
+    return (masks if isinstance(masks, torch.Tensor) else masks.tensor).numpy()
 
 
-def _rles(instances: Instances) -> list[dict] | None:
+def _rles(instances: Instances) -> list[RLE] | None:
     if not instances.has("pred_masks"):
         return None
     masks = instances.pred_masks
-    if isinstance(masks, list):
-        return masks
-    return encode_masks((masks.tensor if isinstance(masks, BitMasks) else masks).bool())
+    return masks.rle() if isinstance(masks, ROIMasks) else encode_masks(masks)

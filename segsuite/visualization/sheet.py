@@ -39,9 +39,8 @@ def comparison(
         panel_width: pixels of each panel; the image is scaled to it.
         titles: write above each panel what it is.
     """
-    scale = panel_width / image.shape[1]
-    size = (panel_width, max(1, round(image.shape[0] * scale)))
-    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    image = fit_width(image, panel_width)
+    size = (image.shape[1], image.shape[0])
     prediction = _resize_labels(prediction, size)
     panels = [("image", image), ("prediction", overlay(image, prediction, colors))]
     if target is not None:
@@ -92,6 +91,14 @@ def contact_sheet(
         lines += [_pad(row, row.shape[0], width), np.full((_GAP, width, 3), 255, np.uint8)]
     margin = ((_GAP, _GAP), (_GAP, _GAP), (0, 0))
     return np.pad(np.concatenate(lines[:-1]), margin, constant_values=255)
+
+
+def fit_width(image: np.ndarray, width: int) -> np.ndarray:
+    """Scale (H, W, 3) uint8 to a width in pixels, with its proportions."""
+    scale = width / image.shape[1]
+    size = (width, max(1, round(image.shape[0] * scale)))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(image, size, interpolation=interpolation)
 
 
 def save_image(path: str | os.PathLike, image: np.ndarray) -> None:

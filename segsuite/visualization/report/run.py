@@ -107,7 +107,12 @@ def _evaluation(folder: Path) -> Evaluation | None:
         files=files,
         speed=_read_json(folder / "speed.json"),
         examples=examples,
-        intervals=_read_json(folder / "confidence_intervals.json").get("intervals", {}),
+        intervals={
+            figure: bounds
+            for content in files.values()
+            for figure, bounds in content.get("intervals", {}).get("figures", {}).items()
+            if None not in bounds
+        },
     )
 
 

@@ -1,0 +1,95 @@
+#!/usr/bin/env python
+"""Draw the annotations of data sets, or exactly what the model is fed after augmentation."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from segsuite.config import CfgNode, load_config
+from segsuite.data import MetadataCatalog, build_train_loader, get_records, register_from_config
+from segsuite.engine import launch
+from segsuite.visualization import contact_sheet, legend, save_image
+from segsuite.visualization.data import draw_record, draw_sample
+from segsuite.visualization.sheet import fit_width
+
+EPILOG = """after `make demo`:
+  %(prog)s --config-file configs/demo.yaml --output output/data
+  %(prog)s --config-file configs/demo.yaml --fed --sheet --output output/data
+
+The first draws files as they are annotated, the second the first batches of the training stream,
+augmented, in one picture. OUT has data.jpg (--sheet), or a picture for each image.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", metavar="FILE", required=True, help="YAML configuration")
+    parser.add_argument("--output", required=True, metavar="OUT", help="folder to write to")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="instead of the first of DATASETS.TRAIN; not with --fed"
+    )
+    parser.add_argument(
+        "--fed", action="store_true", help="samples of the training loader, after augmentation"
+    )
+    parser.add_argument("--sheet", action="store_true", help="all in one contact sheet")
+    parser.add_argument("--limit", type=int, default=24, metavar="N", help="images (default 24)")
+    parser.add_argument(
+        "--start", type=int, default=0, metavar="I", help="first image, or with --fed iteration"
+    )
+    parser.add_argument("--plugin", action="append", default=[], metavar="MODULE")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration overrides"
+    )
+    return parser
+
+
+def pictures(cfg: CfgNode, args: argparse.Namespace, dataset: str) -> Iterator[tuple[str, Any]]:
+    """Names and pictures."""
+    records = get_records([dataset])  # fills in what the metadata learn from files
+    metadata = MetadataCatalog.get(dataset)
+    if args.fed:
+        cfg.DATALOADER.NUM_WORKERS = 0
+        batches = build_train_loader(cfg, start_iter=args.start)
+        for number, sample in enumerate(islice(chain.from_iterable(batches), args.limit)):
+            name = f"{number:04d}_{Path(str(sample['image_id'])).name}"
+            yield name, draw_sample(sample, metadata, cfg.INPUT.FORMAT)
+    else:
+        for record in records[args.start : args.start + args.limit]:
+            yield str(record["image_id"]), draw_record(record, metadata)
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config_file, args.opts, args.plugin)
+    register_from_config(cfg)
+    names = [args.dataset] if args.dataset and not args.fed else list(cfg.DATASETS.TRAIN)
+    if not names:
+        raise SystemExit("no data set named: give --dataset, or set DATASETS.TRAIN")
+    drawn, files = [], 0
+    for name, picture in tqdm(pictures(cfg, args, names[0]), total=args.limit, disable=None):
+        if args.sheet:
+            drawn.append(fit_width(picture, 320))
+        else:
+            save_image(Path(args.output, f"{name}.jpg"), picture)
+        files += 1
+    if args.sheet:
+        metadata = MetadataCatalog.get(names[0])
+        footer = None
+        if metadata.get("stuff_classes") and metadata.get("stuff_colors"):
+            footer = legend(metadata.stuff_classes, metadata.stuff_colors, 4 * 320)
+        path = Path(args.output, "data.jpg")
+        save_image(path, contact_sheet(drawn, columns=4, footer=footer))
+        print(f"{path} ({files} images)")
+    else:
+        print(f"{files} pictures in {args.output}")
+
+
+if __name__ == "__main__":
+    launch(main, args=(parser().parse_args(),))
