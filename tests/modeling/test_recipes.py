@@ -1,7 +1,7 @@
 """Every recipe's model can be built and trained for a step.
 
 Those of the folders with Detectron2's names are large: test_rcnn_recipes.py and
-test_panoptic_fpn.py build them alone.
+test_panoptic_fpn.py build them alone. tests/tools/test_transfer.py trains those of transfer/.
 """
 
 import pytest
@@ -15,7 +15,7 @@ from tests.helpers import REPO
 CONFIGS = REPO / "configs"
 LARGE = (
     *("_base_", "COCO-Detection", "COCO-InstanceSegmentation", "COCO-PanopticSegmentation"),
-    *("Misc", "torchvision"),
+    *("Misc", "torchvision", "transfer"),
 )
 RECIPES = sorted(
     p
