@@ -57,8 +57,7 @@ def test_another_number_of_classes(cfg):
         build_evaluator(cfg, "made")
 
 
-def test_things_have_an_evaluator_of_their_own_where_there_are_instances(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEGSUITE_DATASETS", str(tmp_path))
+def test_things_have_an_evaluator_of_their_own_where_there_are_instances(datasets_root):
     cfg = load_config(REPO / "configs/smoke/panoptic_fpn_shapes.yaml")
     evaluator = build_evaluator(cfg, "shapes_panoptic_val")
     names = [type(e).__name__ for e in evaluator._evaluators]
