@@ -64,12 +64,14 @@ class DefaultTrainer(SimpleTrainer):
             self.build_evaluator(cfg, name)  # what is wrong with it shows now, not after hours
         model = self.build_model(cfg)
         build_inference(cfg, model)  # likewise
+        device = next(model.parameters()).device
+        _amp_dtype(cfg.TEST.AMP, "TEST.AMP", device)  # likewise
         seed_all(cfg.SEED + comm.get_rank())
         super().__init__(
             model=model,
             build_loader=lambda start_iter: self.build_train_loader(cfg, start_iter),
             optimizer=self.build_optimizer(cfg, model),
-            amp_dtype=_amp_dtype(cfg.SOLVER.AMP, "SOLVER.AMP", next(model.parameters()).device),
+            amp_dtype=_amp_dtype(cfg.SOLVER.AMP, "SOLVER.AMP", device),
             accumulate_steps=cfg.SOLVER.ACCUMULATE_STEPS,
             clip_gradients=build_gradient_clipper(cfg),
         )

@@ -65,6 +65,7 @@ class TestOptions:
         "opts",
         [
             ["SOLVER.AMP.ENABLED", True],
+            ["TEST.AMP.ENABLED", True],
             ["SOLVER.ACCUMULATE_STEPS", 2],
             ["SOLVER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "norm"],
             ["SOLVER.OPTIMIZER", "ADAMW", "SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR"],
@@ -105,6 +106,7 @@ class TestBadInput:
         [
             (["SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "float16"], "float16 needs a GPU"),
             (["SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "bfloat"], "mean 'bfloat16'"),
+            (["TEST.AMP.ENABLED", True, "TEST.AMP.DTYPE", "half"], "types of TEST.AMP.DTYPE"),
             (["SOLVER.CHECKPOINTS_TO_KEEP", 0], "CHECKPOINTS_TO_KEEP"),
         ],
     )

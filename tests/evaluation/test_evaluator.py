@@ -43,6 +43,22 @@ class Model(nn.Module):
 LOADER = [[{"x": 1}, {"x": 2}], [{"x": 3}]]
 
 
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_only_the_model_is_autocast(dtype):
+    class Autocast(Model):
+        def forward(self, inputs):
+            return [{"x": torch.is_autocast_enabled("cpu")} for _ in inputs]
+
+    class Evaluator(Recorder):
+        def process(self, inputs, outputs):
+            assert not torch.is_autocast_enabled("cpu")
+            super().process(inputs, outputs)
+
+    recorder = Evaluator()
+    inference_on_dataset(Autocast(), LOADER, recorder, dtype)
+    assert all(x == {"x": dtype is not None} for _, outputs, _ in recorder.calls for x in outputs)
+
+
 def test_every_batch_in_evaluation_mode():
     recorder = Recorder()
     recorder.calls.append("from an earlier run")
