@@ -129,6 +129,25 @@ def test_workers_send_instances(cfg):
     assert len(instances) == 1 and len(instances.gt_masks.polygons[0][0]) == 8
 
 
+def test_large_scale_jitter(cfg):
+    """As docs/instances.md has it: to fit the square, by a random factor, cropped and padded."""
+    cfg.merge_from_list(
+        [
+            *("INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MAX_SIZE_TRAIN", "64"),
+            *("INPUT.RANDOM_SCALE", "(0.1, 2.0)", "INPUT.CROP.ENABLED", "True"),
+            *("INPUT.CROP.TYPE", "absolute", "INPUT.CROP.SIZE", "[64, 64]"),
+        ]
+    )
+    areas = set()
+    for sample in itertools.chain(*itertools.islice(build_train_loader(cfg), 12)):
+        assert sample["image"].shape == (3, 64, 64)
+        instances = sample["instances"]
+        masks = instances.gt_masks.get_bounding_boxes().tensor
+        torch.testing.assert_close(instances.gt_boxes.tensor, masks)
+        areas.update(instances.gt_masks.area().tolist())
+    assert len(areas) > 10 and max(areas) > 25 * min(areas)
+
+
 def test_an_image_of_another_size_is_named(cfg, tmp_path):
     Image.new("RGB", (20, 30)).save(tmp_path / "1.png")
     with pytest.raises(ValueError, match=r"1\.png has 20 x 30 pixels, its .* 30 x 20 .*EXIF"):
