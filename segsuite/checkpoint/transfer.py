@@ -10,7 +10,7 @@ import torch
 # Rows per class, and rows besides (the background of `cls_score`): masks and semantic scores, box
 # classes, boxes.
 _LAYOUTS = ((1, 0), (1, 1), (4, 0))
-_PREDICTOR = re.compile(r"(predictor|cls_score|bbox_pred)\.(weight|bias)$")
+_PREDICTOR = re.compile(r"(predictor|linear_pred|cls_score|bbox_pred)\.(weight|bias)$")
 # Pascal VOC's names for COCO's.
 _SYNONYMS = {
     "airplane": "aeroplane",

@@ -1,12 +1,11 @@
 """Backbones and heads give the numbers of other implementations for the same weights."""
 
-import re
-
 import pytest
 import torch
 import torch.nn.functional as F
 
-from segsuite.modeling.backbone import ResNet
+from segsuite.checkpoint import convert, load_weights
+from segsuite.modeling.backbone import ResNet, TimmBackbone
 from segsuite.modeling.sem_seg import FCNHead, UNetHead
 from tests.helpers import requires_parity
 from tests.parity import ParityCase
@@ -27,14 +26,8 @@ def with_prefix(state, prefix):
 
 
 def resnet_from_torchvision(state):
-    """Detectron2's names for a state dict of torchvision's, timm's or smp's ResNet."""
-    renamed = {}
-    for key, value in state.items():
-        key = re.sub(r"^layer(\d)", lambda m: f"res{int(m[1]) + 1}", key)
-        key = re.sub(r"^(conv1|bn1)\.", r"stem.\1.", key)
-        key = key.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
-        renamed[re.sub(r"bn(\d)", r"conv\1.norm", key)] = value
-    return {k: v for k, v in renamed.items() if not k.startswith("fc.")}
+    """Our names for a state dict of torchvision's, timm's or smp's ResNet."""
+    return convert(state).weights
 
 
 def resnet_os8(**kwargs):
@@ -74,16 +67,16 @@ def test_resnet_of_timm_at_output_stride_8(depth):
 @torch.no_grad()
 def test_dilated_fcn_of_torchvision():
     case = ParityCase.load("tv_fcn_resnet50")
-    state = case.state_dict()
+    weights = convert(case.state_dict()).weights
     backbone = resnet_os8(depth=50, out_features=["res4", "res5"])
-    backbone.load_state_dict(resnet_from_torchvision(with_prefix(state, "backbone.")))
+    backbone.load_state_dict(with_prefix(weights, "backbone."))
     image = normalized(case, *IMAGENET)
     features = backbone(image)
     case.check("backbone.aux", features["res4"])
     case.check("backbone.out", features["res5"])
     for output, prefix, feature in [
-        ("out", "classifier", "res5"),
-        ("aux", "aux_classifier", "res4"),
+        ("out", "sem_seg_head", "res5"),
+        ("aux", "aux_head", "res4"),
     ]:
         shapes = backbone.output_shape()
         head = FCNHead(
@@ -92,9 +85,7 @@ def test_dilated_fcn_of_torchvision():
             convs_dim=shapes[feature].channels // 4,
             num_classes=21,
         ).eval()
-        names = {"0": "conv", "1": "conv.norm", "4": "predictor"}
-        weights = with_prefix(state, prefix + ".")
-        head.load_state_dict({names[k[0]] + k[1:]: v for k, v in weights.items()})
+        head.load_state_dict(with_prefix(weights, prefix + "."))
         logits = F.interpolate(head(features), image.shape[-2:], mode="bilinear")
         case.check(output, logits)
 
@@ -103,9 +94,9 @@ def test_dilated_fcn_of_torchvision():
 def test_unet_of_segmentation_models():
     """Up to the last convolution, which has 3x3 pixels there and 1x1 here, as in the paper."""
     case = ParityCase.load("smp_unet_resnet34")
-    state = case.state_dict()
+    weights = convert(case.state_dict()).weights
     backbone = ResNet(depth=34, out_features=RESNET_FEATURES).eval()
-    backbone.load_state_dict(resnet_from_torchvision(with_prefix(state, "encoder.")))
+    backbone.load_state_dict(with_prefix(weights, "backbone."))
     features = backbone(normalized(case, *IMAGENET))
     for i, name in enumerate(RESNET_FEATURES):
         case.check(f"encoder{i + 1}", features[name])
@@ -115,10 +106,22 @@ def test_unet_of_segmentation_models():
         decoder_channels=[256, 128, 64, 32, 16],
         num_classes=21,
     ).eval()
-    weights = {}
-    for key, value in with_prefix(state, "decoder.").items():
-        layer, index, leaf = re.fullmatch(r"(blocks\.\d\.conv\d)\.(\d)\.(.*)", key).groups()
-        weights[f"{layer}.{leaf}" if index == "0" else f"{layer}.norm.{leaf}"] = value
     head.predictor = torch.nn.Identity()
-    head.load_state_dict(weights)
+    head.load_state_dict(with_prefix(weights, "sem_seg_head."))
     case.check("decoder", head(features))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["timm_convnext_tiny", "timm_swin_tiny"])
+def test_backbones_of_timm(tmp_path, name):
+    """Published names, of the classifier, as MODEL.WEIGHTS of a backbone taken apart by timm."""
+    pytest.importorskip("timm")
+    case = ParityCase.load(name)
+    torch.save(case.state_dict(), tmp_path / "weights.pth")
+    backbone = TimmBackbone(name=case.about["constructor"]["args"][0]).eval()
+    report = load_weights(backbone, tmp_path / "weights.pth")
+    assert report.missing == []
+    assert all(key.startswith(("head.", "norm.")) for key in report.unexpected)
+    for i, feature in enumerate(backbone(normalized(case, *IMAGENET)).values()):
+        nhwc = feature.permute(0, 2, 3, 1) if "swin" in name else feature
+        case.check(f"feature{i}", nhwc)

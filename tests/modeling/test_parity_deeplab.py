@@ -1,19 +1,18 @@
 """DeepLab gives the numbers of Detectron2 and torchvision for the same weights."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from segsuite.checkpoint import convert
 from segsuite.config import load_config
 from segsuite.modeling import build_model
 from tests.helpers import REPO, requires_parity
 from tests.parity import ROOT, ParityCase
 
-from .test_parity import IMAGENET, normalized, resnet_from_torchvision, with_prefix
+from .test_parity import IMAGENET, normalized
 
 pytestmark = requires_parity
 
@@ -22,27 +21,6 @@ CROP_128x256 = [
     *("INPUT.CROP.TYPE", "absolute"),
     *("INPUT.CROP.SIZE", [128, 256]),
 ]
-
-
-def deeplab_v3_from_torchvision(state):
-    """The names of the suite for a state dict of torchvision's deeplabv3_resnet50 or 101."""
-    renamed = {}
-    backbone = resnet_from_torchvision(with_prefix(state, "backbone."))
-    renamed.update({f"backbone.{key}": value for key, value in backbone.items()})
-    for key, value in with_prefix(state, "classifier.").items():
-        key = re.sub(r"^0\.convs\.([0-3])\.0", r"aspp.convs.\1", key)
-        key = re.sub(r"^0\.convs\.([0-3])\.1", r"aspp.convs.\1.norm", key)
-        key = re.sub(r"^0\.convs\.4\.1", "aspp.convs.4.1", key)
-        key = re.sub(r"^0\.convs\.4\.2", "aspp.convs.4.1.norm", key)
-        key = re.sub(r"^0\.project\.0", "aspp.project", key)
-        key = re.sub(r"^0\.project\.1", "aspp.project.norm", key)
-        for old, new in {"1": "convs.0", "2": "convs.0.norm", "4": "predictor"}.items():
-            key = re.sub(rf"^{old}\.", f"{new}.", key)
-        renamed[f"sem_seg_head.{key}"] = value
-    names = {"0": "conv", "1": "conv.norm", "4": "predictor"}
-    for key, value in with_prefix(state, "aux_classifier.").items():
-        renamed[f"aux_head.{names[key[0]]}{key[1:]}"] = value
-    return renamed
 
 
 @pytest.mark.slow
@@ -88,7 +66,7 @@ def test_deeplab_of_torchvision():
     case = ParityCase.load("tv_deeplabv3_resnet50")
     options = ["MODEL.DEVICE", "cpu", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 21]
     model = build_model(load_config(REPO / "configs/_base_/deeplab_v3.yaml", options)).eval()
-    model.load_state_dict(deeplab_v3_from_torchvision(case.state_dict()))
+    model.load_state_dict(convert(case.state_dict()).weights)
     image = normalized(case, *IMAGENET)
     features = model.backbone(image)
     case.check("backbone.aux", features["res4"])

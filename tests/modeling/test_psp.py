@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from segsuite.checkpoint import convert
 from segsuite.layers import ShapeSpec
 from segsuite.modeling.backbone import ResNet
 from segsuite.modeling.sem_seg import PSPHead
@@ -8,7 +9,7 @@ from tests.helpers import requires_parity
 from tests.parity import ParityCase
 
 from .head_contract import HeadContract
-from .test_parity import IMAGENET, normalized, resnet_from_torchvision, with_prefix
+from .test_parity import IMAGENET, normalized, with_prefix
 
 
 class TestPSPHead(HeadContract):
@@ -36,23 +37,14 @@ def test_pspnet_of_segmentation_models():
     """Up to the last convolution, which has 3x3 pixels there. The one before has 1x1 there, which
     is the centre of ours, and reads the grids before the feature."""
     case = ParityCase.load("smp_pspnet_resnet50")
-    state = case.state_dict()
+    weights = convert(case.state_dict()).weights
     backbone = ResNet(depth=50, out_features=["conv1", "res2", "res3"]).eval()
-    weights = resnet_from_torchvision(with_prefix(state, "encoder."))
-    backbone.load_state_dict({k: v for k, v in weights.items() if k in backbone.state_dict()})
+    encoder = with_prefix(weights, "backbone.")
+    backbone.load_state_dict({k: v for k, v in encoder.items() if k in backbone.state_dict()})
     features = backbone(normalized(case, *IMAGENET))
     for i, feature in enumerate(features.values()):
         case.check(f"encoder{i + 1}", feature)
     head = PSPHead(input_shape=backbone.output_shape(), in_features=["res3"], num_classes=21).eval()
-    weights = {}
-    for key, value in with_prefix(state, "decoder.psp.blocks.").items():
-        index, layer, leaf = key[0], key.split(".")[3], key.split(".")[4]
-        weights[f"pyramid.{index}.{'norm.' if layer == '1' else ''}{leaf}"] = value
-    for key, value in with_prefix(state, "decoder.conv.").items():
-        weights[f"conv.{'norm.' if key[0] == '1' else ''}{key[2:]}"] = value
-    kernel = torch.zeros(512, 1024, 3, 3)
-    kernel[..., 1:2, 1:2] = weights["conv.weight"].roll(512, dims=1)
-    weights["conv.weight"] = kernel
     head.predictor = torch.nn.Identity()
-    head.load_state_dict(weights)
+    head.load_state_dict(with_prefix(weights, "sem_seg_head."))
     case.check("decoder", head(features))

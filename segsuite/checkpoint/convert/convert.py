@@ -19,8 +19,8 @@ from .formats import Conversion, Weights, apply_format
 FORMATS = (
     *hrnet.FORMATS,
     *segformer.FORMATS,
-    *torchvision.FORMATS,
     *timm.FORMATS,
+    *torchvision.FORMATS,
     *segmentation_models.FORMATS,
     *mmsegmentation.FORMATS,
     *detectron2.FORMATS,

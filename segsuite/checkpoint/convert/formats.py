@@ -113,5 +113,6 @@ RESNET: Rules = (
     (r"\.downsample\.1\.", ".shortcut.norm."),
     (r"\.bn(\d)\.", r".conv\1.norm."),
 )
-# Modules of a torch Sequential (convolution, norm) as our one.
-CONV_NORM: Rules = ((r"(^|\.)0\.(\w+)$", r"\1\2"), (r"(^|\.)1\.(\w+)$", r"\1norm.\2"))
+# Modules of a torch Sequential (convolution, norm) as our one. (The norm first: what the other rule
+# leaves may end in 1.)
+CONV_NORM: Rules = ((r"(^|\.)1\.(\w+)$", r"\1norm.\2"), (r"(^|\.)0\.(\w+)$", r"\1\2"))

@@ -4,69 +4,62 @@ from __future__ import annotations
 
 from .formats import RESNET, Format, Part
 
+_RESNET_MARK = r"^backbone\.layer1\.0\.conv1\.weight"
 _RESNET = (
     (r"^stem\.", "conv1."),
     # The last norm of the three-convolution stem, which timm calls bn1.
     (r"^conv1\.7\.", "stem.conv3.norm."),
     *RESNET,
 )
-# ConvModule (conv, bn) as our one convolution.
-_CONV_MODULE = ((r"(^|\.)conv\.(\w+)$", r"\1\2"), (r"(^|\.)bn\.(\w+)$", r"\1norm.\2"))
-_FCN_HEAD = (
+_HEAD = (
     (r"^conv_seg\.", "predictor."),
-    *_CONV_MODULE,
-    (r"^convs\.0\.", "conv."),
+    # ConvModule (conv, bn) as our one convolution.
+    (r"\.conv\.(\w+)$", r".\1"),
+    (r"\.bn\.(\w+)$", r".norm.\1"),
 )
-_ASPP_HEAD = (
-    (r"^conv_seg\.", "predictor."),
-    *_CONV_MODULE,
+_AUX = (*_HEAD, (r"^convs\.0\.", "conv."))
+_ASPP = (
+    *_HEAD,
     (r"^image_pool\.1\.", "aspp.convs.4.1."),
-    *((rf"^aspp_modules\.{i}\.", f"aspp.convs.{i}.") for i in range(4)),
+    (r"^aspp_modules\.", "aspp.convs."),
 )
-_UPER_HEAD = (
-    (r"^conv_seg\.", "predictor."),
-    *_CONV_MODULE,
+_PSP = (
+    *_HEAD,
+    (r"^psp_modules\.(\d)\.1\.", r"pyramid.\1."),
+    (r"^bottleneck\.", "conv."),
+)
+_UPERNET = (
+    *_HEAD,
     (r"^psp_modules\.(\d)\.1\.", r"pooling.convs.\1."),
     (r"^bottleneck\.", "pooling_conv."),
     (r"^fpn_convs\.", "output_convs."),
     (r"^fpn_bottleneck\.", "fusion_conv."),
 )
-_AUX = Part("auxiliary_head.", "aux_head.", _FCN_HEAD)
+
+
+def _format(name: str, mark: str, rules: tuple = (), unused: tuple = ()) -> Format:
+    head = (Part("decode_head.", "sem_seg_head.", rules),) if rules else ()
+    parts = (
+        Part("backbone.", "backbone.", _RESNET),
+        *head,
+        Part("auxiliary_head.", "aux_head.", _AUX),
+    )
+    return Format(name, marks=(_RESNET_MARK, mark), parts=parts, unused=unused)
+
 
 FORMATS = (
-    Format(
-        "MMSegmentation FCN",
-        marks=(r"^backbone\.layer1\.0\.conv1\.weight", r"^decode_head\.convs\.0\.conv\.weight"),
-        parts=(
-            Part("backbone.", "backbone.", _RESNET),
-            Part("decode_head.", "sem_seg_head.", _FCN_HEAD),
-            _AUX,
-        ),
-    ),
-    Format(
+    _format("MMSegmentation UPerNet", r"^decode_head\.fpn_bottleneck\.conv\.", _UPERNET),
+    # Its grids are enlarged with corners apart, ours, as in the original, with corners aligned.
+    _format("MMSegmentation PSPNet", r"^decode_head\.psp_modules\.0\.1\.conv\.", _PSP),
+    _format(
         "MMSegmentation DeepLabV3",
-        marks=(r"^backbone\.layer1\.0\.conv1\.weight", r"^decode_head\.image_pool\.1\.conv\."),
-        parts=(
-            Part("backbone.", "backbone.", _RESNET),
-            Part("decode_head.", "sem_seg_head.", _ASPP_HEAD),
-            _AUX,
-        ),
+        r"^decode_head\.image_pool\.1\.conv\.",
+        _ASPP,
         unused=((r"^decode_head\.bottleneck\.", "3x3 pixels there and 1x1 here"),),
     ),
-    Format(
-        "MMSegmentation UPerNet",
-        marks=(r"^backbone\.layer1\.0\.conv1\.weight", r"^decode_head\.psp_modules\.0\.1\.conv\."),
-        parts=(
-            Part("backbone.", "backbone.", _RESNET),
-            Part("decode_head.", "sem_seg_head.", _UPER_HEAD),
-            _AUX,
-        ),
-    ),
-    # Heads without a counterpart: the backbone alone.
-    Format(
+    _format(
         "MMSegmentation",
-        marks=(r"^backbone\.layer1\.0\.conv1\.weight", r"^decode_head\.conv_seg\."),
-        parts=(Part("backbone.", "backbone.", _RESNET), _AUX),
+        r"^decode_head\.conv_seg\.",
         unused=((r"^decode_head\.", "a head that differs from those here"),),
     ),
 )

@@ -1,27 +1,37 @@
-"""timm's checkpoints of networks that are built here: ResNet-D and VGG. (Its plain ResNet has
-torchvision's names; a model built by `TimmBackbone` takes timm's files as they are.)"""
+"""timm's checkpoints of networks that are built here: ResNet-D and VGG. (HRNet: see hrnet.py.)
+
+Its plain ResNet has torchvision's names; a model built by `TimmBackbone` takes timm's files as
+they are.
+"""
 
 from __future__ import annotations
 
 from .formats import RESNET, Format, Part
 
+_CLASSIFIER = "the ImageNet classifier"
+_RESNET_D = (
+    # In the shortcut, 0 is the pooling.
+    (r"\.downsample\.1\.", ".downsample.0."),
+    (r"\.downsample\.2\.", ".downsample.1."),
+    (r"^bn1\.", "stem.conv3.norm."),
+    *RESNET,
+)
+
 FORMATS = (
     Format(
         "ResNet-D of timm",
         marks=(r"^conv1\.0\.weight", r"^layer1\.0\.downsample\.1\.weight"),
-        # In the shortcut, 0 is the pooling.
+        parts=(Part("", "", _RESNET_D),),
+        unused=((r"^fc\.", _CLASSIFIER),),
+    ),
+    Format(
+        "VGG of timm",
+        marks=(r"^features\.0\.weight", r"^pre_logits\.fc1\."),
         parts=(
-            Part(
-                "",
-                "",
-                (
-                    (r"\.downsample\.1\.", ".downsample.0."),
-                    (r"\.downsample\.2\.", ".downsample.1."),
-                    (r"^bn1\.", "stem.conv3.norm."),
-                    *RESNET,
-                ),
-            ),
+            Part("features.", "features."),
+            Part("pre_logits.fc1.", "fc6."),
+            Part("pre_logits.fc2.", "fc7."),
         ),
-        unused=((r"^fc\.", "the ImageNet classifier"),),
+        unused=((r"^head\.", _CLASSIFIER),),
     ),
 )

@@ -166,8 +166,23 @@ FORMATS = (
         unused=((r"^fc\.", _IMAGENET_CLASSIFIER),),
     ),
     Format(
-        "VGG or MobileNetV3 of torchvision",
-        marks=(r"^features\.0\.(0\.)?weight", r"^classifier\."),
+        "VGG of torchvision",
+        marks=(r"^features\.0\.weight", r"^classifier\.3\.weight"),
+        parts=(
+            Part("features.", "features."),
+            Part("classifier.0.", "fc6."),
+            Part("classifier.3.", "fc7."),
+        ),
+        unused=((r"^classifier\.6\.", _IMAGENET_CLASSIFIER),),
+        # Fully connected layers on 7x7 pixels as convolutions.
+        values=(
+            (r"^fc6\.weight", lambda w: w.reshape(len(w), -1, 7, 7)),
+            (r"^fc7\.weight", lambda w: w[:, :, None, None]),
+        ),
+    ),
+    Format(
+        "MobileNetV3 of torchvision",
+        marks=(r"^features\.0\.0\.weight", r"^classifier\.3\.weight"),
         parts=(Part("features.", "features."),),
         unused=((r"^classifier\.", _IMAGENET_CLASSIFIER),),
     ),

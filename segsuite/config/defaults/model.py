@@ -7,7 +7,8 @@ MODEL = CN()
 MODEL.META_ARCHITECTURE = "SemanticSegmentor"  # Detectron2: GeneralizedRCNN
 # "auto": the first CUDA device if there is one, else the CPU. (Detectron2: "cuda".)
 MODEL.DEVICE = "auto"
-# A file (.pth, .safetensors, .pkl) whose weights initialise the model; empty: from scratch.
+# A file (.pth, .safetensors, .pkl) or an address (https://, detectron2://, torchvision://NAME,
+# timm://NAME) whose weights initialise the model; empty: from scratch. See docs/weights.md.
 MODEL.WEIGHTS = ""
 # Per channel, in INPUT.FORMAT's order, on the 0-255 scale.
 MODEL.PIXEL_MEAN = [103.530, 116.280, 123.675]
