@@ -10,7 +10,7 @@ from tests.helpers import REPO
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
 
 
-@pytest.mark.parametrize("page", ["extending.md", "weights.md"])
+@pytest.mark.parametrize("page", ["extending.md", "inference.md", "weights.md"])
 def test_examples(page, tmp_path, monkeypatch):
     """Blocks with a file name are written to it, other Python blocks are executed in order."""
     monkeypatch.chdir(tmp_path)
