@@ -77,19 +77,17 @@ def load_weights(
         conversion = convert(tensors, own)
     tensors = conversion.weights
     theirs, ours = _classes_of(state, conversion), classes or {}
-    resized = {}
-    misfits = []
+    resized, misfits = {}, []
     for name in (n for n in own if n in tensors):
-        tensor = tensors[name]
         group = name.partition(".")[0]
         lists = theirs.get(group), ours.get(group)
-        if tensor.shape == own[name].shape:
-            if not strict and differing_classes(name, *lists):
-                resized[name] = carry_rows(tensor, own[name], *lists)
-        elif not strict and tensor.shape[1:] == own[name].shape[1:]:
-            resized[name] = carry_rows(tensor.to(own[name]), own[name], *lists)
+        shape, own_shape = tensors[name].shape, own[name].shape
+        if shape == own_shape and (strict or not differing_classes(name, *lists)):
+            continue
+        if not strict and len(shape) == len(own_shape) and shape[1:] == own_shape[1:]:
+            resized[name] = carry_rows(tensors[name].to(own[name]), own[name], *lists)
         else:
-            misfits.append((name, str(tuple(tensor.shape)), str(tuple(own[name].shape))))
+            misfits.append((name, str(tuple(shape)), str(tuple(own_shape))))
     if misfits:
         raise ValueError(
             f"{origin}: '{path}' does not fit the model. Shapes that differ: {len(misfits)}\n"
