@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,16 @@ def pytest_configure(config: pytest.Config) -> None:
     # Shells start background jobs with Ctrl-C ignored, and what is ignored is inherited by the
     # processes that tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A run that a test sets up keeps the log to itself, which `caplog` then would not see."""
+    logger = logging.getLogger("segsuite")
+    before = (list(logger.handlers), logger.level, logger.propagate)
+    yield
+    logger.handlers[:], level, logger.propagate = before
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

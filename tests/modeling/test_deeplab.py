@@ -38,7 +38,9 @@ class TestDepthwiseDeepLabV3PlusHead(HeadContract):
 
 def deeplab(name, **options):
     cfg = get_cfg()
-    cfg.MODEL.SEM_SEG_HEAD.update({"NAME": name, "NUM_CLASSES": 3, "NORM": "BN", **options})
+    in_features = ["res5"] if name == "DeepLabV3Head" else ["res2", "res5"]
+    head = {"NAME": name, "NUM_CLASSES": 3, "NORM": "BN", "IN_FEATURES": in_features}
+    cfg.MODEL.SEM_SEG_HEAD.update({**head, **options})
     cfg.INPUT.CROP.ENABLED = True
     shapes = {"res2": ShapeSpec(8, 4), "res3": ShapeSpec(8, 8), "res5": ShapeSpec(8, 16)}
     return cfg, shapes
