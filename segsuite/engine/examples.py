@@ -21,6 +21,7 @@ from segsuite.visualization.examples import instance_views, save_views, semantic
 logger = logging.getLogger(__name__)
 
 _MIN_SCORE = _MIN_IOU = 0.5
+_LABELS = ("sem_seg_file_name", "annotations")  # of a record, that its pictures need
 
 
 def save_examples(
@@ -39,9 +40,10 @@ def save_examples(
     """
     records = {str(r["image_id"]): r for r in get_records([dataset_name])}
     names = MetadataCatalog.get(dataset_name)
-    if (folder / "image_counts.pt").exists():
+    has = {key: all(key in r for r in records.values()) for key in _LABELS}
+    if has["sem_seg_file_name"] and (folder / "image_counts.pt").exists():
         scores, classes, score_name = *_semantic_scores(folder, names.stuff_classes), "mIoU"
-    elif (folder / "coco_instances_results.json").exists():
+    elif has["annotations"] and (folder / "coco_instances_results.json").exists():
         scores, classes = _instance_scores(folder, records, names)
         score_name = "F1"
     else:
