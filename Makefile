@@ -2,6 +2,8 @@
 # a mirror) go in PIP_ARGS: make demo PIP_ARGS="--index-url https://..."
 PYTHON ?= python3
 PIP_ARGS ?=
+# Test processes; each computes in one thread.
+JOBS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/pip --disable-pip-version-check -q install $(PIP_ARGS)
@@ -34,10 +36,10 @@ demo: $(VENV)/.installed
 	$(PY) tools/demo.py
 
 test: $(VENV)/.installed-test
-	$(PY) -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n $(JOBS)
 
 test-slow: $(VENV)/.installed-test
-	$(PY) -m pytest -m slow
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow -n $(JOBS)
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

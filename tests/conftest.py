@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _log_as_it_was() -> Iterator[None]:
-    """A run that a test sets up keeps the log to itself, which `caplog` then would not see."""
+def _log_not_set_up() -> None:
+    """A run that an earlier test set up keeps the log to itself, unseen by `caplog`."""
     logger = logging.getLogger("segsuite")
-    before = (list(logger.handlers), logger.level, logger.propagate)
-    yield
-    logger.handlers[:], level, logger.propagate = before
-    logger.setLevel(level)
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
 
 
 @pytest.fixture(scope="session")

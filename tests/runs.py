@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,11 +18,6 @@ def tiny_run() -> Path:
     atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
     options = ["SOLVER.MAX_ITER", 8, "TEST.EVAL_PERIOD", 4, "DATALOADER.NUM_WORKERS", 0]
     run(tiny_config(), [*options, "OUTPUT_DIR", str(folder)])
-    # Later tests look for what is logged as if nothing had been set up.
-    logger = logging.getLogger("segsuite")
-    logger.propagate = True
-    logger.setLevel(logging.NOTSET)
-    logger.handlers.clear()
     return folder
 
 

@@ -52,7 +52,7 @@ def deeplab(name, **options):
         ("DeepLabV3Head", {}, ("relative", [0.5, 0.5]), "CROP.TYPE is 'relative'"),
         ("DeepLabV3Head", {}, ("absolute", [64, 90]), r"CROP.SIZE is \[64, 90\], .* stride 16"),
         ("DeepLabV3Head", {"IN_FEATURES": ["res2", "res5"]}, None, "one feature"),
-        ("DeepLabV3PlusHead", {}, None, r"PROJECT_FEATURES is \['res2'\]"),
+        ("DeepLabV3PlusHead", {"IN_FEATURES": ["res5"]}, None, r"PROJECT_FEATURES is \['res2'\]"),
         ("DeepLabV3PlusHead", {"IN_FEATURES": ["res3", "res5"]}, None, "projects each"),
         ("DeepLabV3PlusHead", {"PROJECT_CHANNELS": []}, None, r"PROJECT_CHANNELS \[\]"),
     ],

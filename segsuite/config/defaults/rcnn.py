@@ -88,9 +88,9 @@ MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES = False
 MODEL.ROI_BOX_CASCADE_HEAD = CN()
 # For each stage. (ROI_HEADS.IOU_THRESHOLDS must be the first of these.)
 MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS = (
-    (10.0, 10.0, 5.0, 5.0),
-    (20.0, 20.0, 10.0, 10.0),
-    (30.0, 30.0, 15.0, 15.0),
+    [10.0, 10.0, 5.0, 5.0],  # lists, as they come back from a written config.yaml
+    [20.0, 20.0, 10.0, 10.0],
+    [30.0, 30.0, 15.0, 15.0],
 )
 MODEL.ROI_BOX_CASCADE_HEAD.IOUS = (0.5, 0.6, 0.7)
 
