@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timing import median_milliseconds
 from torch import Tensor
 
 from segsuite.ops import confusion_matrix, confusion_matrix_from_logits, extension_status
@@ -67,21 +66,6 @@ def with_torch(pred: Tensor, target: Tensor, num_classes: int) -> Tensor:
 def usual_from_logits(logits: Tensor, target: Tensor, num_classes: int) -> np.ndarray:
     full = F.interpolate(logits, size=target.shape[1:], mode="bilinear", align_corners=False)
     return with_numpy(full.argmax(1).numpy(), target.numpy(), num_classes)
-
-
-def median_milliseconds(
-    ways: dict[str, Callable[[], object]], repetitions: int
-) -> dict[str, float]:
-    """Run the ways by turns, so that a disturbance of the machine falls on all of them."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for way in ways.values():
-        way()
-    for _ in range(repetitions):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def peak_growth_mb(run: Callable[[], object]) -> float | None:

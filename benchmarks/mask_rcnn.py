@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from timing import median_milliseconds
 from torch import Tensor, nn
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.ops import FrozenBatchNorm2d
@@ -139,18 +138,6 @@ def training_cases() -> dict[str, Callable[[], object]]:
     }
 
 
-def measure(cases: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    """Median seconds of each case; all take turns, after one run of each for warming up."""
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for repetition in range(repetitions + 1):
-        for name, run in cases.items():
-            start = time.perf_counter()
-            run()
-            if repetition:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(t) for name, t in times.items()}
-
-
 def main() -> None:
     parts = {"inference": inference_cases, "training": training_cases}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -161,7 +148,8 @@ def main() -> None:
     torch.manual_seed(0)
     results = {"threads": torch.get_num_threads(), "torch": torch.__version__}
     for part in args.part:
-        seconds = measure(parts[part](), args.repetitions)
+        ms = median_milliseconds(parts[part](), args.repetitions)
+        seconds = {name: time / 1000 for name, time in ms.items()}
         reference = seconds["torchvision float32"]
         print(f"{part}, {torch.get_num_threads()} threads")
         for name, value in seconds.items():
