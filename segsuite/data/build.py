@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from segsuite.config import CfgNode
 from segsuite.utils import comm
 
 from .catalog import DatasetCatalog, MetadataCatalog
+from .copy_paste import CopyPaste
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
 from .samplers import InferenceSampler, SampleStream, TrainingBatches, repeat_factors
@@ -55,8 +56,21 @@ def build_train_loader(cfg: CfgNode, *, start_iter: int = 0) -> MappedLoader:
         world_size=comm.get_world_size(),
     )
     records = get_training_records(cfg)
-    dataset = MappedDataset(records, DatasetMapper(cfg, is_train=True), _build_stream(cfg, records))
+    mapper = _build_training_mapper(cfg, records)
+    dataset = MappedDataset(records, mapper, _build_stream(cfg, records))
     return _build_loader(cfg, dataset, batches)
+
+
+def _build_training_mapper(cfg: CfgNode, records: list[dict]) -> Callable:
+    mapper = DatasetMapper(cfg, is_train=True)
+    if cfg.INPUT.COPY_PASTE_PROB == 0:
+        return mapper
+    if mapper.mask_format != "bitmask":
+        raise ValueError(
+            f"INPUT.COPY_PASTE_PROB is {cfg.INPUT.COPY_PASTE_PROB}, which covers parts of masks; "
+            "set INPUT.MASK_FORMAT to 'bitmask' and MODEL.MASK_ON to True"
+        )
+    return CopyPaste(mapper, records, cfg.INPUT.COPY_PASTE_PROB)
 
 
 def get_training_records(cfg: CfgNode) -> list[dict]:

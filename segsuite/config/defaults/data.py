@@ -20,6 +20,8 @@ INPUT.FORMAT = "BGR"
 # Masks of objects in training: "polygon" keeps polygons (images with RLE get bit masks), "bitmask"
 # draws them.
 INPUT.MASK_FORMAT = "polygon"
+# Share of the training samples that get objects of another image pasted on; needs "bitmask".
+INPUT.COPY_PASTE_PROB = 0.0
 
 INPUT.CROP = CN()
 INPUT.CROP.ENABLED = False
