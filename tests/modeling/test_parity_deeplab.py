@@ -9,6 +9,7 @@ from PIL import Image
 from segsuite.checkpoint import convert
 from segsuite.config import load_config
 from segsuite.modeling import build_model
+from segsuite.modeling.meta_arch.preprocessing import preprocess_images
 from tests.helpers import REPO, requires_parity
 from tests.parity import ROOT, ParityCase
 
@@ -49,7 +50,9 @@ def test_deeplab_of_detectron2(name, recipe, options):
         "height": about["original_height"],
         "width": about["original_width"],
     }
-    images = model._preprocess([record])
+    images = preprocess_images(
+        [record], model.pixel_mean, model.pixel_std, model.backbone.size_divisibility
+    )
     features = model.backbone(images.tensor)
     for feature, value in features.items():
         case.check(feature, value)
