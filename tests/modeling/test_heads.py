@@ -42,7 +42,7 @@ class TestUNetHead(HeadContract):
 class TestUNetHeadToFullSize(HeadContract):
     name = "UNetHead"
     options = {
-        "MODEL.SEM_SEG_HEAD.DECODER_CHANNELS": [16, 8, 8, 4, 4],
+        "MODEL.SEM_SEG_HEAD.DECODER_CHANNELS": [32, 16, 16, 16, 16],
         "MODEL.SEM_SEG_HEAD.UPSAMPLING": "transposed",
         "MODEL.SEM_SEG_HEAD.NORM": "BN",
         "MODEL.SEM_SEG_HEAD.DROPOUT": 0.1,
