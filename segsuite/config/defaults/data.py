@@ -29,10 +29,14 @@ INPUT.CROP.ENABLED = False
 # "absolute_range" (random between the two values of SIZE).
 INPUT.CROP.TYPE = "relative_range"
 INPUT.CROP.SIZE = [0.9, 0.9]
+# "before_resize": from the image as it is; "after_resize": from what the resize and RANDOM_SCALE
+# make of it; "auto", as in Detectron2: after with META_ARCHITECTURE "SemanticSegmentor", before
+# with all others, but after with RANDOM_SCALE, which Detectron2 has not.
+INPUT.CROP.ORDER = "auto"
 # A crop in which one class holds a larger share of the labelled pixels than this is drawn again,
 # up to ten times. 1.0: off.
 INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0
-# With TYPE "absolute": pad what is smaller than SIZE, the labels with IGNORE_VALUE.
+# With TYPE "absolute", after the resize: pad what is smaller than SIZE, labels with IGNORE_VALUE.
 INPUT.CROP.PAD = True
 
 # Largest relative change of brightness, contrast and saturation (0.4: factors 0.6-1.4), and the
