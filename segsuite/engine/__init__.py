@@ -1,12 +1,14 @@
 """Training: the loop and its hooks, the default trainer, set-up and launch."""
 
 from .defaults import default_argument_parser, default_setup
+from .hooks import HOOK_REGISTRY
 from .launch import launch
 from .predictor import Predictor, load_run_config
 from .train_loop import HookBase, SimpleTrainer, TrainerBase
 from .trainer import DefaultTrainer
 
 __all__ = [
+    "HOOK_REGISTRY",
     "DefaultTrainer",
     "HookBase",
     "Predictor",

@@ -51,8 +51,8 @@ class DefaultTrainer(SimpleTrainer):
         trainer.resume_or_load(resume=args.resume)
         results = trainer.train()
 
-    Override the ``build_*`` methods to change a part or add to it. (Hooks that `register_hooks`
-    appends run after the checkpoint is written; those with state belong into `build_hooks`.)
+    ``HOOKS`` names registered hooks to add; override the ``build_*`` methods to change a part.
+    (Hooks that `register_hooks` appends run after the checkpoint is written.)
 
     A checkpoint holds all that the rest of the run depends on: a run that was killed and resumed
     ends with the weights of one that was not. ``model_final`` and ``model_best`` hold weights
@@ -123,7 +123,8 @@ class DefaultTrainer(SimpleTrainer):
         """All hooks, in the order in which they run.
 
         What changes the model or its evaluation comes before what writes, and the checkpoint is
-        last, so that it holds the whole step.
+        last, so that it holds the whole step. Those that ``HOOKS`` names see the results of an
+        evaluation, and what they put in the storage is written.
         """
         cfg, folder = self.cfg, Path(self.cfg.OUTPUT_DIR)
         grad_norm = hooks.GradientNorm()
@@ -140,6 +141,7 @@ class DefaultTrainer(SimpleTrainer):
             built.append(self._ema)
         if cfg.DATASETS.TEST:
             built += self._build_evaluation_hooks()
+        built += hooks.build_named_hooks(cfg)
         built += [
             hooks.SignalHook(),
             hooks.PeriodicWriter(self.build_writers(), period=cfg.LOG.PERIOD),

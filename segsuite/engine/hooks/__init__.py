@@ -1,5 +1,6 @@
 """What happens around the steps of a training run."""
 
+from .build import HOOK_REGISTRY, build_named_hooks
 from .checkpoint import BestCheckpointer, PeriodicCheckpointer
 from .ema import EMAHook
 from .evaluation import EarlyStopping, EvalHook
@@ -13,6 +14,7 @@ from .signals import SignalHook
 from .timing import IterationTimer
 
 __all__ = [
+    "HOOK_REGISTRY",
     "BestCheckpointer",
     "EMAHook",
     "EarlyStopping",
@@ -28,4 +30,5 @@ __all__ = [
     "Profiler",
     "ReportHook",
     "SignalHook",
+    "build_named_hooks",
 ]

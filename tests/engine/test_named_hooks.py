@@ -1,0 +1,65 @@
+"""Hooks that HOOKS names, as a plug-in registers them."""
+
+from __future__ import annotations
+
+import pytest
+
+from segsuite.engine import HOOK_REGISTRY, HookBase
+
+from .tiny import lines, load, run, tiny_config
+
+
+class StepCounter(HookBase):
+    """Counts from SEED on, and goes on counting in a run that is resumed."""
+
+    def __init__(self, cfg):
+        self.steps = cfg.SEED
+        self.results = []
+
+    def after_step(self):
+        self.steps += 1
+        self.trainer.storage.put_scalar("steps", self.steps, smoothing_hint=False)
+        if "sem_seg/mIoU" in self.trainer.storage:
+            self.results.append(self.trainer.storage.latest()["sem_seg/mIoU"])
+
+    def state_dict(self):
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state):
+        self.steps = state["steps"]
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    hooks = {"StepCounter": StepCounter, "no_hook": lambda cfg: "a text"}
+    monkeypatch.setattr(HOOK_REGISTRY, "_objects", hooks)
+
+    def train(*opts, resume=False):
+        base = ["OUTPUT_DIR", str(tmp_path), "DATALOADER.NUM_WORKERS", 0, "SOLVER.MAX_ITER", 6]
+        return run(tiny_config(), [*base, "SEED", 100, *opts], resume=resume)
+
+    return train
+
+
+def test_runs_between_the_evaluation_and_what_writes(train, tmp_path):
+    trainer = train("HOOKS", ("StepCounter",))
+    (hook,) = (h for h in trainer._hooks if isinstance(h, StepCounter))
+    assert hook.results == [(trainer._evaluation.results["sem_seg/mIoU"], 5)]
+    assert [line["steps"] for line in lines(tmp_path)] == [103, 106]
+    assert load(tmp_path / "model_0000006.pth")["hooks"]["StepCounter"] == {"steps": 106}
+
+
+def test_state_is_resumed(train, tmp_path):
+    train("HOOKS", ("StepCounter",))
+    train("HOOKS", ("StepCounter",), "SOLVER.MAX_ITER", 9, resume=True)
+    assert lines(tmp_path)[-1]["steps"] == 109
+
+
+def test_a_name_that_is_not_registered(train):
+    with pytest.raises(KeyError, match=r"'StepCount' is not in the HOOK registry.*'StepCounter'"):
+        train("HOOKS", ("StepCount",))
+
+
+def test_what_is_no_hook(train):
+    with pytest.raises(TypeError, match="HOOKS: 'no_hook' gave a str"):
+        train("HOOKS", ("no_hook",))
