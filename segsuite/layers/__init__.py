@@ -4,6 +4,7 @@ from .all_reduce import differentiable_all_reduce_sum
 from .aspp import ASPP
 from .conv import Conv2d
 from .depthwise_separable_conv import DepthwiseSeparableConv2d
+from .folded_conv import fold_convs, folded_convs
 from .frozen_batch_norm import FrozenBatchNorm2d
 from .joined_conv import conv1x1_of_joined, sum_of_upsampled_convs
 from .layer_norm import LayerNorm2d
@@ -24,6 +25,8 @@ __all__ = [
     "SyncBatchNorm2d",
     "conv1x1_of_joined",
     "differentiable_all_reduce_sum",
+    "fold_convs",
+    "folded_convs",
     "get_norm",
     "sum_of_upsampled_convs",
 ]
