@@ -10,6 +10,7 @@ from torch import nn
 
 from segsuite.config import CfgNode, load_config
 from segsuite.data import InferenceMapper, Metadata, as_rgb, register_from_config
+from segsuite.layers import fold_convs
 from segsuite.modeling import build_inference, build_model
 from segsuite.visualization import Prediction
 
@@ -52,6 +53,7 @@ class Predictor:
         self.cfg = cfg
         self.model: nn.Module = build_model(cfg).eval()
         load_trained_weights(self.model, cfg)
+        fold_convs(self.model)
         self._inference = build_inference(cfg, self.model)
         self.metadata: Metadata = run_metadata(cfg)
         self._mapper = InferenceMapper(cfg)

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from segsuite.layers import folded_convs
 from segsuite.utils import comm
 
 logger = logging.getLogger(__name__)
@@ -114,8 +115,9 @@ def inference_on_dataset(
 ) -> dict[str, dict[str, Any]]:
     """Run the model over a test loader in evaluation mode and return the evaluator's results.
 
-    Every process runs its own share of the loader. Each module's training mode is restored
-    afterwards. Speed, where the time goes and the time left are logged; a bar on a terminal.
+    Every process runs its own share of the loader. Meanwhile convolutions are folded
+    (`segsuite.layers.fold_convs`), and each module's training mode is restored afterwards. Speed,
+    where the time goes and the time left are logged; a bar on a terminal.
 
     Args:
         loader: sized; gives batches as lists of records.
@@ -132,6 +134,7 @@ def inference_on_dataset(
     on_terminal = comm.is_main_process() and sys.stdout.isatty()
     with (
         evaluating(model),
+        folded_convs(model),
         torch.inference_mode(),
         tqdm(
             total=total, desc="evaluation", file=sys.stdout, leave=False, disable=not on_terminal

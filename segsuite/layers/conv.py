@@ -50,8 +50,6 @@ class Conv2d(nn.Conv2d):
         )
         self.norm = get_norm(norm, out_channels)
         self.activation = activation
-        # A `FoldedConv`, while `fold_convs` is in effect.
-        self.folded: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def reset_parameters(self) -> None:
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
@@ -59,12 +57,6 @@ class Conv2d(nn.Conv2d):
             nn.init.zeros_(self.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if (
-            self.folded is not None
-            and not (self.training or torch.is_grad_enabled())
-            and not torch.compiler.is_compiling()
-        ):
-            return self.folded(x)
         if isinstance(self.norm, FrozenBatchNorm2d):
             scale, shift = self.norm.scale_and_shift()
             x = self._conv_forward(x, self.weight * scale.view(-1, 1, 1, 1), shift)

@@ -4,65 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from .conv import Conv2d
 from .frozen_batch_norm import FrozenBatchNorm2d
 from .winograd import winograd_conv3x3, winograd_weight
 
+_BATCH_NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 # Channels from which Winograd's algorithm is faster on a CPU.
 _WIDE = 256
 
 
 def fold_convs(model: nn.Module) -> None:
-    """Prepare every `Conv2d` of `model` for evaluation without gradients, on its present weights.
+    """Prepare the convolutions of `model` for evaluation without gradients, on its present weights.
 
-    Batch norms become part of the weights, and in float32 on a CPU 3x3 convolutions of at least
-    256 channels take 16 products for 36. Outputs are the same to rounding. The parameters and the
-    state dict stay as they are; the prepared weights are made when they are first used, and take
-    as much memory again as the weights themselves, for Winograd's 1.8 times as much. In training
-    mode, with gradients, and when compiled or exported, convolutions are computed as ever.
+    Batch norms become part of the weights: those in a `Conv2d`, and in an `nn.Sequential` those
+    that follow a convolution. In float32 on a CPU, 3x3 convolutions of at least 256 channels take
+    16 products for 36. Outputs are the same to rounding. Parameters and state dict stay as they
+    are; the prepared weights are made when they are first used, and take as much memory again as
+    the weights themselves, for Winograd's algorithm 1.8 times as much. In training mode, with
+    gradients, and when compiled or exported, convolutions are computed as ever.
 
     Weights that are changed afterwards are not seen: see `folded_convs` for a limited time.
     """
+    norms = {}  # by the convolution before them
     for module in model.modules():
-        if isinstance(module, Conv2d):
-            module.folded = FoldedConv(module)
+        if isinstance(module, nn.Sequential):
+            norms |= {a: b for a, b in pairwise(module) if isinstance(b, _BATCH_NORMS)}
+    for conv in model.modules():
+        if type(conv) not in (Conv2d, nn.Conv2d):
+            continue
+        norm = conv.norm if type(conv) is Conv2d else norms.get(conv)
+        folded = FoldedConv(conv, norm if isinstance(norm, _BATCH_NORMS) else None)
+        if folded.norm is not None or folded.is_wide:
+            conv.forward = folded
+            if conv in norms and type(conv) is nn.Conv2d:
+                norms[conv].forward = _FoldedNorm(norms[conv], conv)
+
+
+def unfold_convs(model: nn.Module) -> None:
+    """Undo `fold_convs`."""
+    for module in model.modules():
+        if isinstance(module.__dict__.get("forward"), (FoldedConv, _FoldedNorm)):
+            del module.forward
 
 
 @contextmanager
 def folded_convs(model: nn.Module) -> Iterator[None]:
-    """`fold_convs`, undone at the end; the weights must not change meanwhile."""
+    """`fold_convs` until the end of the context; the weights must not change meanwhile."""
     fold_convs(model)
     try:
         yield
     finally:
-        for module in model.modules():
-            if isinstance(module, Conv2d):
-                module.folded = None
+        unfold_convs(model)
 
 
 class FoldedConv:
-    """What `conv` computes in evaluation, on weights that are prepared once for each type."""
+    """What `conv`, and `norm` behind it, compute in evaluation, on weights prepared once."""
 
-    def __init__(self, conv: Conv2d):
-        self._conv = conv
-        self._folds_norm = isinstance(conv.norm, (FrozenBatchNorm2d, _BatchNorm))
-        self._is_wide = (
+    def __init__(self, conv: nn.Conv2d, norm: nn.Module | None):
+        self.conv = conv
+        self.norm = norm
+        self.is_wide = (
             conv.kernel_size == (3, 3)
             and conv.stride == (1, 1)
+            and conv.padding == conv.dilation
+            and conv.dilation[0] == conv.dilation[1]
             and conv.groups == 1
+            and conv.padding_mode == "zeros"
             and min(conv.in_channels, conv.out_channels) >= _WIDE
         )
         self._prepared: dict[torch.dtype, tuple[torch.Tensor, torch.Tensor | None]] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        conv, device = self._conv, x.device.type
+        conv, device = self.conv, x.device.type
+        if not _is_inference(conv):
+            return type(conv).forward(conv, x)
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        by_winograd = self._is_wide and device == "cpu" and dtype == torch.float32
+        by_winograd = self.is_wide and device == "cpu" and dtype == torch.float32
         if dtype not in self._prepared:
             self._prepared[dtype] = self._prepare(dtype, by_winograd)
         weight, bias = self._prepared[dtype]
@@ -70,18 +92,34 @@ class FoldedConv:
             x = winograd_conv3x3(x, weight, bias, conv.dilation[0])
         else:
             x = conv._conv_forward(x, weight, bias)
-        if self._folds_norm:
-            return x if conv.activation is None else conv.activation(x)
-        return conv.finish(x)
+        if type(conv) is not Conv2d:
+            return x
+        if self.norm is None:
+            return conv.finish(x)
+        return x if conv.activation is None else conv.activation(x)
 
     def _prepare(
         self, dtype: torch.dtype, by_winograd: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        weight, bias = self._conv.weight, self._conv.bias
-        if self._folds_norm:
-            norm = self._conv.norm
+        weight, bias, norm = self.conv.weight, self.conv.bias, self.norm
+        if norm is not None:
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            weight, bias = weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+            mean = norm.running_mean if bias is None else norm.running_mean - bias
+            weight, bias = weight * scale.view(-1, 1, 1, 1), norm.bias - mean * scale
         if by_winograd:
             weight = winograd_weight(weight)
         return weight.to(dtype), None if bias is None else bias.to(dtype)
+
+
+class _FoldedNorm:
+    """Nothing, where the convolution before it has done it already."""
+
+    def __init__(self, norm: nn.Module, conv: nn.Conv2d):
+        self._norm, self._conv = norm, conv
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return x if _is_inference(self._conv) else type(self._norm).forward(self._norm, x)
+
+
+def _is_inference(module: nn.Module) -> bool:
+    return not (module.training or torch.is_grad_enabled() or torch.compiler.is_compiling())

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.layers import Conv2d, fold_convs, folded_convs
+from segsuite.layers import Conv2d, FrozenBatchNorm2d, fold_convs, folded_convs
 
 
 def randomise(model):
@@ -33,6 +33,26 @@ def test_the_same_outputs(norm, channels, stride, groups):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
     assert before.keys() == conv.state_dict().keys()
     assert all(torch.equal(before[name], value) for name, value in conv.state_dict().items())
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, FrozenBatchNorm2d, nn.InstanceNorm2d])
+@pytest.mark.parametrize("bias", [False, True])
+def test_norms_behind_convolutions_in_a_sequence(norm, bias):
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 256, 3, padding=1, bias=bias), norm(256), nn.ReLU()),
+        *(nn.Conv2d(256, 256, 3, padding=2, dilation=2, bias=bias), norm(256)),
+        nn.Conv2d(256, 4, 1),
+    )
+    randomise(model).eval()
+    x = torch.randn(2, 3, 9, 8)
+    with torch.no_grad():
+        expected = model(x)
+        with folded_convs(model):
+            found = model(x)
+        after = model(x)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    torch.testing.assert_close(after, expected, rtol=0, atol=0)
+    assert "forward" not in model[0].__dict__ and "forward" not in model[1].__dict__
 
 
 def test_a_wide_layer_takes_winograds_algorithm(monkeypatch):
