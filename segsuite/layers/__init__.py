@@ -3,6 +3,7 @@
 from .all_reduce import differentiable_all_reduce_sum
 from .aspp import ASPP
 from .conv import Conv2d
+from .depthwise_conv import DepthwiseConv2d
 from .depthwise_separable_conv import DepthwiseSeparableConv2d
 from .folded_conv import fold_convs, folded_convs
 from .frozen_batch_norm import FrozenBatchNorm2d
@@ -16,6 +17,7 @@ from .sync_batch_norm import SyncBatchNorm2d
 __all__ = [
     "ASPP",
     "Conv2d",
+    "DepthwiseConv2d",
     "DepthwiseSeparableConv2d",
     "FrozenBatchNorm2d",
     "LayerNorm2d",

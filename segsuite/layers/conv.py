@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from .depthwise_conv import depthwise_conv2d
 from .frozen_batch_norm import FrozenBatchNorm2d
 from .norm import get_norm
 
@@ -62,6 +63,13 @@ class Conv2d(nn.Conv2d):
             x = self._conv_forward(x, self.weight * scale.view(-1, 1, 1, 1), shift)
             return x if self.activation is None else self.activation(x)
         return self.finish(super().forward(x))
+
+    def _conv_forward(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        if self.groups == self.in_channels == self.out_channels > 1:
+            return depthwise_conv2d(x, weight, bias, self.stride, self.padding, self.dilation)
+        return super()._conv_forward(x, weight, bias)
 
     def finish(self, x: torch.Tensor) -> torch.Tensor:
         """Norm and activation alone, for a convolution that was computed in another way."""

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .conv import Conv2d
+from .depthwise_conv import DepthwiseConv2d
 from .frozen_batch_norm import FrozenBatchNorm2d
 from .winograd import winograd_conv3x3, winograd_weight
 
@@ -35,13 +36,13 @@ def fold_convs(model: nn.Module) -> None:
         if isinstance(module, nn.Sequential):
             norms |= {a: b for a, b in pairwise(module) if isinstance(b, _BATCH_NORMS)}
     for conv in model.modules():
-        if type(conv) not in (Conv2d, nn.Conv2d):
+        if type(conv) not in (Conv2d, DepthwiseConv2d, nn.Conv2d):
             continue
         norm = conv.norm if type(conv) is Conv2d else norms.get(conv)
         folded = FoldedConv(conv, norm if isinstance(norm, _BATCH_NORMS) else None)
         if folded.norm is not None or folded.is_wide:
             conv.forward = folded
-            if conv in norms and type(conv) is nn.Conv2d:
+            if conv in norms and type(conv) is not Conv2d:
                 norms[conv].forward = _FoldedNorm(norms[conv], conv)
 
 

@@ -1,0 +1,78 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segsuite.layers import Conv2d, DepthwiseConv2d
+
+GEOMETRIES = [(3, 1, 1), (3, 2, 1), (3, 1, 3), (5, 1, 1), (5, 2, 1), (5, 1, 2), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("kernel_size, stride, dilation", GEOMETRIES)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_outputs_and_gradients(kernel_size, stride, dilation, bias, dtype):
+    torch.manual_seed(0)
+    conv = DepthwiseConv2d(
+        *(6, 6, kernel_size, stride, dilation * (kernel_size // 2)),
+        dilation=dilation,
+        groups=6,
+        bias=bias,
+        dtype=dtype,
+    )
+    x = torch.randn(2, 6, 13, 10, dtype=dtype, requires_grad=True)
+    found = conv(x)
+    expected = F.conv2d(
+        x, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, groups=6
+    )
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(found)
+    inputs = [x, *conv.parameters()]
+    wanted = torch.autograd.grad((expected * weights).sum(), inputs)
+    got = torch.autograd.grad((found * weights).sum(), inputs)
+    for a, b in zip(got, wanted, strict=True):
+        assert a.dtype == dtype
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("kernel_size, stride, dilation", GEOMETRIES)
+def test_autocast(kernel_size, stride, dilation):
+    """Gradients in bfloat16 are as close to those in float32 as the type allows."""
+    torch.manual_seed(0)
+    conv = DepthwiseConv2d(
+        *(6, 6, kernel_size, stride, dilation * (kernel_size // 2)), dilation=dilation, groups=6
+    )
+    x = torch.randn(2, 6, 12, 10, requires_grad=True)
+    inputs = [x, *conv.parameters()]
+    expected = torch.autograd.grad(conv(x).square().sum(), inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = conv(x)
+    assert y.dtype == torch.bfloat16
+    found = torch.autograd.grad(y.float().square().sum(), inputs)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == torch.float32
+        torch.testing.assert_close(a, b, rtol=0.05, atol=0.02 * float(b.abs().max()))
+
+
+def test_fixed_weights():
+    conv = DepthwiseConv2d(4, 4, 3, padding=1, groups=4).requires_grad_(False)
+    x = torch.randn(1, 4, 5, 5, requires_grad=True)
+    conv(x).sum().backward()
+    assert x.grad is not None and conv.weight.grad is None
+    conv.requires_grad_(True)
+    conv(x.detach()).sum().backward()
+    assert conv.weight.grad is not None
+
+
+def test_a_depthwise_conv_block_has_the_same_gradients():
+    torch.manual_seed(0)
+    block = Conv2d(4, 4, 3, dilation=2, groups=4, norm="BN")
+    plain = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4, bias=False)
+    plain.load_state_dict({"weight": block.weight})
+    x = torch.randn(2, 4, 9, 9)
+    with torch.autocast("cpu", torch.bfloat16):
+        block(x).float().square().sum().backward()
+    assert block.weight.grad.dtype == torch.float32
+    assert (
+        "_DepthwiseConvBackward"
+        in type(block._conv_forward(x, block.weight, None).grad_fn).__name__
+    )
