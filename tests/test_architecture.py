@@ -39,7 +39,7 @@ IMAGE_PACKAGES_ALLOWED = (
     "evaluation/coco",  # the arrays and run-length encodings of pycocotools
 )
 # Installed on request only: imported where they are used, never on import of a module.
-OPTIONAL_PACKAGES = {"faster_coco_eval", "safetensors", "scipy", "tensorboard", "timm"}
+OPTIONAL_PACKAGES = {"faster_coco_eval", "gradio", "safetensors", "scipy", "tensorboard", "timm"}
 
 SEGSUITE = REPO / "segsuite"
 FILES = {path.relative_to(SEGSUITE).as_posix(): path for path in sorted(SEGSUITE.rglob("*.py"))}

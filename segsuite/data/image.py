@@ -110,10 +110,12 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     """
     try:
         image = Image.open(io.BytesIO(content))
-    except (UnidentifiedImageError, Image.DecompressionBombError) as e:
+    except UnidentifiedImageError:
         raise ValueError(
-            f"the {len(content)} bytes of {name} are not an image that can be decoded: {e}"
+            f"the {len(content)} bytes of {name} are not an image that Pillow can read"
         ) from None
+    except Image.DecompressionBombError as e:
+        raise ValueError(f"{name}: {e} Raise PIL.Image.MAX_IMAGE_PIXELS") from None
     decode(image, name)
     return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 

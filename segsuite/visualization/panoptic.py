@@ -23,15 +23,17 @@ def draw_panoptic(
     thing_names: Sequence[str],
     stuff_names: Sequence[str],
     stuff_colors: Sequence[Color],
+    thing_colors: Sequence[Color] | None = None,
     alpha: float = 0.55,
 ) -> np.ndarray:
-    """Draw segments: things in hues of their own, stuff in the colours of its classes.
+    """Draw segments: stuff in the colours of its classes, things by default in hues of their own.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         segmentation: (H, W) integers, the id of each pixel's segment; 0 for none.
         segments_info: ``id``, ``isthing`` and ``category_id`` of each segment, the last an index
             into the names of its kind.
+        thing_colors: RGB of each thing among `segments_info`.
 
     Raises:
         ValueError: image and segmentation differ in size.
@@ -42,7 +44,7 @@ def draw_panoptic(
             f"segmentation {' x '.join(map(str, segmentation.shape))}; expected the same"
         )
     things = [s for s in segments_info if s["isthing"]]
-    hues = iter(default_colors(len(things)))
+    hues = iter(default_colors(len(things)) if thing_colors is None else thing_colors)
     ids = [0, *(int(s["id"]) for s in segments_info)]
     index = np.searchsorted(np.sort(ids), segmentation)
     order = np.argsort(ids)
@@ -50,7 +52,7 @@ def draw_panoptic(
     texts, anchors, colors = [], [], []
     for i, segment in enumerate(segments_info, 1):
         category = int(segment["category_id"])
-        color = next(hues) if segment["isthing"] else tuple(stuff_colors[category])
+        color = tuple(next(hues) if segment["isthing"] else stuff_colors[category])
         table[i] = color
         names = thing_names if segment["isthing"] else stuff_names
         mask = (segmentation == segment["id"]).astype(np.uint8)

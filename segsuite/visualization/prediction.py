@@ -81,7 +81,8 @@ class Prediction:
         """The image with the prediction over it: (H, W, 3) uint8 RGB.
 
         Args:
-            colors: RGB of each of `shown_instances`, to keep them over the frames of a video.
+            colors: RGB of each of `shown_instances`, or of the things among the panoptic segments:
+                to keep them over the frames of a video, or those of `class_colors_of_things`.
         """
         if self.panoptic is not None:
             segmentation, segments = self.panoptic
@@ -91,16 +92,38 @@ class Prediction:
                 segments,
                 thing_names=self.metadata.thing_classes,
                 stuff_names=self.metadata.stuff_classes,
-                stuff_colors=self._stuff_colors(),
+                stuff_colors=self.stuff_colors,
+                thing_colors=colors,
             )
         if self.instances is not None:
             return self._draw_instances(colors)
-        return overlay(self.image, self.labels, self._stuff_colors())
+        return overlay(self.image, self.labels, self.stuff_colors)
+
+    @property
+    def stuff_colors(self) -> Sequence[Color]:
+        """RGB of each semantic class."""
+        names = self.metadata.stuff_classes
+        return self.metadata.get("stuff_colors") or default_colors(len(names))
+
+    @property
+    def thing_colors(self) -> Sequence[Color]:
+        """RGB of each class of instances."""
+        names = self.metadata.thing_classes
+        return self.metadata.get("thing_colors") or default_colors(len(names))
+
+    def class_colors_of_things(self) -> list[Color]:
+        """Colours for `draw` that tell classes apart, and not the instances of a class."""
+        if self.panoptic is not None:
+            classes = [int(s["category_id"]) for s in self.panoptic[1] if s["isthing"]]
+        else:
+            shown = self.shown_instances
+            classes = [] if shown is None else shown.pred_classes.tolist()
+        return [tuple(self.thing_colors[c]) for c in classes]
 
     def mask_of_all(self) -> np.ndarray:
         """(H, W) bool: the pixels of any of `shown_instances`, their boxes where there are no
         masks."""
-        masks = _masks(self.shown_instances)
+        masks = masks_of(self.shown_instances)
         if masks is not None:
             return masks.any(0)
         covered = np.zeros(self.image.shape[:2], bool)
@@ -140,7 +163,7 @@ class Prediction:
         if self.labels.dtype != np.uint8:
             return Image.fromarray(self.labels.astype(np.uint16))
         image = Image.fromarray(self.labels)
-        image.putpalette([value for color in self._stuff_colors() for value in color])
+        image.putpalette([value for color in self.stuff_colors for value in color])
         return image
 
     def panoptic_image(self) -> Image.Image:
@@ -184,10 +207,6 @@ class Prediction:
             return {n: round(s, 2) for n, s in sorted(pairs, key=lambda p: -p[1]) if s}
         return {n: names.count(n) for n in sorted(set(names), key=lambda n: (-names.count(n), n))}
 
-    def _stuff_colors(self) -> Sequence[Color]:
-        names = self.metadata.stuff_classes
-        return self.metadata.get("stuff_colors") or default_colors(len(names))
-
     def _draw_instances(self, colors: Sequence[Color] | None) -> np.ndarray:
         shown = self.shown_instances
         names = self.metadata.thing_classes
@@ -196,10 +215,10 @@ class Prediction:
             for c, s in zip(shown.pred_classes.tolist(), shown.scores.tolist(), strict=True)
         ]
         boxes = shown.pred_boxes.tensor.numpy()
-        return draw_instances(self.image, boxes, masks=_masks(shown), texts=texts, colors=colors)
+        return draw_instances(self.image, boxes, masks=masks_of(shown), texts=texts, colors=colors)
 
 
-def _masks(instances: Instances) -> np.ndarray | None:
+def masks_of(instances: Instances) -> np.ndarray | None:
     """(N, H, W) bool, or None where the model gives no masks."""
     if not instances.has("pred_masks"):
         return None

@@ -1,0 +1,197 @@
+"""A local page on which an image can be dropped to see what a trained model finds in it."""
+
+from __future__ import annotations
+
+import html
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jinja2
+
+from segsuite.data.image import decode_image
+from segsuite.visualization import Prediction
+from segsuite.visualization.summary import ClassSummary, confidence_map, summarize
+
+MEGABYTE = 1 << 20
+_LEGEND = jinja2.Environment(autoescape=True).from_string(
+    """
+<style>
+#found { width: 100%; border: 0; border-collapse: collapse; font-variant-numeric: tabular-nums }
+#found :is(th, td) { padding: .35em .4em; text-align: right; border: 0;
+  border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent) }
+#found :is(th, td):first-child { text-align: left; overflow-wrap: anywhere }
+#found i { display: inline-block; width: 1em; height: 1em; margin-right: .5em; border-radius: 3px;
+  vertical-align: -.12em; outline: 1px solid color-mix(in srgb, currentColor 35%, transparent) }
+</style>
+{% if not classes %}<p>Nothing found{{ note }}.</p>{% else %}
+<table id="found">
+<thead><tr><th scope="col">Class</th>
+{% if counted %}<th scope="col">Count</th>{% endif %}
+{% if measured %}<th scope="col">Pixels</th>{% endif %}
+<th scope="col">Confidence</th></tr></thead>
+<tbody>
+{% for c in classes %}
+<tr><td><i style="background: rgb{{ c.color }}"></i>{{ c.name }}</td>
+{% if counted %}<td>{{ c.count if c.count is not none else "" }}</td>{% endif %}
+{% if measured %}<td>{{ "%.1f%%"|format(100 * c.share) }}</td>{% endif %}
+<td>{{ "%.1f%%"|format(100 * c.confidence) }}</td></tr>
+{% endfor %}
+</tbody></table>{% endif %}
+"""
+)
+
+
+@dataclass
+class Answer:
+    """What the page shows of an image.
+
+    Attributes:
+        image, overlay: (H, W, 3) uint8 RGB, overlay in the colours of `classes`.
+        confidence: (H, W, 3) uint8 RGB, see `confidence_map`; None for instances alone.
+        classes: what is in the image.
+        legend: the same as an HTML table.
+    """
+
+    image: Any
+    overlay: Any
+    confidence: Any | None
+    classes: list[ClassSummary]
+    legend: str
+
+
+def answer(predict: Callable[[Any], Prediction], file: str | os.PathLike, max_bytes: int) -> Answer:
+    """Predict a file that somebody has sent.
+
+    Raises:
+        ValueError: it is too large, or no image, or a damaged one.
+    """
+    name, size = Path(file).name, os.path.getsize(file)
+    if size > max_bytes:
+        raise ValueError(
+            f"{name} has {size / MEGABYTE:.1f} MB; up to {max_bytes / MEGABYTE:g} MB are taken "
+            "(--max-upload-mb)"
+        )
+    prediction = predict(decode_image(Path(file).read_bytes(), name))
+    colors = prediction.class_colors_of_things()
+    confidence = prediction.confidence
+    classes = summarize(prediction)
+    return Answer(
+        image=prediction.image,
+        overlay=prediction.draw(colors),
+        confidence=None if confidence is None else confidence_map(confidence),
+        classes=classes,
+        legend=_LEGEND.render(
+            classes=classes,
+            counted=any(c.count is not None for c in classes),
+            measured=all(c.share is not None for c in classes),
+            note=f" with a score of at least {prediction.min_score:g}"
+            if prediction.instances is not None and prediction.panoptic is None
+            else "",
+        ),
+    )
+
+
+def build_page(predict: Callable[[Any], Prediction], *, title: str, max_bytes: int) -> Any:
+    """The page, a `gradio.Blocks`; ``/predict`` of its programming interface takes a file.
+
+    Raises:
+        ImportError: gradio is not installed.
+    """
+    gr = _import_gradio()
+
+    def show(file: str) -> tuple[Any, ...]:
+        try:
+            found = answer(predict, file, max_bytes)
+        except ValueError as error:
+            message = html.escape(str(error))
+            raise gr.Error(message, duration=None, print_exception=False) from None
+        confidence = gr.Image(found.confidence, visible=found.confidence is not None)
+        return (found.image, found.overlay), found.legend, confidence
+
+    def clear() -> tuple[Any, ...]:
+        return None, "", gr.Image(None, visible=False)
+
+    with gr.Blocks(title=f"{title} - segsuite", analytics_enabled=False) as page:
+        gr.HTML(f"<h1>What {html.escape(title)} sees</h1>")
+        with gr.Row():
+            with gr.Column(scale=1, min_width=280):
+                file = gr.File(
+                    label=f"An image, up to {max_bytes / MEGABYTE:g} MB",
+                    file_types=["image"],
+                    height=150,
+                )
+                legend = gr.HTML()
+            with gr.Column(scale=2, min_width=320):
+                pictures = gr.ImageSlider(
+                    label="Image | prediction", format="png", interactive=False, max_height=700
+                )
+                confidence = gr.Image(
+                    label="Confidence (yellow: certain)",
+                    format="png",
+                    interactive=False,
+                    buttons=["download", "fullscreen"],
+                    visible=False,
+                )
+        outputs = [pictures, legend, confidence]
+        file.upload(show, file, outputs, api_name="predict")
+        file.clear(clear, None, outputs, api_visibility="private")
+    return page
+
+
+def serve(
+    predict: Callable[[Any], Prediction],
+    *,
+    title: str,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    max_bytes: int = 20 * MEGABYTE,
+) -> None:
+    """Show the page until Ctrl-C or SIGTERM. Nothing is sent anywhere, nothing is kept.
+
+    Args:
+        predict: a `Predictor`.
+        host: the address to listen at: "127.0.0.1" for this machine alone, "0.0.0.0" for all that
+            reach it.
+        max_bytes: larger files are refused while they are being sent.
+
+    Raises:
+        ImportError: gradio is not installed.
+        OSError: the port is taken.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory() as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = uploads
+        page = build_page(predict, title=title, max_bytes=max_bytes)
+        try:
+            page.launch(
+                server_name=host,
+                server_port=port,
+                max_file_size=max_bytes,
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                ssr_mode=False,
+                footer_links=[],
+            )
+        except OSError:
+            raise OSError(f"can't listen at {host}:{port}; choose another --port") from None
+        print(f"{title} at http://{host}:{port}  (Ctrl-C ends it)", flush=True)
+        page.block_thread()
+
+
+def _import_gradio() -> ModuleType:
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    try:
+        import gradio
+    except ImportError as error:
+        raise ImportError(
+            "the page needs the package gradio: pip install gradio, or segsuite[serve]"
+        ) from error
+    return gradio
