@@ -90,7 +90,7 @@ class DatasetMapper:
         image = read_image(record["file_name"])
         size = image.shape[:2]
         check_recorded_size(record, size)
-        sem_seg, annotations = self._read_labels(record, size)
+        sem_seg, annotations = self.read_labels(record, size)
         sample = {
             "file_name": record["file_name"],
             "image_id": record["image_id"],
@@ -116,7 +116,7 @@ class DatasetMapper:
             )
         return sample
 
-    def _read_labels(
+    def read_labels(
         self, record: dict[str, Any], size: tuple[int, int]
     ) -> tuple[np.ndarray | None, list[dict[str, Any]] | None]:
         """The semantic labels (H, W) and the annotations of a record, None where it has none."""

@@ -27,19 +27,17 @@ from segsuite.evaluation import (
 from segsuite.modeling import build_inference, build_model
 from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_optimizer
 from segsuite.utils import comm
-from segsuite.utils.registry import unknown_name
 from segsuite.utils.writers import ConsoleWriter, EventWriter, JSONWriter, TensorboardWriter
 from segsuite.visualization.report import write_report
 
 from . import hooks
+from .amp import amp_dtype
 from .examples import save_examples
 from .output_dir import check_free_space
 from .train_loop import HookBase, SimpleTrainer
 from .weights import class_names, load_trained_weights
 
 logger = logging.getLogger(__name__)
-
-_AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class DefaultTrainer(SimpleTrainer):
@@ -65,13 +63,13 @@ class DefaultTrainer(SimpleTrainer):
         model = self.build_model(cfg)
         build_inference(cfg, model)  # likewise
         device = next(model.parameters()).device
-        _amp_dtype(cfg.TEST.AMP, "TEST.AMP", device)  # likewise
+        amp_dtype(cfg.TEST.AMP, "TEST.AMP", device)  # likewise
         seed_all(cfg.SEED + comm.get_rank())
         super().__init__(
             model=model,
             build_loader=lambda start_iter: self.build_train_loader(cfg, start_iter),
             optimizer=self.build_optimizer(cfg, model),
-            amp_dtype=_amp_dtype(cfg.SOLVER.AMP, "SOLVER.AMP", device),
+            amp_dtype=amp_dtype(cfg.SOLVER.AMP, "SOLVER.AMP", device),
             accumulate_steps=cfg.SOLVER.ACCUMULATE_STEPS,
             clip_gradients=build_gradient_clipper(cfg),
         )
@@ -260,14 +258,14 @@ class DefaultTrainer(SimpleTrainer):
             raise ValueError("nothing to evaluate on: DATASETS.TEST is empty")
         model = build_inference(cfg, model)
         results = {}
-        amp_dtype = _amp_dtype(cfg.TEST.AMP, "TEST.AMP", next(model.parameters()).device)
+        dtype = amp_dtype(cfg.TEST.AMP, "TEST.AMP", next(model.parameters()).device)
         for name in cfg.DATASETS.TEST:
             loader = cls.build_test_loader(cfg, name)
             evaluator = cls.build_evaluator(cfg, name)
             logger.info("evaluating on %s", name)
             folder = Path(cfg.OUTPUT_DIR, "evaluation", name)
             results[name] = inference_on_dataset(
-                model, loader, evaluator, amp_dtype, speed_file=folder / "speed.json"
+                model, loader, evaluator, dtype, speed_file=folder / "speed.json"
             )
             logger.info("results\n%s", results_table(results[name], title=name))
             if cfg.TEST.EXAMPLES and comm.is_main_process():
@@ -317,19 +315,6 @@ class DefaultTrainer(SimpleTrainer):
 
     def _about(self) -> dict[str, Any]:
         return {"config": self.cfg.dump(), "classes": class_names(self.cfg)}
-
-
-def _amp_dtype(amp: CfgNode, key: str, device: torch.device) -> torch.dtype | None:
-    if not amp.ENABLED:
-        return None
-    name = amp.DTYPE
-    if name == "auto":
-        name = "float16" if device.type == "cuda" else "bfloat16"
-    if name not in _AMP_DTYPES:
-        raise ValueError(unknown_name(name, [*_AMP_DTYPES, "auto"], f"types of {key}.DTYPE"))
-    if name == "float16" and device.type == "cpu":
-        raise ValueError(f"{key}.DTYPE float16 needs a GPU; on the CPU use bfloat16 or auto")
-    return _AMP_DTYPES[name]
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from tqdm import tqdm
 
 from segsuite.layers import folded_convs
 from segsuite.utils import comm
+from segsuite.utils.phase_clock import PhaseClock
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def inference_on_dataset(
     total = len(loader)  # type: ignore[arg-type]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     evaluator.reset()
-    clock = _Clock(device)
+    clock = PhaseClock(device, _PHASES)
     images = 0
     last_log = clock.start
     on_terminal = comm.is_main_process() and sys.stdout.isatty()
@@ -151,17 +151,17 @@ def inference_on_dataset(
             bar.update()
             if time.perf_counter() - last_log > _LOG_SECONDS:
                 last_log = time.perf_counter()
-                speed = clock.speed(images)
+                speed = _speed(clock, images)
                 bar.set_postfix_str(speed)
                 if not on_terminal:
                     left = (last_log - clock.start) / finished * (total - finished)
                     eta = timedelta(seconds=int(left))
                     logger.info("evaluation %d/%d  %s  eta %s", finished, total, speed, eta)
     if images:
-        logger.info("evaluated %d images: %s", images, clock.speed(images))
+        logger.info("evaluated %d images: %s", images, _speed(clock, images))
         if speed_file is not None and comm.is_main_process():
             Path(speed_file).parent.mkdir(parents=True, exist_ok=True)
-            Path(speed_file).write_text(json.dumps(clock.report(images)) + "\n")
+            Path(speed_file).write_text(json.dumps(_report(clock, images)) + "\n")
     return evaluator.evaluate()
 
 
@@ -177,47 +177,21 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-class _Clock:
-    """Seconds by phase. On CUDA they are measured by events, and read only for a log line."""
+def _report(clock: PhaseClock, images: int) -> dict[str, Any]:
+    """Seconds and memory up to here."""
+    phases = clock.seconds()
+    cuda = torch.cuda.is_initialized()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "images": images,
+        "seconds": time.perf_counter() - clock.start,
+        "ms_per_image": {p: 1e3 * seconds / images for p, seconds in phases.items()},
+        "peak_memory_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
+        "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if cuda else 0,
+    }
 
-    def __init__(self, device: torch.device):
-        self._cuda = device.type == "cuda"
-        self._seconds = dict.fromkeys(_PHASES, 0.0)
-        self._marks = [("", self._now())]
-        self.start = time.perf_counter()
 
-    def lap(self, phase: str) -> None:
-        """What passed since the last lap belongs to `phase`."""
-        self._marks.append((phase, self._now()))
-
-    def speed(self, images: int) -> str:
-        report = self.report(images)
-        phases = ", ".join(f"{p} {ms:.1f}" for p, ms in report["ms_per_image"].items())
-        return f"{images / report['seconds']:.1f} images/s  (ms/image: {phases})"
-
-    def report(self, images: int) -> dict[str, Any]:
-        """Seconds and memory up to here."""
-        self._read_marks()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {
-            "images": images,
-            "seconds": time.perf_counter() - self.start,
-            "ms_per_image": {p: 1e3 * self._seconds[p] / images for p in _PHASES},
-            "peak_memory_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
-            "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if self._cuda else 0,
-        }
-
-    def _now(self) -> Any:
-        if not self._cuda:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    def _read_marks(self) -> None:
-        if self._cuda:
-            self._marks[-1][1].synchronize()
-        for (_, before), (phase, now) in pairwise(self._marks):
-            seconds = before.elapsed_time(now) / 1e3 if self._cuda else now - before
-            self._seconds[phase] += seconds
-        del self._marks[:-1]
+def _speed(clock: PhaseClock, images: int) -> str:
+    report = _report(clock, images)
+    phases = ", ".join(f"{p} {ms:.1f}" for p, ms in report["ms_per_image"].items())
+    return f"{images / report['seconds']:.1f} images/s  (ms/image: {phases})"
