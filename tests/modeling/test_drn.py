@@ -17,6 +17,11 @@ class TestDRNC26(BackboneContract):
         return DRN(variant="C-26", out_features=LAYERS, base_channels=2)
 
 
+class TestDRNC58(BackboneContract):
+    def build(self):
+        return DRN(variant="C-58", out_features=LAYERS, base_channels=2)
+
+
 class TestDRND54(BackboneContract):
     def build(self):
         return DRN(variant="D-54", out_features=LAYERS, base_channels=2)
@@ -27,6 +32,7 @@ class TestDRND54(BackboneContract):
     [
         ("C-26", 21.13),
         ("C-42", 31.24),
+        ("C-58", 40.54),  # 41.6 with the shortcut of layer7 that theirs has and does not use
         ("D-22", 16.39),
         ("D-38", 26.50),
         ("D-54", 35.81),

@@ -1,7 +1,8 @@
 """Every recipe's model can be built and trained for a step.
 
-Those of the folders with Detectron2's names are large: test_rcnn_recipes.py and
-test_panoptic_fpn.py build them alone. tests/tools/test_transfer.py trains those of transfer/.
+Those of the folders with Detectron2's names and of large data sets are large: test_rcnn_recipes.py,
+test_panoptic_fpn.py and test_zoo_recipes.py build them alone. tests/tools/test_transfer.py trains
+those of transfer/.
 """
 
 import pytest
@@ -16,6 +17,7 @@ CONFIGS = REPO / "configs"
 LARGE = (
     *("_base_", "COCO-Detection", "COCO-InstanceSegmentation", "COCO-PanopticSegmentation"),
     *("Misc", "torchvision", "transfer"),
+    *("Cityscapes-SemanticSegmentation", "ade20k", "cityscapes"),
 )
 RECIPES = sorted(
     p

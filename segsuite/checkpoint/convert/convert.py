@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from . import (
     detectron2,
+    drn,
     hrnet,
     mmsegmentation,
     segformer,
@@ -17,6 +18,7 @@ from .formats import Conversion, Weights, apply_format
 
 # The first that fits counts: those with more marks stand before those with fewer.
 FORMATS = (
+    *drn.FORMATS,
     *hrnet.FORMATS,
     *segformer.FORMATS,
     *timm.FORMATS,

@@ -19,6 +19,7 @@ from .build import BACKBONE_REGISTRY
 _VARIANTS = {
     "C-26": ((1, 1, 2, 2, 2, 2, 1, 1), False),
     "C-42": ((1, 1, 3, 4, 6, 3, 1, 1), False),
+    "C-58": ((1, 1, 3, 4, 6, 3, 1, 1), True),
     "D-22": ((1, 1, 2, 2, 2, 2, 1, 1), False),
     "D-38": ((1, 1, 3, 4, 6, 3, 1, 1), False),
     "D-54": ((1, 1, 3, 4, 6, 3, 1, 1), True),
@@ -30,7 +31,7 @@ _DILATIONS = (1, 1, 1, 1, 2, 4, 2, 1)
 
 
 class DRN(Backbone):
-    """DRN-C-26/42 and DRN-D-22/38/54/105, without the classifier.
+    """DRN-C-26/42/58 and DRN-D-22/38/54/105, without the classifier.
 
     Features "layer1" to "layer8" with strides 1, 2, 4 and 8: dilation keeps the resolution of
     layer4, and layer7 and layer8, without shortcuts and with decreasing dilation, remove the
@@ -143,7 +144,7 @@ class _BasicBlock(nn.Module):
         self.bn1 = get_norm(norm, width)
         self.conv2 = _conv(width, width, 3, 1, dilation)
         self.bn2 = get_norm(norm, width)
-        self.downsample = _downsample(in_channels, width, stride, norm)
+        self.downsample = _downsample(in_channels, width, stride, norm) if residual else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = F.relu_(self.bn1(self.conv1(x)))
