@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from segsuite.structures import Instances, ROIMasks
+from segsuite.structures import Instances, ROIMasks, whole_pixel_boxes
 
 
 def detector_postprocess(
-    results: Instances, height: int, width: int, mask_threshold: float = 0.5
+    results: Instances,
+    height: int,
+    width: int,
+    mask_threshold: float = 0.5,
+    whole_pixel_masks: bool = False,
 ) -> Instances:
     """Bring detections or proposals to an image of `height` x `width` pixels.
 
@@ -16,6 +20,8 @@ def detector_postprocess(
         results: `pred_boxes` or `proposal_boxes`, and maybe `pred_masks` (N, M, M), the
             probabilities within the boxes.
         mask_threshold: the probability from which on a pixel belongs to the mask.
+        whole_pixel_masks: paste masks as torchvision does, see `whole_pixel_boxes`; otherwise as
+            Detectron2.
 
     Returns:
         New `Instances`; `pred_masks` are `ROIMasks`.
@@ -27,7 +33,8 @@ def detector_postprocess(
     resized = Instances((height, width), **{**results.get_fields(), name: boxes})
     resized = resized[boxes.nonempty()]
     if resized.has("pred_masks"):
-        resized.pred_masks = ROIMasks(
-            resized.pred_masks, resized.get(name).tensor, (height, width), mask_threshold
-        )
+        masks, in_boxes = resized.pred_masks, resized.get(name).tensor
+        if whole_pixel_masks:
+            in_boxes = whole_pixel_boxes(in_boxes, masks.shape[-1])
+        resized.pred_masks = ROIMasks(masks, in_boxes, (height, width), mask_threshold)
     return resized

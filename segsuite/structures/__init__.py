@@ -5,7 +5,7 @@ from .image_list import ImageList
 from .instances import Instances
 from .masks import BitMasks, PolygonMasks
 from .rle import decode_masks, encode_masks, encode_window, rasterize_polygons, to_rle
-from .roi_masks import ROIMasks
+from .roi_masks import ROIMasks, whole_pixel_boxes
 from .sem_seg import SemSegLogits
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "pairwise_iou",
     "rasterize_polygons",
     "to_rle",
+    "whole_pixel_boxes",
 ]

@@ -88,6 +88,23 @@ class ROIMasks:
         return [encode_window(window, y, x, self.image_size) for y, x, window in self.windows()]
 
 
+def whole_pixel_boxes(boxes: Tensor, mask_size: int) -> Tensor:
+    """The boxes in which `ROIMasks` pastes as torchvision does: into whole pixels.
+
+    There a mask gets a margin of one value, its box is enlarged to match and rounded towards zero,
+    and the mask is resized to the pixels from the first corner's to the last corner's.
+
+    Args:
+        boxes: (N, 4) x1, y1, x2, y2.
+        mask_size: M of the M x M values in each box.
+    """
+    centres = (boxes[:, 2:] + boxes[:, :2]) * 0.5
+    halves = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * ((mask_size + 2) / mask_size)
+    low, high = (centres - halves).trunc(), (centres + halves).trunc() + 1
+    margin = (high - low) / (mask_size + 2)
+    return torch.cat([low + margin, high - margin], dim=1)
+
+
 def _interpolation(start: int, end: int, low: Tensor, high: Tensor, size: int) -> Tensor:
     """(end - start, size): what each of `size` values, spread evenly from `low` to `high`, weighs
     at the centres of the pixels from `start` on."""

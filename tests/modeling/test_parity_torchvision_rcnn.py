@@ -1,5 +1,7 @@
 """torchvision's Mask R-CNN, converted while loading, gives its numbers."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ import torch.nn.functional as F
 from segsuite.checkpoint import load_weights
 from segsuite.config import load_config
 from segsuite.modeling import build_model
+from segsuite.structures import decode_masks
 from tests.helpers import REPO, requires_parity
-from tests.parity import ParityCase
+from tests.parity import ROOT, ParityCase
 
 pytestmark = [requires_parity, pytest.mark.slow]
 
@@ -80,3 +83,13 @@ def test_mask_rcnn_of_torchvision(tmp_path, name, recipe):
     case.check("masks.prob", torch.from_numpy(masks[:8]))
     bits = np.unpackbits(case.arrays["masks.bits"], axis=1)[:, : 28 * 28].reshape(-1, 28, 28)
     assert ((masks >= 0.5) != bits).mean() < 1e-3
+
+    records[0].update(height=case.image().shape[1], width=case.image().shape[2])
+    (final,) = model.inference(records)
+    assert np.abs(final.pred_boxes.tensor.numpy() - case.arrays["final.boxes"]).max() <= (
+        tolerance * case.arrays["final.boxes"].max()
+    )
+    rles = json.loads((ROOT / f"{name}.extra.json").read_text())["rle"]["img0"]
+    wanted = decode_masks(rles, *final.image_size)
+    differing = (final.pred_masks.tensor != wanted).sum() / wanted.sum()
+    assert differing <= case.about["tolerance"]["lists"]["img0.detections"]["mask_pixels"]

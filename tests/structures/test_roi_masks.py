@@ -4,8 +4,15 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from segsuite.structures import ROIMasks, decode_masks, encode_masks, encode_window
+from segsuite.structures import (
+    ROIMasks,
+    decode_masks,
+    encode_masks,
+    encode_window,
+    whole_pixel_boxes,
+)
 
 
 def pasted(probability, box, image_size):
@@ -65,3 +72,15 @@ def test_indexing():
     assert len(masks[1]) == 1 and masks[[2, 0]].probabilities.shape == (2, 4, 4)
     assert torch.equal(masks[torch.tensor([False, True, False])].tensor, masks.tensor[1:2])
     assert masks.to("cpu").to_bitmasks().image_size == (10, 12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(roi_masks())
+def test_masks_in_whole_pixels_are_torchvisions(masks):
+    size = masks.probabilities.shape[-1]
+    boxes = whole_pixel_boxes(masks.boxes, size)
+    found = ROIMasks(masks.probabilities, boxes, masks.image_size)
+    wanted = paste_masks_in_image(masks.probabilities[:, None], masks.boxes, masks.image_size)
+    for mask, expected in zip(found, wanted.view(len(masks), *masks.image_size), strict=True):
+        clear = (expected - 0.5).abs() > 1e-4
+        assert torch.equal(mask[clear], (expected > 0.5)[clear])

@@ -103,3 +103,5 @@ MODEL.ROI_MASK_HEAD.CONV_DIM = 256
 MODEL.ROI_MASK_HEAD.NORM = ""
 MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK = False
 MODEL.ROI_MASK_HEAD.POOLER_TYPE = "ROIAlignV2"
+# Round the boxes that masks are pasted in to whole pixels, as torchvision does.
+MODEL.ROI_MASK_HEAD.WHOLE_PIXEL_MASKS = False

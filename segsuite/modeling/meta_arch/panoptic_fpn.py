@@ -98,7 +98,7 @@ class PanopticFPN(GeneralizedRCNN):
 
         proposals, _ = self.proposal_generator(images, features)
         instances, _ = self.roi_heads(images, features, proposals)
-        instances = postprocess(instances, batched_inputs)
+        instances = postprocess(instances, batched_inputs, self.whole_pixel_masks)
         logits = self.sem_seg_head(features)
         stride = self.sem_seg_head.stride if self.resize_in_two_steps else None
         semantic = sem_seg_predictions(logits, images, [x.image_size for x in instances], stride)

@@ -116,13 +116,15 @@ class GeneralizedRCNN(ProposalNetwork):
 
     Args:
         roi_heads: the second stage, see `ROIHeads`.
+        whole_pixel_masks: see `detector_postprocess`.
         others: see `ProposalNetwork`.
     """
 
     @configurable
-    def __init__(self, *, roi_heads: ROIHeads, **others):
+    def __init__(self, *, roi_heads: ROIHeads, whole_pixel_masks: bool = False, **others):
         super().__init__(**others)
         self.roi_heads = roi_heads
+        self.whole_pixel_masks = whole_pixel_masks
 
     @classmethod
     def from_config(cls, cfg) -> dict:
@@ -130,7 +132,11 @@ class GeneralizedRCNN(ProposalNetwork):
             raise ValueError("MODEL.KEYPOINT_ON is True, but there are no keypoint heads here")
         arguments = super().from_config(cfg)
         shapes = arguments["backbone"].output_shape()
-        return {**arguments, "roi_heads": build_roi_heads(cfg, shapes)}
+        return {
+            **arguments,
+            "roi_heads": build_roi_heads(cfg, shapes),
+            "whole_pixel_masks": cfg.MODEL.ROI_MASK_HEAD.WHOLE_PIXEL_MASKS,
+        }
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
         """Losses in training, predictions in evaluation.
@@ -179,14 +185,21 @@ class GeneralizedRCNN(ProposalNetwork):
         else:
             detected = [x.to(self.device) for x in detected_instances]
             instances = self.roi_heads.forward_with_given_boxes(features, detected)
-        return postprocess(instances, batched_inputs) if do_postprocess else instances
+        if not do_postprocess:
+            return instances
+        return postprocess(instances, batched_inputs, self.whole_pixel_masks)
 
 
-def postprocess(instances: Sequence[Instances], batched_inputs: list[dict]) -> list[Instances]:
+def postprocess(
+    instances: Sequence[Instances], batched_inputs: list[dict], whole_pixel_masks: bool = False
+) -> list[Instances]:
     """`detector_postprocess` to the size that each record asks for, by default its image's."""
     return [
         detector_postprocess(
-            x, record.get("height", x.image_size[0]), record.get("width", x.image_size[1])
+            x,
+            record.get("height", x.image_size[0]),
+            record.get("width", x.image_size[1]),
+            whole_pixel_masks=whole_pixel_masks,
         )
         for x, record in zip(instances, batched_inputs, strict=True)
     ]
