@@ -15,6 +15,7 @@ from .catalog import DatasetCatalog, MetadataCatalog
 from .copy_paste import CopyPaste
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
+from .packed import PackedRecords
 from .samplers import InferenceSampler, SampleStream, TrainingBatches, repeat_factors
 
 logger = logging.getLogger(__name__)
@@ -56,12 +57,13 @@ def build_train_loader(cfg: CfgNode, *, start_iter: int = 0) -> MappedLoader:
         world_size=comm.get_world_size(),
     )
     records = get_training_records(cfg)
-    mapper = _build_training_mapper(cfg, records)
-    dataset = MappedDataset(records, mapper, _build_stream(cfg, records))
+    stream = _build_stream(cfg, records)
+    packed = PackedRecords(records)
+    dataset = MappedDataset(packed, _build_training_mapper(cfg, packed), stream)
     return _build_loader(cfg, dataset, batches)
 
 
-def _build_training_mapper(cfg: CfgNode, records: list[dict]) -> Callable:
+def _build_training_mapper(cfg: CfgNode, records: Sequence[dict]) -> Callable:
     mapper = DatasetMapper(cfg, is_train=True)
     if cfg.INPUT.COPY_PASTE_PROB == 0:
         return mapper
@@ -137,7 +139,7 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> MappedLoader:
         size=len(records), rank=comm.get_rank(), world_size=comm.get_world_size()
     )
     dataset = MappedDataset(
-        records,
+        PackedRecords(records),
         DatasetMapper(cfg, is_train=False),
         SampleStream(size=len(records), seed=cfg.SEED, shuffle=False),
     )

@@ -38,16 +38,18 @@ class CopyPaste:
                 f"INPUT.COPY_PASTE_PROB is {probability}: expected a share in [0, 1], 0 for off"
             )
         self.mapper = mapper
-        self.records = [record for record in records if "annotations" in record]
+        self.records = records
+        self._with_objects = [i for i, record in enumerate(records) if "annotations" in record]
         self.probability = probability
-        if not self.records:
+        if not self._with_objects:
             raise ValueError("INPUT.COPY_PASTE_PROB needs a data set with annotations to paste")
 
     def __call__(self, record: dict, rng: np.random.Generator) -> dict[str, Any]:
         sample = self.mapper(record, rng)
         if "instances" not in sample or rng.random() >= self.probability:
             return sample
-        source = self.mapper(self.records[rng.integers(len(self.records))], rng)
+        source_index = self._with_objects[rng.integers(len(self._with_objects))]
+        source = self.mapper(self.records[source_index], rng)
         instances = source["instances"]
         chosen = torch.from_numpy(rng.random(len(instances)) < _PASTED)
         return paste(sample, source, chosen)

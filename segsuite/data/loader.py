@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,12 @@ class MappedDataset(Dataset):
     """Positions of a stream to samples.
 
     Args:
-        records: of the data set.
+        records: of the data set; see `PackedRecords` for large ones.
         mapper: ``mapper(record, rng) -> dict``, such as a `DatasetMapper`.
         stream: which record and which random numbers belong to a position.
     """
 
-    def __init__(self, records: list[dict], mapper: Callable, stream: SampleStream) -> None:
+    def __init__(self, records: Sequence[dict], mapper: Callable, stream: SampleStream) -> None:
         self.records, self.mapper, self.stream = records, mapper, stream
         # What each worker is reading: the only trace that one which is killed leaves.
         self.in_progress = torch.empty(0, dtype=torch.int64)
