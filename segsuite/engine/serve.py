@@ -22,7 +22,8 @@ MEGABYTE = 1 << 20
 _LEGEND = jinja2.Environment(autoescape=True).from_string(
     """
 <style>
-#found { width: 100%; border: 0; border-collapse: collapse; font-variant-numeric: tabular-nums }
+#found { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums }
+#found, #found tr { border: 0 }
 #found :is(th, td) { padding: .35em .4em; text-align: right; border: 0;
   border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent) }
 #found :is(th, td):first-child { text-align: left; overflow-wrap: anywhere }
