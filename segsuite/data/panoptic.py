@@ -31,7 +31,12 @@ def read_panoptic(file_name: str | os.PathLike) -> np.ndarray:
     Raises:
         FileNotFoundError, ValueError: see `read_image`.
     """
-    red, green, blue = read_image(file_name).astype(np.int32).transpose(2, 0, 1)
+    return to_segment_ids(read_image(file_name))
+
+
+def to_segment_ids(pixels: np.ndarray) -> np.ndarray:
+    """The (H, W) int32 ids of segments that the colours of (H, W, 3) uint8 RGB stand for."""
+    red, green, blue = pixels.astype(np.int32).transpose(2, 0, 1)
     return red | green << 8 | blue << 16
 
 

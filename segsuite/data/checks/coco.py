@@ -83,12 +83,18 @@ class CocoFile:
 
 
 def report_coco(
-    name: str, coco: CocoFile, images: Mapping[str, ImageFacts], report: Report
+    name: str,
+    coco: CocoFile,
+    images: Mapping[str, ImageFacts],
+    report: Report,
+    *,
+    with_classes: bool = True,
 ) -> None:
     """Add what is found in the entries of a file and between them and the images.
 
     Args:
         images: what is known of each image file.
+        with_classes: add how common the categories are.
     """
     _report_lists(name, coco, report)
     for image in coco.content["images"]:
@@ -125,6 +131,8 @@ def report_coco(
         detail = f"{100 * np.mean(boxes_like_corners):.0f} % of the boxes"
         report.add(name, "bbox-corners", coco.json_file, detail)
     _report_images(name, coco, of_image, report)
+    if not with_classes:
+        return
     categories = sorted(coco.categories)
     index = {category: i for i, category in enumerate(categories)}
     counts = [Counter(index[a["category_id"]] for a in found) for found in of_image.values()]

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from ..catalog import DatasetCatalog, MetadataCatalog
+from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..datasets.folder import UnpairedFilesError
 from ..statistics import read_in_parallel
 from .coco import CocoFile, report_coco
-from .images import ImageFacts, examine_image, report_duplicates
+from .duplicates import report_duplicates
+from .images import ImageFacts, examine_image
+from .panoptic import PanopticFile, examine_segments, report_panoptic
 from .report import Report
 from .semantic import examine_label_map, report_label_maps
 
@@ -20,7 +22,7 @@ from .semantic import examine_label_map, report_label_maps
 def examine_datasets(names: Sequence[str]) -> Report:
     """Examine data sets, each by itself and for images that several of them share.
 
-    Data sets in COCO's format are examined as such, others by the images and label maps of their
+    Data sets in COCO's formats are examined as such, others by the images and label maps of their
     records. What is wrong with the data ends up in the report, nothing is raised for it.
 
     Args:
@@ -36,18 +38,16 @@ def examine_datasets(names: Sequence[str]) -> Report:
             images[name] = _examine(name, report)
         except (OSError, ValueError) as e:
             report.add(name, "dataset-unreadable", name, str(e))
-    report_duplicates(images, report)
+    kinds = {name: MetadataCatalog.get(name).get("evaluator_type") for name in images}
+    report_duplicates(images, kinds, report)
     return report
 
 
 def _examine(name: str, report: Report) -> list[ImageFacts]:
     metadata = MetadataCatalog.get(name)
-    if metadata.get("json_file") is not None:
-        coco = CocoFile.read(metadata.json_file, metadata.image_root)
-        files = dict.fromkeys(coco.image_file(image) for image in coco.content["images"])
-        images = _examine_images(name, list(files), report)
-        report_coco(name, coco, images, report)
-        return list(images.values())
+    json_file, panoptic_json = (metadata.get(k) for k in ("json_file", "panoptic_json"))
+    if json_file is not None or panoptic_json is not None:
+        return _examine_coco(name, metadata, report)
     records = list_records(name, report)
     images = _examine_images(name, [record["file_name"] for record in records], report)
     labelled = [record for record in records if "sem_seg_file_name" in record]
@@ -63,6 +63,29 @@ def _examine(name: str, report: Report) -> list[ImageFacts]:
         sizes = {file_name: facts.size for file_name, facts in images.items()}
         pairs = [(record["file_name"], facts) for record, facts in zip(labelled, maps, strict=True)]
         report_label_maps(name, metadata, sizes, pairs, report)
+    return list(images.values())
+
+
+def _examine_coco(name: str, metadata: Metadata, report: Report) -> list[ImageFacts]:
+    """A data set with a JSON file of instances, of panoptic segments, or one of each."""
+    coco = panoptic = None
+    if metadata.get("json_file") is not None:
+        coco = CocoFile.read(metadata.json_file, metadata.image_root)
+    if metadata.get("panoptic_json") is not None:
+        panoptic = PanopticFile.read(metadata)
+    files = dict.fromkeys(
+        file.image_file(image)
+        for file in (coco, panoptic)
+        if file is not None
+        for image in file.content["images"]
+    )
+    images = _examine_images(name, list(files), report)
+    if coco is not None:
+        report_coco(name, coco, images, report, with_classes=panoptic is None)
+    if panoptic is not None:
+        pngs = [panoptic.segments_file(a) for a in panoptic.content["annotations"]]
+        segments = _with_bar(read_in_parallel(examine_segments, pngs), pngs, f"{name} segments")
+        report_panoptic(name, panoptic, images, list(segments), report)
     return list(images.values())
 
 

@@ -20,11 +20,11 @@ from ..image import read_image
 from ..sem_seg import colors_to_labels
 from .coco import CocoFile, annotation_faults
 from .doctor import list_records
-from .images import ImageFacts, examine_image
+from .fix_panoptic import fix_panoptic
+from .images import UNUSABLE, ImageFacts, examine_image
+from .panoptic import PanopticFile
 from .report import Report
 from .semantic import LabelFacts, examine_label_map
-
-_UNUSABLE = {"image-missing", "image-unreadable", "image-truncated"}
 
 
 def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
@@ -34,12 +34,12 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
     twice, annotations without a usable box or mask, or of an unknown image or category. Mended:
     colours that are those of the classes, the value of ignored pixels, masks of 0 and 255 for two
     classes, pictures that EXIF turns; boxes from masks, boxes that reach beyond the image, wrong
-    areas, annotations of one id. All else is copied as it is.
+    areas, annotations of one id; for panoptic data see `fix_panoptic`. All else is copied as it is.
 
     Args:
         name: a registered data set.
-        output: a new folder. Label maps: ``images`` and ``labels``; COCO's format:
-            ``annotations.json``, for the images where they are.
+        output: a new folder. Label maps: ``images`` and ``labels``; COCO's formats:
+            ``annotations.json`` and ``panoptic.json``, for the images where they are.
 
     Returns:
         What was done, a line for each change.
@@ -52,8 +52,14 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
         raise FileExistsError(f"{output} is not empty; name a new folder for the mended copy")
     output.mkdir(parents=True, exist_ok=True)
     metadata = MetadataCatalog.get(name)
-    if metadata.get("json_file") is not None:
-        return _fix_coco(CocoFile.read(metadata.json_file, metadata.image_root), output)
+    json_file, panoptic_json = (metadata.get(k) for k in ("json_file", "panoptic_json"))
+    changes = []
+    if json_file is not None:
+        changes += _fix_coco(CocoFile.read(json_file, metadata.image_root), output)
+    if panoptic_json is not None:
+        changes += fix_panoptic(PanopticFile.read(metadata), output)
+    if json_file is not None or panoptic_json is not None:
+        return changes
     return _fix_label_maps(name, metadata, output)
 
 
@@ -73,7 +79,7 @@ def _fix_label_maps(name: str, metadata: Metadata, output: Path) -> list[str]:
             metadata.ignore_label,
         )
         fixed, how = _fixed_labels(labels, metadata)
-        reason = next((kind for kind, _ in image.faults if kind in _UNUSABLE), None)
+        reason = next((kind for kind, _ in image.faults if kind in UNUSABLE), None)
         if reason is None and fixed is None:
             reason = labels.faults[0][0]
         if reason is None and fixed.shape != image.size:
@@ -154,7 +160,7 @@ def _fix_coco(coco: CocoFile, output: Path) -> list[str]:
     images = {}
     for id, image in coco.images.items():
         facts = examine_image(coco.image_file(image))
-        reason = next((kind for kind, _ in facts.faults if kind in _UNUSABLE), None)
+        reason = next((kind for kind, _ in facts.faults if kind in UNUSABLE), None)
         if reason is None:
             images[id] = image
         else:

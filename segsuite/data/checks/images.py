@@ -1,13 +1,10 @@
-"""The examination of image files, and of what two of them have in common."""
+"""The examination of image files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 
 import cv2
@@ -15,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from ..image import EXIF_ORIENTATION, decode, open_image
-from .report import Report
 
 # File formats by the endings that stand for them.
 _FORMATS = {
@@ -28,11 +24,10 @@ _FORMATS = {
     ".webp": ("WEBP",),
     ".ppm": ("PPM",),
 }
-# Bits of the perceptual hash that may differ. Five bands of it: two hashes that differ in at most
-# four bits are equal in one of them.
-_MAX_DISTANCE = 4
-_BANDS = ((0, 13), (13, 26), (26, 39), (39, 52), (52, 64))
-_LARGEST_GROUP = 1000
+
+
+# Kinds of faults with which an image is of no use.
+UNUSABLE = {"image-missing", "image-unreadable", "image-truncated"}
 
 
 @dataclass
@@ -108,52 +103,6 @@ def perceptual_hash(grey: np.ndarray) -> int:
     low = cv2.dct(small)[:8, :8].ravel()
     bits = low > np.median(low[1:])
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
-
-
-def report_duplicates(images: dict[str, Sequence[ImageFacts]], report: Report) -> None:
-    """Find the same file, and pictures that look the same, within data sets and between them."""
-    named = [(name, facts) for name, of_this in images.items() for facts in of_this if facts.size]
-    same = defaultdict(list)
-    for name, facts in named:
-        same[facts.digest].append((name, facts.file_name))
-    for (first_name, first), *others in same.values():
-        for name, file_name in others:
-            detail = f"the same as {first}"
-            if name != first_name:
-                report.add(f"{first_name} and {name}", "leakage", file_name, detail)
-            elif file_name != first:
-                report.add(name, "duplicate-image", file_name, detail)
-    for i, j, distance in near_pairs([facts.phash for _, facts in named]):
-        (name, facts), (other_name, other) = named[i], named[j]
-        if facts.digest == other.digest:
-            continue
-        detail = f"looks like {facts.file_name} ({64 - distance} of 64 bits agree)"
-        if name == other_name:
-            report.add(name, "near-duplicate", other.file_name, detail)
-        else:
-            report.add(f"{name} and {other_name}", "near-leakage", other.file_name, detail)
-
-
-def near_pairs(hashes: Sequence[int | None]) -> Iterator[tuple[int, int, int]]:
-    """The pairs i < j of hashes that differ in at most 4 bits, each once, and in how many.
-
-    Groups of over a thousand hashes that share a band are looked at no further: such pictures share
-    a frame or a background rather than their content.
-    """
-    found = set()
-    for start, stop in _BANDS:
-        groups = defaultdict(list)
-        for i, value in enumerate(hashes):
-            if value is not None:
-                groups[value >> start & ((1 << stop - start) - 1)].append(i)
-        for group in groups.values():
-            if len(group) > _LARGEST_GROUP:
-                continue
-            for i, j in combinations(group, 2):
-                distance = (hashes[i] ^ hashes[j]).bit_count()
-                if distance <= _MAX_DISTANCE and (i, j) not in found:
-                    found.add((i, j))
-                    yield i, j, distance
 
 
 def without_name(error: Exception, file_name: str) -> str:

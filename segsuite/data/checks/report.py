@@ -33,6 +33,11 @@ KINDS = {
         "Pictures that look the same (perceptual hash) in two splits: the evaluation may be on "
         "training data",
     ),
+    "same-images": (
+        "note",
+        "Two data sets are the same files with different kinds of annotations: make sure that they "
+        "are not for training and for evaluation",
+    ),
     # label maps
     "labels-unreadable": ("error", "Label maps that can't be read; copy them again"),
     "labels-rgb": (
@@ -90,6 +95,16 @@ KINDS = {
     "rle-invalid": ("error", "Run lengths that are not those of a mask of the image"),
     "mask-empty": ("warning", "Masks without a pixel"),
     "area-wrong": ("warning", "The area is not that of the mask; AP by size depends on it"),
+    # panoptic
+    "panoptic-unreadable": ("error", "Panoptic PNG files that are missing or damaged"),
+    "panoptic-mode": (
+        "error",
+        "Panoptic PNG files that are not RGB: the id of a segment is red + 256 green + 65536 blue",
+    ),
+    "segment-unlisted": ("error", "Pixels of a segment that the JSON does not list"),
+    "segment-empty": ("error", "Segments of the JSON without a pixel; each counts as missed"),
+    "segment-area": ("warning", "The area of a segment is not the number of its pixels"),
+    # either
     "images-empty": ("note", "Images without annotations"),
     "file-unlisted": ("warning", "Image files in the folder that the JSON does not list"),
 }

@@ -1,0 +1,159 @@
+"""Damage done to panoptic segmentations is found and named, and mended in a copy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from segsuite.data import (
+    DatasetCatalog,
+    MetadataCatalog,
+    load_coco_panoptic,
+    read_panoptic,
+    register_coco_panoptic,
+)
+from segsuite.data.checks import examine_datasets, write_fixed_copy
+from segsuite.data.panoptic import write_panoptic
+
+from .files import contents
+
+NAME, MENDED = "planted_panoptic", "planted_panoptic_mended"
+NUM_IMAGES = 12
+
+
+class PanopticCopy:
+    """The first images of the generated shapes, and their segments."""
+
+    def __init__(self, root: Path):
+        source = MetadataCatalog.get("shapes_panoptic_val")
+        self.images, self.segments, self.json_file = root / "i", root / "s", root / "p.json"
+        content = json.loads(Path(source.panoptic_json).read_text())
+        content["images"] = content["images"][:NUM_IMAGES]
+        content["annotations"] = content["annotations"][:NUM_IMAGES]
+        for kind, folder, entries in (
+            (source.image_root, self.images, content["images"]),
+            (source.panoptic_root, self.segments, content["annotations"]),
+        ):
+            folder.mkdir()
+            for entry in entries:
+                shutil.copyfile(Path(kind, entry["file_name"]), folder / entry["file_name"])
+        self.content = content
+        self.save()
+
+    def save(self) -> None:
+        self.json_file.write_text(json.dumps(self.content))
+
+    def image(self, i: int) -> Path:
+        return self.images / self.content["images"][i]["file_name"]
+
+    def png(self, i: int) -> Path:
+        return self.segments / self.content["annotations"][i]["file_name"]
+
+    def of(self, i: int) -> list[dict]:
+        return self.content["annotations"][i]["segments_info"]
+
+
+@pytest.fixture
+def copy(tmp_path, datasets_root):
+    copy = PanopticCopy(tmp_path)
+    register_coco_panoptic(NAME, copy.json_file, copy.segments, copy.images)
+    yield copy
+    for name in (NAME, MENDED):
+        if name in DatasetCatalog:
+            DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+def plant(copy: PanopticCopy) -> dict[tuple[str, str], str]:
+    """Do the damage; gives (kind, where) of each, with what was done."""
+    planted: dict[tuple[str, str], str] = {}
+
+    def segment(kind: str, i: int, id: int, how: str) -> None:
+        planted[kind, f"segment {id} of {copy.png(i)}"] = how
+
+    def file(kind: str, path: Path, how: str) -> None:
+        planted[kind, str(path)] = how
+
+    copy.png(0).unlink()
+    file("panoptic-unreadable", copy.png(0), "removed")
+    copy.png(1).write_bytes(copy.png(1).read_bytes()[:60])
+    file("panoptic-unreadable", copy.png(1), "cut short")
+    Image.open(copy.png(2)).convert("L").save(copy.png(2))
+    file("panoptic-mode", copy.png(2), "grey")
+    write_panoptic(copy.png(3), read_panoptic(copy.png(3))[:-7])
+    file("size-mismatch", copy.png(3), "seven rows lost")
+    gone = copy.of(4).pop()
+    segment("segment-unlisted", 4, gone["id"], "taken from the list")
+    copy.of(5).append({"id": 77_000, "category_id": 1, "area": 9, "iscrowd": 0})
+    segment("segment-empty", 5, 77_000, "added to the list")
+    copy.of(6)[0]["area"] //= 2
+    segment("segment-area", 6, copy.of(6)[0]["id"], "half the area")
+    copy.of(7)[-1]["category_id"] = 99
+    segment("unknown-category", 7, copy.of(7)[-1]["id"], "of no category")
+    copy.of(8).append(dict(copy.of(8)[0]))
+    segment("duplicate-id", 8, copy.of(8)[0]["id"], "listed twice")
+    copy.content["images"][9]["width"] += 5
+    file("size-mismatch", copy.image(9), "another width in the JSON")
+    alone = {**copy.content["annotations"][10], "image_id": 12345}
+    copy.content["annotations"][10] = alone
+    file("labels-without-image", copy.png(10), "of an image that is not listed")
+    file("image-without-labels", copy.image(10), "... whose own image is left alone")
+    copy.image(11).write_bytes(b"")
+    file("image-unreadable", copy.image(11), "an empty image")
+    copy.save()
+    return planted
+
+
+def test_undamaged(copy):
+    report = examine_datasets([NAME])
+    assert report.count("error") == 0, report.text()
+    names = [c["name"] for c in report.statistics[NAME]["classes"]]
+    assert names[-1] == "ground" and report.statistics[NAME]["images"] == NUM_IMAGES
+    assert sum(c["share"] for c in report.statistics[NAME]["classes"]) == pytest.approx(1)
+
+
+def test_planted_damage_is_found_and_named(copy):
+    planted = plant(copy)
+    report = examine_datasets([NAME])
+    for (kind, where), how in planted.items():
+        assert where in report.found(kind), (kind, where, how)
+    damaged = {where for _, where in planted}
+    for finding in report.to_dict()["findings"]:
+        if finding["severity"] == "error":
+            assert {item["where"] for item in finding["items"]} <= damaged, finding
+
+
+def test_mended_copy_can_be_loaded(copy, tmp_path):
+    plant(copy)
+    before = contents(tmp_path)
+    changes = write_fixed_copy(NAME, tmp_path / "mended")
+    after = contents(tmp_path)
+    assert {path: after[path] for path in before} == before
+    assert after.keys() - before.keys() == {tmp_path / "mended" / "panoptic.json"}
+    text = "\n".join(changes)
+    for words in ("without a pixel: segment 77000", "mended the area of", "is unknown: segment"):
+        assert words in text
+    mended = tmp_path / "mended" / "panoptic.json"
+    records = load_coco_panoptic(mended, copy.segments, copy.images)
+    assert [r["image_id"] for r in records] == [i["id"] for i in copy.content["images"][4:10]]
+    register_coco_panoptic(MENDED, mended, copy.segments, copy.images)
+    report = examine_datasets([MENDED])
+    left = {f["kind"] for f in report.to_dict()["findings"] if f["severity"] == "error"}
+    assert left == {"segment-unlisted", "size-mismatch"}, report.text()  # for a person to put right
+
+
+def test_instances_and_panoptic_segments_are_examined_together(datasets_root):
+    report = examine_datasets(["shapes_panoptic_val", "shapes_instances_val", "shapes_val"])
+    assert report.count("error") == 0, report.text()
+    assert report.found("same-images") == ["shapes_instances_val", "shapes_val"]
+    assert not report.found("leakage") and not report.found("near-leakage")
+
+
+def test_categories_without_a_kind(copy):
+    del copy.content["categories"][0]["isthing"]
+    copy.save()
+    assert examine_datasets([NAME]).found("dataset-unreadable") == [NAME]
