@@ -1,29 +1,28 @@
-"""The rows of the table in docs/model_zoo.md: what the network of each recipe costs.
+"""The rows of the tables in docs/model_zoo.md: what the network of each recipe costs.
 
     python benchmarks/model_zoo.py configs/camvid/*.yaml [--size H W] [--threads T] [--repeats R]
 
 Parameters are those of the network that predicts, so an auxiliary head is left out. GFLOPs are
-10^9 multiply-adds by fvcore's count, of convolutions, matrix products and norms, for one image of
-the given size. Milliseconds are the median of the forward passes of one image in float32 and
-channels-last memory, up to the logits at the head's stride, with random weights.
+10^9 multiply-adds of convolutions and matrix products, those of attention included, for one image
+of the given size, by PyTorch's count. Milliseconds are the median of the forward passes of one
+image in float32 and channels-last memory, up to the logits at the head's stride, with random
+weights; with 0 repeats the column is left out, and large networks take a second and no memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import math
 import statistics
 import time
 from pathlib import Path
 
 import torch
-from fvcore.nn import FlopCountAnalysis
-from fvcore.nn.jit_handles import get_shape
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from segsuite.config import load_config
-from segsuite.modeling import SemanticSegmentor, build_model
+from segsuite.modeling import META_ARCH_REGISTRY, SemanticSegmentor, build_model
 
 
 class Network(nn.Module):
@@ -48,29 +47,28 @@ def milliseconds(network: nn.Module, images: torch.Tensor, repeats: int) -> floa
     return 1000 * statistics.median(times)
 
 
-def matmul_flops(inputs: list, outputs: list) -> int:
-    """fvcore's own knows no products with a vector."""
-    return math.prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
-
-
 @torch.no_grad()
 def row(path: Path, size: tuple[int, int], repeats: int) -> str:
-    model = build_model(load_config(path, ["MODEL.DEVICE", "cpu"]))
+    cfg = load_config(path, ["MODEL.DEVICE", "cpu"])
+    with torch.device("meta"):  # counting takes shapes alone
+        model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
     if not isinstance(model, SemanticSegmentor):
         raise SystemExit(f"{path} is not a recipe of a SemanticSegmentor, but of {type(model)}")
     network = Network(model).eval()
     d = max(model.backbone.size_divisibility, 1)
     height, width = (-(-n // d) * d for n in size)
-    images = torch.randn(1, len(model.pixel_mean), height, width)
-    images = images.contiguous(memory_format=torch.channels_last)
+    shape = (1, len(model.pixel_mean), height, width)
     parameters = sum(p.numel() for p in network.parameters()) / 1e6
-    analysis = FlopCountAnalysis(network, images).set_op_handle("aten::matmul", matmul_flops)
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    flops = analysis.total() / 1e9
-    name = "/".join(path.with_suffix("").parts[-2:])
-    ms = milliseconds(network, images, repeats)
-    stride = f"1/{model.sem_seg_head.stride}"
-    return f"| `{name}` | {stride} | {parameters:.2f} | {flops:.1f} | {ms:.0f} |"
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(shape, device="meta"))
+    multiply_adds = counter.get_total_flops() / 2e9
+    name, stride = "/".join(path.with_suffix("").parts[-2:]), model.sem_seg_head.stride
+    cells = [f"`{name}`", f"1/{stride}", f"{parameters:.2f}", f"{multiply_adds:.1f}"]
+    if repeats:
+        images = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+        ms = milliseconds(Network(build_model(cfg)).eval(), images, repeats)
+        cells.append(f"{ms:.0f}")
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -85,8 +83,9 @@ def main() -> None:
 
     height, width = args.size
     print(f"{height}x{width}, {args.threads} threads, torch {torch.__version__}\n")
-    print("| recipe | logits at | parameters (M) | GFLOPs | CPU (ms) |")
-    print("|---|---|---|---|---|")
+    columns = ["recipe", "logits at", "parameters (M)", "GFLOPs", "CPU (ms)"]
+    columns = columns if args.repeats else columns[:-1]
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for path in args.recipes:
         print(row(path, (height, width), args.repeats), flush=True)
 

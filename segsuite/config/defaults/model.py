@@ -10,7 +10,8 @@ MODEL.DEVICE = "auto"
 # A file (.pth, .safetensors, .pkl) or an address (https://, detectron2://, torchvision://NAME,
 # timm://NAME) whose weights initialise the model; empty: from scratch. See docs/weights.md.
 MODEL.WEIGHTS = ""
-# Per channel, in INPUT.FORMAT's order, on the 0-255 scale.
+# Per channel, in INPUT.FORMAT's order, on the 0-255 scale. Their length is the number of channels
+# that every backbone takes.
 MODEL.PIXEL_MEAN = [103.530, 116.280, 123.675]
 MODEL.PIXEL_STD = [1.0, 1.0, 1.0]
 # Convolutions run on channels-last memory: the same numbers to rounding, faster on CPU and GPU.

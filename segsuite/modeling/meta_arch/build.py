@@ -22,8 +22,15 @@ def build_model(cfg: CfgNode) -> nn.Module:
 
     Raises:
         KeyError: no architecture has that name.
-        ValueError: the device does not exist here.
+        ValueError: the device does not exist here, or MODEL.PIXEL_MEAN and MODEL.PIXEL_STD are not
+            of one length.
     """
+    channels, deviations = len(cfg.MODEL.PIXEL_MEAN), len(cfg.MODEL.PIXEL_STD)
+    if channels != deviations:
+        raise ValueError(
+            f"MODEL.PIXEL_MEAN has {channels} entries, one for each channel of the images, and "
+            f"MODEL.PIXEL_STD {deviations}: give both as many as the images have channels"
+        )
     if cfg.MODEL.BACKBONE.FREEZE_AT > 0 and not cfg.MODEL.WEIGHTS:
         logging.getLogger(__name__).warning(
             "MODEL.BACKBONE.FREEZE_AT is %d, but MODEL.WEIGHTS is empty: the first stages stay at "
