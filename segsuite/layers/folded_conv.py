@@ -78,7 +78,7 @@ class FoldedConv:
             and conv.padding_mode == "zeros"
             and min(conv.in_channels, conv.out_channels) >= _WIDE
         )
-        self._prepared: dict[torch.dtype, tuple[torch.Tensor, torch.Tensor | None]] = {}
+        self._prepared: dict[tuple, tuple[torch.Tensor, torch.Tensor | None]] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         conv, device = self.conv, x.device.type
@@ -86,9 +86,10 @@ class FoldedConv:
             return type(conv).forward(conv, x)
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         by_winograd = self.is_wide and device == "cpu" and dtype == torch.float32
-        if dtype not in self._prepared:
-            self._prepared[dtype] = self._prepare(dtype, by_winograd)
-        weight, bias = self._prepared[dtype]
+        key = dtype, x.device  # a model may be moved, and autocast now and then
+        if key not in self._prepared:
+            self._prepared[key] = self._prepare(dtype, by_winograd)
+        weight, bias = self._prepared[key]
         if by_winograd:
             x = winograd_conv3x3(x, weight, bias, conv.dilation[0])
         else:
