@@ -12,11 +12,9 @@ from torch import nn
 from .conv import Conv2d
 from .depthwise_conv import DepthwiseConv2d
 from .frozen_batch_norm import FrozenBatchNorm2d
-from .winograd import winograd_conv3x3, winograd_weight
+from .winograd import suits_winograd, winograd_conv3x3, winograd_weight
 
 _BATCH_NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
-# Channels from which Winograd's algorithm is faster on a CPU.
-_WIDE = 256
 
 
 def fold_convs(model: nn.Module) -> None:
@@ -69,15 +67,7 @@ class FoldedConv:
     def __init__(self, conv: nn.Conv2d, norm: nn.Module | None):
         self.conv = conv
         self.norm = norm
-        self.is_wide = (
-            conv.kernel_size == (3, 3)
-            and conv.stride == (1, 1)
-            and conv.padding == conv.dilation
-            and conv.dilation[0] == conv.dilation[1]
-            and conv.groups == 1
-            and conv.padding_mode == "zeros"
-            and min(conv.in_channels, conv.out_channels) >= _WIDE
-        )
+        self.is_wide = suits_winograd(conv)
         self._prepared: dict[tuple, tuple[torch.Tensor, torch.Tensor | None]] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

@@ -9,17 +9,76 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.autograd.function import once_differentiable
 
+# Channels from which the transforms cost less than they save.
+_WIDE = 256
 # Tiles that are transformed at a time: few enough for the processor's caches, and enough that the
 # weights are not read for a handful of rows.
 _TILES_AT_ONCE = 1024
 
 
+def suits_winograd(conv: nn.Conv2d) -> bool:
+    """Whether it is a 3x3 convolution that a CPU computes faster by it, in float32."""
+    return (
+        conv.kernel_size == (3, 3)
+        and conv.stride == (1, 1)
+        and conv.padding == conv.dilation
+        and conv.dilation[0] == conv.dilation[1]
+        and conv.groups == 1
+        and conv.padding_mode == "zeros"
+        and min(conv.in_channels, conv.out_channels) >= _WIDE
+    )
+
+
+class WinogradConv3x3(torch.autograd.Function):
+    """`winograd_conv3x3` of a weight (C_out, C_in, 3, 3), with gradients.
+
+    That of the input is such a convolution, too; that of the weight is computed directly.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, dilation):
+        ctx.save_for_backward(x, weight)
+        ctx.dilation = dilation
+        return winograd_conv3x3(x, winograd_weight(weight), bias, dilation)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        d = ctx.dilation
+        grad_x = grad_weight = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            turned = winograd_weight(weight.flip(2, 3).transpose(0, 1))
+            grad_x = winograd_conv3x3(grad, turned, None, d)
+        if ctx.needs_input_grad[1]:
+            _, grad_weight, _ = torch.ops.aten.convolution_backward(
+                *(grad, x, weight, None, (1, 1), (d, d), (d, d), False, (0, 0), 1),
+                (False, True, False),
+            )
+        if ctx.needs_input_grad[2]:
+            grad_bias = grad.sum((0, 2, 3))
+        return grad_x, grad_weight, grad_bias, None
+
+
 def winograd_weight(weight: torch.Tensor) -> torch.Tensor:
     """Transform the weight (C_out, C_in, 3, 3) of a convolution to (16, C_in, C_out)."""
-    transform = weight.new_tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-    transformed = torch.einsum("ak,bl,oikl->abio", transform, transform, weight)
-    return transformed.flatten(0, 1).contiguous()
+    c_out, c_in = weight.shape[:2]
+    half = weight.new_empty(4, 3, c_out, c_in)
+    _transform_weight_axis(weight.permute(2, 3, 0, 1), half)
+    transformed = weight.new_empty(4, 4, c_out, c_in)
+    _transform_weight_axis(half.transpose(0, 1), transformed.transpose(0, 1))
+    return transformed.view(16, c_out, c_in).transpose(1, 2)
+
+
+def _transform_weight_axis(w: torch.Tensor, out: torch.Tensor) -> None:
+    """Three planes along the first axis to four."""
+    out[0], out[3] = w[0], w[2]
+    even = torch.add(w[0], w[2]).mul_(0.5)
+    torch.add(even, w[1], alpha=0.5, out=out[1])
+    torch.sub(even, w[1], alpha=0.5, out=out[2])
 
 
 def winograd_conv3x3(
@@ -47,19 +106,32 @@ def winograd_conv3x3(
         padded = padded.flatten(0, 2)
     if bias is None:
         bias = x.new_zeros(())
-    out = x.new_empty(len(padded), 2 * tile_rows, 2 * tile_columns, weight.shape[2])
+    # Not a view, so that an activation may work in place on it.
+    result = torch.empty(
+        (n, weight.shape[2], height, width),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
+    pixels = result.permute(0, 2, 3, 1)
+    subsets = pixels
+    if d > 1:
+        subsets = x.new_empty(len(padded), 2 * tile_rows, 2 * tile_columns, weight.shape[2])
     rows = max(1, _TILES_AT_ONCE // tile_columns)
     images = max(1, rows // tile_rows)
     for i in range(0, len(padded), images):
         for row in range(0, 2 * tile_rows, 2 * rows):
             part = padded[i : i + images, row : row + 2 * rows + 2]
             products = torch.bmm(_transform_input(part), weight)
-            target = out[i : i + images, row : row + 2 * rows]
+            target = subsets[i : i + images, row : row + 2 * rows]
             _transform_output(products, bias, target)
     if d > 1:
-        out = out.view(n, d, d, *out.shape[1:]).permute(0, 3, 1, 4, 2, 5)
-        out = out.flatten(3, 4).flatten(1, 2)
-    return out[:, :height, :width].permute(0, 3, 1, 2)
+        subsets = subsets.unflatten(0, (n, d, d))
+        for i in range(d):
+            for j in range(d):
+                target = pixels[:, i::d, j::d]
+                target.copy_(subsets[:, i, j, : target.shape[1], : target.shape[2]])
+    return result
 
 
 def _transform_input(x: torch.Tensor) -> torch.Tensor:
@@ -84,11 +156,11 @@ def _transform_axis(x: torch.Tensor, axis: int, out) -> None:
 
 
 def _transform_output(products: torch.Tensor, bias: torch.Tensor, out: torch.Tensor) -> None:
-    """(16, n*r*c, C) products -> `out`, (n, 2r, 2c, C)."""
+    """(16, n*r*c, C) products -> `out`, (n, 2r, 2c, C); one less where the size is odd."""
     n, height, width, channels = out.shape
-    products = products.view(4, 4, n, height // 2, width // 2, channels)
-    a, b, c, d = products
+    a, b, c, d = products.view(4, 4, n, (height + 1) // 2, (width + 1) // 2, channels)
     for row, half in enumerate(((b + c).add_(a), (b - c).sub_(d))):
         a_, b_, c_, d_ = half
-        torch.add((b_ + c_).add_(a_), bias, out=out[:, row::2, 0::2])
-        torch.add((b_ - c_).sub_(d_), bias, out=out[:, row::2, 1::2])
+        for column, tile in enumerate(((b_ + c_).add_(a_), (b_ - c_).sub_(d_))):
+            target = out[:, row::2, column::2]
+            torch.add(tile[:, : target.shape[1], : target.shape[2]], bias, out=target)

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segsuite.layers import winograd
+from segsuite.layers import Conv2d, winograd
 from segsuite.layers.winograd import winograd_conv3x3, winograd_weight
 
 
@@ -27,7 +27,44 @@ def test_it_is_a_convolution(n, height, width, dilation, tiles, has_bias, seed):
         found = winograd_conv3x3(x, winograd_weight(weight), bias, dilation)
     expected = F.conv2d(x, weight, bias, padding=dilation, dilation=dilation)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    assert found.permute(0, 2, 3, 1)[0].stride(-1) == 1
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert found._base is None
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("norm", ["", "BN", "FrozenBN"])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gradients_of_a_wide_layer(dilation, norm, memory_format):
+    torch.manual_seed(0)
+    conv = Conv2d(256, 256, 3, dilation=dilation, norm=norm, activation=F.relu_)
+    conv.to(memory_format=memory_format)
+    x = torch.randn(2, 256, 7, 6).contiguous(memory_format=memory_format).requires_grad_()
+    inputs = [x, *conv.parameters()]
+    found = conv(x)
+    expected = F.conv2d(x, conv.weight, conv.bias, padding=dilation, dilation=dilation)
+    expected = conv.finish(expected)
+    limit = 1e-5 * float(expected.detach().abs().max())
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=limit)
+    weights = torch.randn_like(found)
+    for got, want in zip(
+        torch.autograd.grad((found * weights).sum(), inputs),
+        torch.autograd.grad((expected * weights).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=2e-5 * float(want.abs().max()))
+
+
+def test_only_wide_layers_in_float32_on_a_cpu_are_trained_so():
+    def function(conv, x):
+        return type(conv(x).grad_fn).__name__
+
+    x = torch.randn(1, 256, 5, 5)
+    assert "Winograd" in function(Conv2d(256, 256, 3), x)
+    assert "Winograd" not in function(Conv2d(256, 128, 3), x)
+    assert "Winograd" not in function(Conv2d(256, 256, 3, stride=2), x)
+    assert "Winograd" not in function(Conv2d(256, 256, 3).double(), x.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "Winograd" not in function(Conv2d(256, 256, 3), x)
 
 
 def test_precision():
