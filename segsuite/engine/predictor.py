@@ -11,9 +11,10 @@ from torch import nn
 from segsuite.config import CfgNode, load_config
 from segsuite.data import InferenceMapper, Metadata, as_rgb, register_from_config
 from segsuite.layers import fold_convs
-from segsuite.modeling import build_inference, build_model
+from segsuite.modeling import build_model
 from segsuite.visualization import Prediction
 
+from .fitting import FittingInference
 from .run_info import run_metadata
 from .weights import load_trained_weights
 
@@ -24,6 +25,8 @@ class Predictor:
         predict = Predictor("output/demo")
         prediction = predict("photo.jpg")
         prediction.save("predictions", "photo")
+
+    Images that are too large for the memory are predicted in windows, see `FittingInference`.
 
     Args:
         run_dir: OUTPUT_DIR of the run; gives configuration, weights and class names.
@@ -54,7 +57,7 @@ class Predictor:
         self.model: nn.Module = build_model(cfg).eval()
         load_trained_weights(self.model, cfg)
         fold_convs(self.model)
-        self._inference = build_inference(cfg, self.model)
+        self._inference = FittingInference(cfg, self.model)
         self.metadata: Metadata = run_metadata(cfg)
         self._mapper = InferenceMapper(cfg)
         self._min_score = min_score
@@ -70,7 +73,7 @@ class Predictor:
         """
         pixels = as_rgb(image)
         with torch.inference_mode():
-            (outputs,) = self._inference([self._mapper(pixels)])
+            outputs = self._inference(self._mapper(pixels))
         return Prediction(pixels, outputs, self.metadata, self._min_score)
 
 

@@ -20,6 +20,9 @@ TEST.SLIDING_WINDOW = CN()
 TEST.SLIDING_WINDOW.ENABLED = False
 TEST.SLIDING_WINDOW.SIZE = [512, 512]  # height, width
 TEST.SLIDING_WINDOW.OVERLAP = 0.25  # share of a window that its neighbour covers at least
+# Prediction of single images (not evaluation) uses windows by itself where the activations of the
+# whole image take more than this many MiB; 0: more than half of the memory that is free.
+TEST.SLIDING_WINDOW.MEMORY_LIMIT = 0
 
 # Semantic models: the mean of predictions at several lengths of the shorter edge (0: the image's
 # own), at most MAX_SIZE at the longer, and of the mirrored image.

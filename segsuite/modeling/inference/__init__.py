@@ -2,6 +2,7 @@
 
 from .augmentation import SemSegAugmentation
 from .build import build_inference
+from .memory import peak_activation_bytes
 from .sliding_window import SlidingWindow
 
-__all__ = ["SemSegAugmentation", "SlidingWindow", "build_inference"]
+__all__ = ["SemSegAugmentation", "SlidingWindow", "build_inference", "peak_activation_bytes"]

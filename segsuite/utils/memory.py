@@ -1,0 +1,56 @@
+"""How much memory there is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def free_memory(device: torch.device) -> int | None:
+    """The bytes that this process can still have on a device; None where nothing tells.
+
+    Of a GPU what is free, and what PyTorch keeps for later. Of the CPU what Linux calls available,
+    or what is left of the control group's (version 2) limit, as containers and job schedulers set
+    it.
+    """
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    if device.type != "cpu":
+        return None
+    left = [_available(), *map(_left_of_group, _groups())]
+    return min((n for n in left if n is not None), default=None)
+
+
+def _available() -> int | None:
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return 1024 * int(line.split()[1])
+    return None
+
+
+def _groups() -> list[Path]:
+    """The control group of this process, and those that it is in."""
+    for line in _read("/proc/self/cgroup").splitlines():
+        if line.startswith("0::"):
+            path = _CGROUPS / line[len("0::/") :]
+            return [p for p in (path, *path.parents) if p.is_relative_to(_CGROUPS)]
+    return []
+
+
+def _left_of_group(group: Path) -> int | None:
+    limit, used = _read(group / "memory.max").strip(), _read(group / "memory.current").strip()
+    if not limit.isdigit() or not used.isdigit():
+        return None  # "max", or no such file
+    stat = dict(line.split() for line in _read(group / "memory.stat").splitlines())
+    return int(limit) - int(used) + int(stat.get("inactive_file", 0))  # files can be dropped
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
