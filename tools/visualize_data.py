@@ -16,7 +16,8 @@ from segsuite.data import MetadataCatalog, build_train_loader, get_records, regi
 from segsuite.engine import launch
 from segsuite.visualization import contact_sheet, legend, save_image
 from segsuite.visualization.data import draw_record, draw_sample
-from segsuite.visualization.sheet import fit_width
+
+_COLUMNS, _PANEL = 4, 360
 
 EPILOG = """after `make demo`:
   %(prog)s --config-file configs/demo.yaml --output output/data
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 def pictures(cfg: CfgNode, args: argparse.Namespace, dataset: str) -> Iterator[tuple[str, Any]]:
     """Names and pictures."""
+    width = _PANEL if args.sheet else None
     records = get_records([dataset])  # fills in what the metadata learn from files
     metadata = MetadataCatalog.get(dataset)
     if args.fed:
@@ -60,10 +62,10 @@ def pictures(cfg: CfgNode, args: argparse.Namespace, dataset: str) -> Iterator[t
         batches = build_train_loader(cfg, start_iter=args.start)
         for number, sample in enumerate(islice(chain.from_iterable(batches), args.limit)):
             name = f"{number:04d}_{Path(str(sample['image_id'])).name}"
-            yield name, draw_sample(sample, metadata, cfg.INPUT.FORMAT)
+            yield name, draw_sample(sample, metadata, cfg.INPUT.FORMAT, width)
     else:
         for record in records[args.start : args.start + args.limit]:
-            yield str(record["image_id"]), draw_record(record, metadata)
+            yield str(record["image_id"]), draw_record(record, metadata, width)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -75,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
     drawn, files = [], 0
     for name, picture in tqdm(pictures(cfg, args, names[0]), total=args.limit, disable=None):
         if args.sheet:
-            drawn.append(fit_width(picture, 320))
+            drawn.append(picture)
         else:
             save_image(Path(args.output, f"{name}.jpg"), picture)
         files += 1
@@ -83,9 +85,9 @@ def main(args: argparse.Namespace) -> None:
         metadata = MetadataCatalog.get(names[0])
         footer = None
         if metadata.get("stuff_classes") and metadata.get("stuff_colors"):
-            footer = legend(metadata.stuff_classes, metadata.stuff_colors, 4 * 320)
+            footer = legend(metadata.stuff_classes, metadata.stuff_colors, _COLUMNS * _PANEL)
         path = Path(args.output, "data.jpg")
-        save_image(path, contact_sheet(drawn, columns=4, footer=footer))
+        save_image(path, contact_sheet(drawn, columns=_COLUMNS, footer=footer))
         print(f"{path} ({files} images)")
     else:
         print(f"{files} pictures in {args.output}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,26 @@ import torch
 from torch import nn
 
 from segsuite.config import CfgNode
-from segsuite.data import InferenceMapper, MetadataCatalog, get_records, read_image, read_sem_seg
-from segsuite.evaluation import evaluating, image_ious, load_image_counts
-from segsuite.structures import Boxes, pairwise_iou
+from segsuite.data import (
+    InferenceMapper,
+    Metadata,
+    MetadataCatalog,
+    get_records,
+    read_image,
+    read_sem_seg,
+)
+from segsuite.data.panoptic import read_panoptic
+from segsuite.evaluation import evaluating
 from segsuite.visualization import Prediction
-from segsuite.visualization.examples import instance_views, save_views, semantic_views
+from segsuite.visualization.examples import (
+    Pictures,
+    instance_pictures,
+    panoptic_pictures,
+    save_pictures,
+    semantic_pictures,
+)
 
-logger = logging.getLogger(__name__)
-
-_MIN_SCORE = _MIN_IOU = 0.5
-_LABELS = ("sem_seg_file_name", "annotations")  # of a record, that its pictures need
+from .example_scores import ImageScores, instance_scores, panoptic_scores, semantic_scores
 
 
 def save_examples(
@@ -29,26 +39,22 @@ def save_examples(
 ) -> None:
     """Predict the images again on which an evaluation went worst and best, and draw them.
 
-    Semantic predictions are ranked by the image's own mIoU; instances by the F1 score of boxes
-    that overlap an object of their class by at least half. Writes ``examples/examples.json``, a
-    list with ``image_id``, ``kind``, ``score`` in [0, 1], ``score_name``, ``classes``, ``width``,
-    ``height`` and the picture files, and these; nothing for data sets without such labels.
+    Panoptic predictions are ranked by the image's own PQ, semantic ones by its mIoU, instances by
+    its F1, see `example_scores`. Writes ``examples/examples.json``: the ``task`` that the pictures
+    are of, and ``examples``, a list with ``image_id``, ``kind``, ``score`` in [0, 1],
+    ``score_name``, ``classes``, ``width``, ``height`` and the picture files, and these; nothing for
+    data sets without such labels.
 
     Args:
         folder: where the evaluator has written its files.
         count: the number of worst images, and of best.
     """
     records = {str(r["image_id"]): r for r in get_records([dataset_name])}
-    names = MetadataCatalog.get(dataset_name)
-    has = {key: all(key in r for r in records.values()) for key in _LABELS}
-    if has["sem_seg_file_name"] and (folder / "image_counts.pt").exists():
-        scores, classes, score_name = *_semantic_scores(folder, names.stuff_classes), "mIoU"
-    elif has["annotations"] and (folder / "coco_instances_results.json").exists():
-        scores, classes = _instance_scores(folder, records, names)
-        score_name = "F1"
-    else:
+    metadata = MetadataCatalog.get(dataset_name)
+    ranking = _rank(folder, records, metadata)
+    if ranking is None:
         return
-    ranked = sorted((i for i in scores if i in records), key=lambda i: scores[i])
+    ranked = sorted((i for i in ranking.scores if i in records), key=lambda i: ranking.scores[i])
     worst = ranked[: min(count, (len(ranked) + 1) // 2)]
     best = ranked[len(worst) :][-count:][::-1]
     target = folder / "examples"
@@ -57,82 +63,46 @@ def save_examples(
     examples = []
     with evaluating(model), torch.inference_mode():
         for number, image_id in enumerate(worst + best):
-            record = records[image_id]
-            image = read_image(record["file_name"])
-            prediction = Prediction(image, model([mapper(image)])[0], names)
-            if score_name == "mIoU":
-                label_map = record.get("label_map")
-                views = semantic_views(
-                    prediction, read_sem_seg(record["sem_seg_file_name"], label_map)
-                )
-            else:
-                views = instance_views(prediction, record["annotations"])
-            height, width = views["image"].shape[:2]
+            image = read_image(records[image_id]["file_name"])
+            prediction = Prediction(image, model([mapper(image)])[0], metadata)
+            classes = ranking.classes[image_id]
+            pictures = _draw(ranking.task, prediction, records[image_id], classes)
+            height, width = pictures.views["image"].shape[:2]
             examples.append(
                 {
                     "image_id": image_id,
                     "kind": "worst" if number < len(worst) else "best",
-                    "score": scores[image_id],
-                    "score_name": score_name,
-                    "classes": classes[image_id],
+                    "score": ranking.scores[image_id],
+                    "score_name": ranking.name,
+                    "classes": classes,
                     "width": width,
                     "height": height,
-                    "views": save_views(target, f"{number:02d}", views),
+                    **save_pictures(target, f"{number:02d}", pictures),
                 }
             )
     target.mkdir(exist_ok=True)
-    (target / "examples.json").write_text(json.dumps({"examples": examples}) + "\n")
+    content = {"task": ranking.task, "examples": examples}
+    (target / "examples.json").write_text(json.dumps(content) + "\n")
 
 
-def _semantic_scores(
-    folder: Path, names: list[str]
-) -> tuple[dict[str, float], dict[str, list[str]]]:
-    """mIoU of each image, and the classes that are labelled or predicted in it."""
-    saved = load_image_counts(folder / "image_counts.pt")
-    if saved["counts"] is None:
-        return {}, {}
-    ious = image_ious(saved["counts"])
-    present = saved["counts"][:, 1:].sum(1) > 0
-    scores = {i: s for i, s in zip(saved["image_ids"], ious.tolist(), strict=True) if s == s}
-    classes = {
-        i: [names[k] for k in row.nonzero().flatten().tolist()]
-        for i, row in zip(saved["image_ids"], present, strict=True)
+def _rank(folder: Path, records: Mapping[str, dict], metadata: Metadata) -> ImageScores | None:
+    """The scores of the first task for which all records have labels and there are results."""
+    ways = {
+        "segments_info": lambda: panoptic_scores(folder, metadata),
+        "sem_seg_file_name": lambda: semantic_scores(folder, metadata),
+        "annotations": lambda: instance_scores(folder, records, metadata),
     }
-    return scores, classes
+    labelled = (way for key, way in ways.items() if all(key in r for r in records.values()))
+    return next(filter(None, (way() for way in labelled)), None)
 
 
-def _instance_scores(
-    folder: Path, records: dict[str, dict], names: Any
-) -> tuple[dict[str, float], dict[str, list[str]]]:
-    """F1 of each image's boxes, and the classes that are labelled or predicted in it."""
-    detections: dict[str, list[dict]] = {image_id: [] for image_id in records}
-    for entry in json.loads((folder / "coco_instances_results.json").read_text()):
-        if entry["score"] >= _MIN_SCORE and str(entry["image_id"]) in detections:
-            detections[str(entry["image_id"])].append(entry)
-    contiguous = names.thing_dataset_id_to_contiguous_id
-    scores, classes = {}, {}
-    for image_id, record in records.items():
-        truth = [a for a in record["annotations"] if not a.get("iscrowd")]
-        found = sorted(detections[image_id], key=lambda d: -d["score"])
-        found_classes = [contiguous[d["category_id"]] for d in found]
-        true_classes = [a["category_id"] for a in truth]
-        if not truth and not found:
-            continue
-        iou = pairwise_iou(_boxes(found), _boxes(truth))
-        same = torch.tensor(found_classes)[:, None] == torch.tensor(true_classes)[None]
-        iou = iou * same.view_as(iou)
-        matched = 0
-        for i in range(len(found)):
-            if iou.shape[1] and iou[i].max() >= _MIN_IOU:
-                iou[:, iou[i].argmax()] = 0  # an object is found once
-                matched += 1
-        scores[image_id] = 2 * matched / (len(found) + len(truth))
-        present = sorted({*found_classes, *true_classes})
-        classes[image_id] = [names.thing_classes[k] for k in present]
-    return scores, classes
-
-
-def _boxes(entries: list[dict]) -> Boxes:
-    corners = torch.tensor([list(e["bbox"]) for e in entries]).float().reshape(-1, 4)
-    corners[:, 2:] += corners[:, :2]
-    return Boxes(corners)
+def _draw(
+    task: str, prediction: Prediction, record: dict[str, Any], classes: list[str]
+) -> Pictures:
+    if task == "panoptic_seg":
+        segmentation = read_panoptic(record["pan_seg_file_name"])
+        return panoptic_pictures(prediction, segmentation, record["segments_info"], classes)
+    if task == "sem_seg":
+        labels = read_sem_seg(record["sem_seg_file_name"], record.get("label_map"))
+        return semantic_pictures(prediction, labels, classes)
+    return instance_pictures(prediction, record["annotations"], classes)

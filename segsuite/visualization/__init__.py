@@ -1,7 +1,8 @@
 """Label maps, instances and panoptic segments as pictures."""
 
-from .draw import class_edges, colorize, error_map, overlay
-from .instances import agreement_map, draw_instances
+from .draw import class_edges, colorize, overlay
+from .errors import ERROR_COLORS, error_map, mask_error_map
+from .instances import draw_instances
 from .labels import place_labels
 from .panoptic import draw_panoptic
 from .prediction import Prediction
@@ -10,9 +11,9 @@ from .sheet import comparison, contact_sheet, legend, save_image
 from .tracking import ColorTracker
 
 __all__ = [
+    "ERROR_COLORS",
     "ColorTracker",
     "Prediction",
-    "agreement_map",
     "class_edges",
     "colorize",
     "comparison",
@@ -22,6 +23,7 @@ __all__ = [
     "draw_predictions",
     "error_map",
     "legend",
+    "mask_error_map",
     "overlay",
     "place_labels",
     "save_image",

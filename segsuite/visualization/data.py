@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from segsuite.data import Metadata, default_colors, read_image, read_sem_seg
@@ -13,13 +14,20 @@ from segsuite.structures.rle import decode_masks, rasterize_polygons, to_rle
 
 from .draw import overlay
 from .instances import draw_instances
+from .sheet import fit_width
 
 
-def draw_record(record: Mapping[str, Any], metadata: Metadata) -> np.ndarray:
+def draw_record(
+    record: Mapping[str, Any], metadata: Metadata, width: int | None = None
+) -> np.ndarray:
     """A record of a data set with its label map and objects drawn over the image.
 
+    Args:
+        width: scale the image to this width in pixels before anything is drawn, so that labels can
+            be read; by default it keeps its size.
+
     Returns:
-        (H, W, 3) uint8 RGB, of the size of the file.
+        (H, W, 3) uint8 RGB.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing or damaged, or sizes differ.
@@ -32,7 +40,7 @@ def draw_record(record: Mapping[str, Any], metadata: Metadata) -> np.ndarray:
         sem_seg = read_sem_seg(record["sem_seg_file_name"], label_map)
     annotations = record.get("annotations")
     if annotations is None:
-        return _draw(image, sem_seg, None, metadata)
+        return _draw(image, sem_seg, None, metadata, width)
     boxes = np.array([a["bbox"] for a in annotations], dtype=float).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     masks = None
@@ -41,18 +49,21 @@ def draw_record(record: Mapping[str, Any], metadata: Metadata) -> np.ndarray:
         masks = decode_masks(rles, height, width).numpy()
     classes = [a["category_id"] for a in annotations]
     crowd = [bool(a.get("iscrowd")) for a in annotations]
-    return _draw(image, sem_seg, (boxes, masks, classes, crowd), metadata)
+    return _draw(image, sem_seg, (boxes, masks, classes, crowd), metadata, width)
 
 
-def draw_sample(sample: Mapping[str, Any], metadata: Metadata, image_format: str) -> np.ndarray:
+def draw_sample(
+    sample: Mapping[str, Any], metadata: Metadata, image_format: str, width: int | None = None
+) -> np.ndarray:
     """A sample of the training loader: the pixels and labels that the model is given.
 
     Args:
         sample: of a `DatasetMapper` for training.
         image_format: INPUT.FORMAT, the order of the channels in the sample.
+        width: see `draw_record`.
 
     Returns:
-        (H, W, 3) uint8 RGB, of the size of the sample.
+        (H, W, 3) uint8 RGB.
     """
     image = sample["image"].numpy().transpose(1, 2, 0)
     if image_format == "BGR":
@@ -60,14 +71,15 @@ def draw_sample(sample: Mapping[str, Any], metadata: Metadata, image_format: str
     image = np.ascontiguousarray(image)
     sem_seg = sample["sem_seg"].numpy() if "sem_seg" in sample else None
     if "instances" not in sample:
-        return _draw(image, sem_seg, None, metadata)
+        return _draw(image, sem_seg, None, metadata, width)
     instances = sample["instances"]
     masks = None
     if instances.has("gt_masks"):
         masks = _bitmaps(instances.gt_masks, image.shape[:2])
     classes = instances.gt_classes.tolist()
     boxes = instances.gt_boxes.tensor.numpy()
-    return _draw(image, sem_seg, (boxes, masks, classes, [False] * len(classes)), metadata)
+    crowd = [False] * len(classes)
+    return _draw(image, sem_seg, (boxes, masks, classes, crowd), metadata, width)
 
 
 def _draw(
@@ -75,13 +87,24 @@ def _draw(
     sem_seg: np.ndarray | None,
     objects: tuple[np.ndarray, np.ndarray | None, Sequence[int], Sequence[bool]] | None,
     metadata: Metadata,
+    width: int | None,
 ) -> np.ndarray:
-    picture = image
+    scale = 1.0 if width is None else width / image.shape[1]
+    picture = image if width is None else fit_width(image, width)
+    size = picture.shape[1], picture.shape[0]
     if sem_seg is not None:
         colors = metadata.get("stuff_colors") or default_colors(len(metadata.stuff_classes))
-        picture = overlay(picture, sem_seg, colors)
+        labels = cv2.resize(sem_seg.astype(np.int16), size, interpolation=cv2.INTER_NEAREST_EXACT)
+        picture = overlay(picture, labels, colors)
     if objects is not None:
         boxes, masks, classes, crowd = objects
+        boxes = boxes * scale
+        if masks is not None:
+            masks = [
+                cv2.resize(m.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+                for m in masks
+            ]
+            masks = np.array(masks, dtype=bool).reshape(-1, size[1], size[0])
         names = metadata.thing_classes
         texts = [
             names[k] + (" (crowd)" if is_crowd else "")

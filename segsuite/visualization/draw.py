@@ -9,8 +9,7 @@ import numpy as np
 
 from segsuite.data.palette import Color
 
-_WRONG: Color = (220, 40, 60)
-_IGNORED: Color = (60, 64, 72)
+from .errors import check_size
 
 
 def colorize(labels: np.ndarray, colors: Sequence[Color], fill: Color = (0, 0, 0)) -> np.ndarray:
@@ -47,7 +46,7 @@ def overlay(
     Raises:
         ValueError: image and labels differ in size.
     """
-    _check_size(image, labels)
+    check_size(image, labels)
     outside = ((labels < 0) | (labels >= len(colors)))[..., None]
     paint = colorize(labels, colors)
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
@@ -63,27 +62,3 @@ def class_edges(labels: np.ndarray) -> np.ndarray:
     width = max(1, round(min(labels.shape) / 240))
     kernel = np.ones((2 * width + 1,) * 2, dtype=np.uint8)
     return cv2.dilate(values, kernel) != cv2.erode(values, kernel)
-
-
-def error_map(image: np.ndarray, prediction: np.ndarray, target: np.ndarray, ignore_label: int):
-    """Where prediction and ground truth differ: red on a pale grey image; dark where ignored.
-
-    Args:
-        prediction, target: (H, W) integers, of the size of the image.
-    """
-    _check_size(image, prediction)
-    _check_size(image, target)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] // 3 + 150
-    picture = np.repeat(grey.astype(np.uint8), 3, axis=2)
-    picture[prediction != target] = _WRONG
-    picture[target == ignore_label] = _IGNORED
-    return picture
-
-
-def _check_size(image: np.ndarray, labels: np.ndarray) -> None:
-    if image.shape[:2] != labels.shape:
-        raise ValueError(
-            f"the image has {image.shape[0]} x {image.shape[1]} pixels (height x width), the "
-            f"labels {' x '.join(map(str, labels.shape))}; resize the labels with nearest "
-            "neighbours, or the image"
-        )

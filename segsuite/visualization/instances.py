@@ -11,11 +11,6 @@ from segsuite.data.palette import Color, default_colors
 
 from .labels import Rectangle, draw_labels
 
-AGREE: Color = (0, 158, 115)
-MISSED: Color = (230, 159, 0)
-FALSE: Color = (204, 70, 160)
-_IGNORED: Color = (60, 64, 72)
-
 
 def draw_instances(
     image: np.ndarray,
@@ -82,32 +77,6 @@ def draw_instances(
 def label_size(image_size: tuple[int, int]) -> int:
     """The height of labels in pixels that suits an image of (height, width)."""
     return int(np.clip(min(image_size) / 45, 11, 28))
-
-
-def agreement_map(
-    image: np.ndarray,
-    prediction: np.ndarray,
-    target: np.ndarray,
-    ignored: np.ndarray | None = None,
-) -> np.ndarray:
-    """Where two masks agree (green), the prediction misses (orange) or is false (magenta).
-
-    Args:
-        image: (H, W, 3) uint8 RGB, of which the grey is kept.
-        prediction, target: (H, W) bool.
-        ignored: (H, W) bool, pixels that do not count; dark.
-    """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] // 3 + 150
-    picture = np.repeat(grey.astype(np.uint8), 3, axis=2)
-    for mask, color in (
-        (prediction & target, AGREE),
-        (target & ~prediction, MISSED),
-        (prediction & ~target, FALSE),
-    ):
-        picture[mask] = (0.3 * picture[mask] + 0.7 * np.array(color)).astype(np.uint8)
-    if ignored is not None:
-        picture[ignored] = _IGNORED
-    return picture
 
 
 def _clip(box: np.ndarray, image_size: tuple[int, int]) -> Rectangle:

@@ -120,14 +120,15 @@ class Prediction:
             classes = [] if shown is None else shown.pred_classes.tolist()
         return [tuple(self.thing_colors[c]) for c in classes]
 
-    def mask_of_all(self) -> np.ndarray:
-        """(H, W) bool: the pixels of any of `shown_instances`, their boxes where there are no
-        masks."""
-        masks = masks_of(self.shown_instances)
-        if masks is not None:
-            return masks.any(0)
+    def mask_of_class(self, class_id: int) -> np.ndarray:
+        """(H, W) bool: the pixels of the `shown_instances` of a class, their boxes where there are
+        no masks."""
+        chosen = (self.shown_instances.pred_classes == class_id).numpy()
+        if self._shown_masks is not None:
+            return self._shown_masks[chosen].any(0)
         covered = np.zeros(self.image.shape[:2], bool)
-        for x0, y0, x1, y1 in self.shown_instances.pred_boxes.tensor.round().int().tolist():
+        boxes = self.shown_instances.pred_boxes.tensor.round().int()[chosen]
+        for x0, y0, x1, y1 in boxes.tolist():
             covered[max(y0, 0) : y1, max(x0, 0) : x1] = True
         return covered
 
@@ -172,13 +173,22 @@ class Prediction:
         return Image.fromarray(np.stack([ids >> s & 255 for s in (0, 8, 16)], -1).astype(np.uint8))
 
     def save(self, folder: str | os.PathLike, name: str) -> list[Path]:
-        """Write ``<name>.jpg``, the overlay, and ``labels/<name>.png`` or ``panoptic/<name>.png``.
+        """Write ``<name>.jpg``, the overlay, and the files of `save_maps`.
 
         Returns:
             The files.
         """
-        files = [Path(folder, f"{name}.jpg")]
-        save_image(files[0], self.draw())
+        overlay_file = Path(folder, f"{name}.jpg")
+        save_image(overlay_file, self.draw())
+        return [overlay_file, *self.save_maps(folder, name)]
+
+    def save_maps(self, folder: str | os.PathLike, name: str) -> list[Path]:
+        """Write ``labels/<name>.png`` or ``panoptic/<name>.png``, or both, whichever there are.
+
+        Returns:
+            The files.
+        """
+        files = []
         for kind, image in (
             ("labels", None if self.labels is None else self.label_image()),
             ("panoptic", None if self.panoptic is None else self.panoptic_image()),
@@ -215,7 +225,12 @@ class Prediction:
             for c, s in zip(shown.pred_classes.tolist(), shown.scores.tolist(), strict=True)
         ]
         boxes = shown.pred_boxes.tensor.numpy()
-        return draw_instances(self.image, boxes, masks=masks_of(shown), texts=texts, colors=colors)
+        masks = self._shown_masks
+        return draw_instances(self.image, boxes, masks=masks, texts=texts, colors=colors)
+
+    @cached_property
+    def _shown_masks(self) -> np.ndarray | None:
+        return masks_of(self.shown_instances)
 
 
 def masks_of(instances: Instances) -> np.ndarray | None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from segsuite.data import Metadata, read_image
+from segsuite.data.palette import Color
 
-from .sheet import comparison, contact_sheet, legend, save_image
+from .sheet import comparison, contact_sheet, error_legend, legend, save_image
 
 _SHEET_COLUMNS = 2
 _SHEET_PANEL = 200
@@ -49,7 +51,7 @@ def draw_predictions(
         views = (read_image(record["file_name"]), prediction, target, colors)
         options = {"ignore_label": metadata.ignore_label}
         picture = comparison(*views, **options)
-        footer = legend(names, colors, picture.shape[1])
+        footer = _footer(names, colors, picture.shape[1], target is not None)
         files.append(output_dir / f"{record['image_id']}.png")
         save_image(files[-1], contact_sheet([picture], footer=footer))
         # On the sheet, the first row says for all what the panels are.
@@ -57,7 +59,15 @@ def draw_predictions(
         rows.append(comparison(*views, **options, panel_width=_SHEET_PANEL, titles=titles))
 
     width = _SHEET_COLUMNS * rows[0].shape[1]
-    sheet = contact_sheet(rows, columns=_SHEET_COLUMNS, footer=legend(names, colors, width))
+    footer = _footer(names, colors, width, target is not None)
+    sheet = contact_sheet(rows, columns=_SHEET_COLUMNS, footer=footer)
     files.insert(0, output_dir / "contact_sheet.png")
     save_image(files[0], sheet)
     return files
+
+
+def _footer(
+    names: Sequence[str], colors: Sequence[Color], width: int, has_errors: bool
+) -> np.ndarray:
+    of_classes = legend(names, colors, width)
+    return np.concatenate([of_classes, error_legend(width)]) if has_errors else of_classes

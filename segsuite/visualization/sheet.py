@@ -12,13 +12,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segsuite.data.palette import Color
 
-from .draw import error_map, overlay
+from .draw import overlay
+from .errors import ERROR_COLORS, error_map
 
 _PAPER = (255, 255, 255)
 _INK = (33, 37, 41)
 _GAP = 8
 _FONT_SIZE = 15
 _LINE = 24
+_LABEL_ERRORS = ("found", "another class", "does not count")
 
 
 def comparison(
@@ -70,6 +72,12 @@ def legend(names: Sequence[str], colors: Sequence[Color], width: int) -> np.ndar
         draw.rounded_rectangle((x, top, x + swatch, top + swatch), radius=4, fill=tuple(color))
         draw.text((x + swatch + 6, y + _LINE // 2), name, fill=_INK, font=font, anchor="lm")
     return np.asarray(strip)
+
+
+def error_legend(width: int) -> np.ndarray:
+    """A strip that says what the colours of the errors of label maps mean."""
+    shown = [(name, color) for name, color in ERROR_COLORS.items() if name in _LABEL_ERRORS]
+    return legend(*zip(*((f"errors: {name}", color) for name, color in shown), strict=True), width)
 
 
 def contact_sheet(

@@ -51,5 +51,8 @@ def test_samples_are_drawn_as_the_model_gets_them():
     picture = draw_sample(sample, METADATA, "BGR")
     assert len(set(picture[18, 28].tolist())) == 1  # no class: grey
     assert len(set(picture[14, 24].tolist())) > 1
+    double = draw_sample(sample, METADATA, "BGR", width=60)
+    assert double.shape == (40, 60, 3)
+    assert len(set(double[36, 56].tolist())) == 1 and len(set(double[28, 48].tolist())) > 1
     empty = instances[torch.zeros(1, dtype=torch.bool)]
     assert draw_sample({"image": image, "instances": empty}, METADATA, "BGR").shape == (20, 30, 3)

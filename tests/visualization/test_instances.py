@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from segsuite.visualization import ColorTracker, agreement_map, draw_instances, draw_panoptic
-from segsuite.visualization.instances import AGREE, FALSE, MISSED
+from segsuite.visualization import ColorTracker, draw_instances, draw_panoptic
 
 
 def box_masks(*boxes, size=(60, 80)):
@@ -35,18 +34,6 @@ def test_what_does_not_fit_is_told():
         draw_instances(image, boxes, texts=["a", "b"])
     with pytest.raises(ValueError, match=r"masks are 60 x 40 .* image 60 x 80"):
         draw_instances(image, boxes, masks=masks[..., :40])
-
-
-def test_agreement_map():
-    image = np.full((1, 5, 3), 90, np.uint8)
-    prediction, target = (np.array([v], bool) for v in ([1, 0, 1, 0, 1], [1, 1, 0, 0, 1]))
-    ignored = np.array([[0, 0, 0, 0, 1]], bool)
-    picture = agreement_map(image, prediction, target, ignored)[0].astype(int)
-    for pixel, color in zip(picture, (AGREE, MISSED, FALSE), strict=False):
-        assert np.abs(pixel - np.array(color)).max() < 60
-        assert np.abs(pixel - np.array(color)).argmin() >= 0
-    assert picture[3].tolist() == [180] * 3 and picture[4].max() < 80
-    assert len({tuple(p) for p in picture}) == 5
 
 
 def test_panoptic_segments_have_their_colours():

@@ -13,6 +13,7 @@ import jinja2
 
 import segsuite
 
+from ..errors import ERROR_COLORS
 from .charts import Series, line_chart, number, reliability_chart
 from .figures import (
     config_differences,
@@ -24,6 +25,7 @@ from .figures import (
 )
 from .run import Evaluation, Run, load_run
 
+_CARDS = 4  # figures of each task at the top of the page
 _SIZES = (("small", "s"), ("medium", "m"), ("large", "l"))
 
 
@@ -118,7 +120,10 @@ def _task(runs: Sequence[Run], dataset: str, task: str) -> dict[str, Any]:
         )
         if evaluation is not None:
             columns.append(_column(run, i, evaluation, task))
+    summary = list(dict.fromkeys(f for column in columns for f in column["summary"]))
     classes = list(dict.fromkeys(c for column in columns for c in column["by_class"]))
+    # Those without any figure come last.
+    classes.sort(key=lambda c: not any(_has(x["by_class"].get(c, {})) for x in columns))
     figures = list(
         dict.fromkeys(f for column in columns for row in column["by_class"].values() for f in row)
     )
@@ -129,12 +134,20 @@ def _task(runs: Sequence[Run], dataset: str, task: str) -> dict[str, Any]:
         "columns": columns,
         "classes": classes,
         "figures": figures,
-        "summary": list(dict.fromkeys(f for column in columns for f in column["summary"])),
+        "summary": summary,
+        "cards": [f for f in summary if any(_has(c["summary"], f) for c in columns)][:_CARDS],
         "colors": _class_colors(columns, task),
         "has_pictures": any(column["examples"] for column in columns),
+        "error_colors": [(k, "rgb({}, {}, {})".format(*c)) for k, c in ERROR_COLORS.items()],
         "pr_chart": _pr_chart(columns, task),
         "sizes": _sizes(columns),
     }
+
+
+def _has(figures: dict[str, Any], name: str | None = None) -> bool:
+    """Whether there is a value of a figure, or of any."""
+    values = figures.values() if name is None else [figures.get(name)]
+    return any(v is not None and v == v for v in values)
 
 
 def _column(run: Run, index: int, evaluation: Evaluation, task: str) -> dict[str, Any]:
@@ -146,8 +159,7 @@ def _column(run: Run, index: int, evaluation: Evaluation, task: str) -> dict[str
     if calibration.get("ECE") is not None:
         label = f"reliability of {run.name}: expected calibration error {calibration['ECE']:.1f}%"
         chart = reliability_chart(calibration["bins"], color=index, label=label)
-    # Pictures belong to the data set: the first task of an evaluation shows them.
-    shows = task == next(iter(evaluation.results))
+    shows = task == evaluation.examples_task
     return {
         "run": run,
         "index": index,
@@ -175,15 +187,16 @@ def _class_colors(columns: Sequence[dict[str, Any]], task: str) -> list[tuple[st
 
 
 def _example(example: dict[str, Any]) -> dict[str, Any]:
-    views = {
-        view: f"data:image/webp;base64,{_base64(example['folder'] / file)}"
-        for view, file in example["views"].items()
+    """The example with its pictures in place of the files' names."""
+    files = {key: example.get(key, {}) for key in ("views", "class_errors")}
+    return example | {
+        key: {name: _data_uri(example["folder"] / file) for name, file in of_these.items()}
+        for key, of_these in files.items()
     }
-    return {**example, "views": views}
 
 
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
+def _data_uri(path: Path) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _pr_chart(columns: Sequence[dict[str, Any]], task: str) -> str:

@@ -117,9 +117,12 @@ def reliability_chart(bins: Sequence[dict], *, color: int, label: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number as short as it can be read: 12000 -> 12k, 0.2500 -> 0.25."""
+    """A number as short as it can be read: 12000 -> 12k, 0.2500 -> 0.25, 0.00025 -> 2.5e-4."""
     if abs(value) >= 10_000:
         return f"{value / 1000:g}k"
+    if 0 < abs(value) < 1e-3:
+        digits, _, exponent = f"{value:.2e}".partition("e")
+        return f"{float(digits):g}e{int(exponent)}"
     return f"{value:.4g}"
 
 

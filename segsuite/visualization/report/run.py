@@ -11,8 +11,12 @@ from typing import Any
 
 import yaml
 
-# The files that evaluators write, by the kind of task.
-_RESULTS = ("sem_seg_evaluation.json", "coco_evaluation.json", "panoptic_evaluation.json")
+# The files that evaluators write, and the task of those that write the figures of one.
+_RESULTS = {
+    "sem_seg_evaluation.json": "sem_seg",
+    "coco_evaluation.json": "bbox",
+    "panoptic_evaluation.json": "panoptic_seg",
+}
 
 
 @dataclass
@@ -23,7 +27,8 @@ class Evaluation:
         results: figures by task, in percent; None where a class is left out.
         files: content of the evaluators' files by task, with confusion matrix and curves.
         speed: see `inference_on_dataset`; empty where it was not kept.
-        examples: one dict a picture, see `save_examples`, the worst first.
+        examples: one dict an image, see `save_examples`, the worst first.
+        examples_task: the one of `results` that they are of.
         intervals: (low, high) in percent by figure, where they were computed.
     """
 
@@ -32,6 +37,7 @@ class Evaluation:
     files: dict[str, dict[str, Any]]
     speed: dict[str, Any]
     examples: list[dict[str, Any]]
+    examples_task: str
     intervals: dict[str, tuple[float, float]]
 
 
@@ -86,19 +92,19 @@ def load_run(folder: str | os.PathLike) -> Run:
 def _evaluation(folder: Path) -> Evaluation | None:
     results: dict[str, dict[str, Any]] = {}
     files: dict[str, dict[str, Any]] = {}
-    for name in _RESULTS:
+    for name, task in _RESULTS.items():
         content = _read_json(folder / name)
         if not content:
             continue
         task_results = content["results"]
-        # An evaluator of one task writes its figures, one of several those of each.
         if not all(isinstance(v, dict) for v in task_results.values()):
-            task_results = {name.removesuffix("_evaluation.json"): task_results}
+            task_results = {task: task_results}
         results.update(task_results)
         files.update(dict.fromkeys(task_results, content))
     if not results:
         return None
-    examples = _read_json(folder / "examples" / "examples.json").get("examples", [])
+    pictures = _read_json(folder / "examples" / "examples.json")
+    examples = pictures.get("examples", [])
     for example in examples:
         example["folder"] = folder / "examples"
     return Evaluation(
@@ -107,6 +113,7 @@ def _evaluation(folder: Path) -> Evaluation | None:
         files=files,
         speed=_read_json(folder / "speed.json"),
         examples=examples,
+        examples_task=pictures.get("task", next(iter(results))),
         intervals={
             figure: bounds
             for content in files.values()

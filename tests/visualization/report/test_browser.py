@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
+from itertools import pairwise
 
 import pytest
 
 from segsuite.visualization.report import write_report
-from tests.runs import tiny_run
+from tests.runs import coco_run, tiny_run
 
+from .pages import open_page
 from .runs import write_instance_run
-
-BROWSER = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        pytest.skip("no Chromium is installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=BROWSER, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    return write_report([tiny_run(), write_instance_run(folder)], folder / "report.html")
-
-
-def open_page(browser, report, width, errors, **options):
-    page = browser.new_page(viewport={"width": width, "height": 900}, **options)
-    page.on("console", lambda message: errors.append(message.text))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda r: r.url.startswith(("file:", "data:")) or errors.append(r.url))
-    page.goto(report.as_uri())
-    return page
+    runs = [tiny_run(), coco_run("panoptic"), write_instance_run(folder)]
+    return write_report(runs, folder / "report.html")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -88,8 +62,47 @@ def test_images_filter_by_class_and_slide(browser, report):
     style = "e => e.style.getPropertyValue('--at')"
     assert examples.first.locator(".compare").evaluate(style) == "51%"
     section.locator(".views").select_option("prediction,errors")
-    assert examples.first.locator("img.errors").is_visible()
+    assert examples.first.locator("img.errors:visible").count() == 1
     assert not examples.first.locator("img.truth").is_visible()
+    page.close()
+
+
+def test_errors_are_those_of_the_chosen_class(browser, report):
+    page = open_page(browser, report, 1280, [])
+    section = page.locator(".pictures").first
+    legend, example = section.locator(".of-errors"), section.locator(".example").first
+    assert not legend.is_visible()
+    section.locator(".views").select_option("image,errors")
+    assert legend.inner_text().startswith("Errors of all classes:")
+    for words in ("found", "missed", "false", "another class", "does not count"):
+        assert words in legend.inner_text()
+    visible = "all => all.filter(i => !i.hidden).map(i => i.alt)"
+    id = example.locator(".id").inner_text()
+    assert example.locator("img").evaluate_all(visible) == [
+        f"image {id}",
+        f"errors of all classes in {id}",
+    ]
+    section.locator(".by-class").select_option("box")
+    alts = section.locator(".example:visible").first.locator("img").evaluate_all(visible)
+    assert any(a.startswith("errors of box in ") for a in alts) and len(alts) == 2
+    assert legend.inner_text().startswith("Errors of box:")
+    page.close()
+
+
+def test_everything_has_a_name(browser, report):
+    """For screen readers: pictures, charts, fields, buttons and tables."""
+    page = open_page(browser, report, 1280, [])
+    assert page.evaluate("[...document.images].every(i => i.alt.length > 5)")
+    nameless = """all => all.filter(e => !(e.ariaLabel || e.labels?.length || e.innerText?.trim()
+        || e.getAttribute('aria-labelledby') || e.caption)).map(e => e.outerHTML.slice(0, 80))"""
+    parts = page.locator("svg, input, select, button, nav, section, table")
+    assert parts.count() > 30 and parts.evaluate_all(nameless) == []
+    headings = page.locator("h1, h2, h3, h4")
+    levels = headings.evaluate_all("all => all.map(h => Number(h.tagName[1]))")
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    ids = page.locator("[id]").evaluate_all("all => all.map(e => e.id)")
+    assert len(set(ids)) == len(ids)
     page.close()
 
 

@@ -36,9 +36,11 @@ def test_reliability():
 
 
 def test_numbers():
-    assert [number(v) for v in (12000, 0.25, 0.0015, 33.33333)] == [
+    assert [number(v) for v in (12000, 0.25, 0.0015, 33.33333, 0.00025, -1e-5)] == [
         "12k",
         "0.25",
         "0.0015",
         "33.33",
+        "2.5e-4",
+        "-1e-5",
     ]

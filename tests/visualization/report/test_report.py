@@ -1,47 +1,30 @@
-import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 from segsuite.visualization.report import load_run, write_report
 from segsuite.visualization.report.figures import confusion_table, top_confusions
-from tests.runs import tiny_run
+from tests.runs import coco_run, tiny_run
 
+from .pages import Page, figures_of
 from .runs import write_instance_run
 
-
-class Page(HTMLParser):
-    """The figures of a page, its ids, and what it would load from elsewhere."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.figures, self.external, self._figure = {}, [], None
-        self.text = path.read_text()
-        self.feed(self.text)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self._figure = attributes.get("data-figure")
-        for name in ("src", "href"):
-            value = attributes.get(name) or ""
-            if value and not value.startswith(("data:", "#")):
-                self.external.append(value)
-
-    def handle_data(self, data):
-        if self._figure is not None:
-            assert self.figures.setdefault(self._figure, data) == data
-            self._figure = None
+# The tasks that are evaluated in a run of each kind.
+TASKS = {
+    "semantic": {"sem_seg"},
+    "instances": {"bbox", "segm"},
+    "panoptic": {"sem_seg", "bbox", "segm", "panoptic_seg"},
+}
 
 
-def test_every_figure_is_the_one_in_metrics_json(tmp_path):
-    run = tiny_run()
+@pytest.mark.parametrize("kind", TASKS)
+def test_every_figure_is_the_one_in_metrics_json(kind, tmp_path):
+    run = tiny_run() if kind == "semantic" else coco_run(kind)
+    dataset = "tiny_val" if kind == "semantic" else f"tiny_{kind}"
     page = Page(run / "report.html")  # the run wrote it itself
-    last = json.loads((run / "metrics.json").read_text().splitlines()[-1])
-    expected = {k: v for k, v in last.items() if k.startswith("sem_seg/")}
-    assert page.figures == {
-        f"tiny|tiny_val|{name}": "–" if v is None else f"{v:.2f}" for name, v in expected.items()
-    }
+    expected = figures_of(run, dataset)
+    assert {name.split("|")[2].split("/")[0] for name in expected} == TASKS[kind]
+    assert page.figures == expected
     assert not page.external and "http" not in re.sub(r"base64,[^\"]*", "", page.text)
     assert write_report([run], tmp_path / "again.html").read_text() == page.text
 

@@ -44,6 +44,7 @@
     const byClass = section.querySelector(".by-class");
     const views = section.querySelector(".views");
     const count = section.querySelector(".count");
+    const ofErrors = section.querySelector(".of-errors");
     const filter = () => {
       for (const example of examples) {
         const classes = JSON.parse(example.dataset.classes);
@@ -54,13 +55,21 @@
     };
     const compare = () => {
       const [first, second] = views.value.split(",");
-      for (const image of all("img", section)) {
-        const view = image.classList[0];
-        image.hidden = view !== first && view !== second;
-        image.classList.toggle("first", view === first);
+      ofErrors.hidden = second !== "errors";
+      ofErrors.querySelector(".whose").textContent = byClass.value || "all classes";
+      for (const example of examples) {
+        // Errors are those of the chosen class, where the image has it.
+        const errors = all("img.errors", example);
+        const chosen = errors.find((e) => e.dataset.class === byClass.value) || errors[0];
+        for (const image of all("img", example)) {
+          const view = image.classList[0];
+          const left = view === "errors" && image !== chosen;
+          image.hidden = left || (view !== first && view !== second);
+          image.classList.toggle("first", view === first);
+        }
       }
     };
-    byClass.addEventListener("change", filter);
+    byClass.addEventListener("change", () => { filter(); compare(); });
     views.addEventListener("change", compare);
     for (const slider of all("input[type=range]", section)) {
       slider.addEventListener("input", () =>
