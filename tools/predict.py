@@ -19,7 +19,8 @@ also:
   cat a.jpg | %(prog)s --run-dir RUN --input - --output OUT
 
 OUT has, for each image, NAME.jpg (the overlay) and labels/NAME.png (class ids in a palette PNG);
-coco_instances_results.json for models that find instances; NAME.mp4 for videos. The exit code is 1
+coco_instances_results.json for models that find instances; NAME.mp4 for videos, and with
+--frame-maps labels/NAME/000000.png and so on, without loss, for their frames. The exit code is 1
 when a file could not be read; it is named, and the others are predicted.
 """
 
@@ -48,6 +49,11 @@ def parser() -> argparse.ArgumentParser:
         help="print a JSON line for each image as it is done, keep the newest in OUT/latest.jpg",
     )
     parser.add_argument(
+        "--frame-maps",
+        action="store_true",
+        help="of videos, also write the label map (or panoptic map) of each frame as a PNG",
+    )
+    parser.add_argument(
         "--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration overrides"
     )
     return parser
@@ -58,7 +64,9 @@ def main(args: argparse.Namespace) -> None:
     load = load_run_config if args.run_dir else load_config
     cfg = load(args.run_dir or args.config_file, args.opts)
     predictor = Predictor.from_config(cfg, args.min_score)
-    failures = predict_files(predictor, inputs, args.output, live=args.live)
+    failures = predict_files(
+        predictor, inputs, args.output, live=args.live, frame_maps=args.frame_maps
+    )
     print(
         f"{len(inputs) - len(failures)} of {len(inputs)} files predicted into {args.output}",
         file=sys.stderr,

@@ -69,6 +69,7 @@ def predict_files(
     output_dir: str | os.PathLike,
     *,
     live: bool = False,
+    frame_maps: bool = False,
 ) -> list[str]:
     """Predict files and write what is found; see `Prediction.save` for images.
 
@@ -80,6 +81,8 @@ def predict_files(
         inputs: from `find_inputs`.
         live: print a JSON line for each image or frame when it is done, and keep the newest overlay
             in ``latest.jpg``.
+        frame_maps: of videos also write `Prediction.save_maps` of each frame, under the names
+            ``<name>/000000``, ``<name>/000001``, ...
 
     Returns:
         A message for each file that could not be read; the others are predicted nevertheless.
@@ -106,7 +109,7 @@ def predict_files(
         for name, file in inputs.items():
             try:
                 if file.lower().endswith(VIDEOS):
-                    _predict_video(predictor, name, file, output_dir, take)
+                    _predict_video(predictor, name, file, output_dir, take, frame_maps)
                 else:
                     start = time.perf_counter()
                     prediction = predictor(_image(file))
@@ -120,7 +123,12 @@ def predict_files(
 
 
 def _predict_video(
-    predictor: Predictor, name: str, file: str, output_dir: Path, take: Callable
+    predictor: Predictor,
+    name: str,
+    file: str,
+    output_dir: Path,
+    take: Callable,
+    frame_maps: bool,
 ) -> None:
     video = VideoReader(file)
     tracker = ColorTracker()
@@ -140,6 +148,8 @@ def _predict_video(
             writer.write(picture)
             frame_name = f"{name}/{written:06d}"
             take(frame_name, prediction, picture, time.perf_counter() - start)
+            if frame_maps:
+                prediction.save_maps(output_dir, frame_name)
             written += 1
     if not written:
         raise ValueError(f"{file} has no frame that can be decoded; the file is damaged or empty")

@@ -15,6 +15,7 @@ from segsuite.engine.predictor import Predictor
 from segsuite.structures import Boxes, Instances
 from segsuite.structures.rle import decode_masks
 from segsuite.visualization import Prediction
+from segsuite.visualization.video import VideoReader
 from tests.runs import tiny_images, tiny_run
 
 
@@ -90,12 +91,29 @@ def test_instances_in_cocos_format(tmp_path):
     assert (mask == (frame(20)[..., 0] > 128)).all()
 
 
-def test_video_keeps_colours_and_size(tmp_path):
+def write_video(path):
     fourcc = cv2.VideoWriter_fourcc(*"mp4v")
-    writer = cv2.VideoWriter(str(tmp_path / "in.mp4"), fourcc, 10, (64, 48))
+    writer = cv2.VideoWriter(str(path), fourcc, 10, (64, 48))
     for i in range(5):
         writer.write(frame(10 + 4 * i))
     writer.release()
+
+
+def test_label_maps_of_frames_are_written_without_loss(tmp_path):
+    write_video(tmp_path / "in.mp4")
+    predictor, inputs = Predictor(tiny_run()), find_inputs([str(tmp_path / "in.mp4")])
+    assert not predict_files(predictor, inputs, tmp_path / "out", frame_maps=True)
+    frames = list(VideoReader(tmp_path / "in.mp4"))
+    files = sorted((tmp_path / "out" / "labels" / "in").iterdir())
+    assert [f.name for f in files] == [f"{i:06d}.png" for i in range(5)]
+    for file, pixels in zip(files, frames, strict=True):
+        assert (np.asarray(Image.open(file)) == predictor(pixels).labels).all()
+    assert not predict_files(predictor, inputs, tmp_path / "other")
+    assert [f.name for f in (tmp_path / "other").iterdir()] == ["in.mp4"]
+
+
+def test_video_keeps_colours_and_size(tmp_path):
+    write_video(tmp_path / "in.mp4")
     assert not predict_files(OneBox(), find_inputs([str(tmp_path / "in.mp4")]), tmp_path / "out")
     video = cv2.VideoCapture(str(tmp_path / "out" / "in.mp4"))
     assert (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)) == (5, 10)
