@@ -92,7 +92,7 @@ def test_dilated_fcn_of_torchvision():
 
 @torch.no_grad()
 def test_unet_of_segmentation_models():
-    """Up to the last convolution, which has 3x3 pixels there and 1x1 here, as in the paper."""
+    """Up to the logits, with a last convolution of 3x3 pixels."""
     case = ParityCase.load("smp_unet_resnet34")
     weights = convert(case.state_dict()).weights
     backbone = ResNet(depth=34, out_features=RESNET_FEATURES).eval()
@@ -105,10 +105,10 @@ def test_unet_of_segmentation_models():
         in_features=RESNET_FEATURES,
         decoder_channels=[256, 128, 64, 32, 16],
         num_classes=21,
+        predictor_kernel_size=3,
     ).eval()
-    head.predictor = torch.nn.Identity()
     head.load_state_dict(with_prefix(weights, "sem_seg_head."))
-    case.check("decoder", head(features))
+    case.check("logits", head(features))
 
 
 @torch.no_grad()

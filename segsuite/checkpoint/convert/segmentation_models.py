@@ -9,10 +9,9 @@ from .formats import CONV_NORM, RESNET, Format, Part
 
 _RESNET_MARK = r"^encoder\.layer1\.0\.conv1\.weight"
 _ENCODER = Part("encoder.", "backbone.", RESNET)
+# U-Net's and PSPNet's have 3x3 pixels: MODEL.SEM_SEG_HEAD.PREDICTOR_KERNEL_SIZE.
 _PREDICTOR = Part("segmentation_head.0.", "sem_seg_head.predictor.")
 _CLASSIFIER = (r"^classification_head\.", "the auxiliary classifier of whole images")
-# The last convolution of these has 3x3 pixels.
-_LARGE_PREDICTOR = (r"^segmentation_head\.", "3x3 pixels there and 1x1 here")
 
 _PSP = ((r"^psp\.blocks\.(\d)\.pool\.1\.", r"pyramid.\1."), *CONV_NORM)
 # Its layer norms on the encoder's features are here with MODEL.UPERNET.FEATURE_NORM "LN".
@@ -43,14 +42,14 @@ FORMATS = (
     Format(
         "segmentation_models.pytorch U-Net",
         marks=(_RESNET_MARK, r"^decoder\.blocks\.0\.conv1\.0\.weight"),
-        parts=(_ENCODER, Part("decoder.", "sem_seg_head.", CONV_NORM)),
-        unused=(_CLASSIFIER, _LARGE_PREDICTOR),
+        parts=(_ENCODER, Part("decoder.", "sem_seg_head.", CONV_NORM), _PREDICTOR),
+        unused=(_CLASSIFIER,),
     ),
     Format(
         "segmentation_models.pytorch PSPNet",
         marks=(_RESNET_MARK, r"^decoder\.psp\.blocks\.0\.pool\.1\.0\.weight"),
-        parts=(_ENCODER, Part("decoder.", "sem_seg_head.", _PSP)),
-        unused=(_CLASSIFIER, _LARGE_PREDICTOR),
+        parts=(_ENCODER, Part("decoder.", "sem_seg_head.", _PSP), _PREDICTOR),
+        unused=(_CLASSIFIER,),
         values=((r"^sem_seg_head\.conv\.weight$", _centred_and_feature_first),),
     ),
     Format(

@@ -22,6 +22,9 @@ SEM_SEG_HEAD.PROJECT_FEATURES = ["res2"]
 SEM_SEG_HEAD.PROJECT_CHANNELS = [48]
 # FCN-32s/16s/8s: a learned transposed convolution brings the logits to stride 1.
 SEM_SEG_HEAD.TO_FULL_SIZE = False
+# U-Net and PSPNet: pixels along each side of the last convolution, which gives the scores; 1 as in
+# the papers, 3 in segmentation_models.pytorch.
+SEM_SEG_HEAD.PREDICTOR_KERNEL_SIZE = 1
 # PSPNet: cells along each side of the grids that are averaged over.
 SEM_SEG_HEAD.POOL_SCALES = [1, 2, 3, 6]
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +19,10 @@ from ..datasets.coco_sem_seg import (
     panoptic_to_sem_seg,
 )
 from ..datasets.root import datasets_root
+from .camvid import convert_camvid
 from .download import check_file, download
 from .sbd import convert_sbd
+from .unpack import unpack
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ def _convert_panoptic(root: Path) -> None:
     annotations = root / "coco" / "annotations"
     for split in ("train", "val"):
         if not (annotations / f"panoptic_{split}2017").is_dir():
-            _unpack(annotations / f"panoptic_{split}2017.zip", annotations)
+            unpack(annotations / f"panoptic_{split}2017.zip", annotations)
     _write_all(
         panoptic_to_sem_seg(
             annotations / f"panoptic_{split}2017.json",
@@ -125,6 +124,7 @@ _COCO_IMAGES = (
 )
 
 RECIPES = {
+    "camvid": Recipe(("camvid_train", "camvid_val"), (), convert_camvid),
     "voc_2007": Recipe(
         ("voc_2007_sem_seg_trainval", "voc_2007_sem_seg_test"),
         (
@@ -273,7 +273,7 @@ def prepare_dataset(
                 )
             file = root / DOWNLOADS / archive.name
             download(f"{url.rstrip('/')}/{archive.name}", file, checksum)
-        _unpack(file, root / archive.folder)
+        unpack(file, root / archive.folder)
         missing = [made for made in archive.makes if not (root / made).exists()]
         if missing:
             raise ValueError(
@@ -285,22 +285,3 @@ def prepare_dataset(
     if recipe.convert is not None:
         recipe.convert(root)
     return recipe.datasets
-
-
-def _unpack(file: Path, folder: Path) -> None:
-    """Unpack a tar or zip archive with a progress bar; nothing is written outside of `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    bar = {"desc": f"unpacking {file.name}", "file": sys.stderr, "disable": None}
-    try:
-        if file.suffix == ".zip":
-            with zipfile.ZipFile(file) as archive:
-                for member in tqdm(archive.infolist(), **bar):
-                    archive.extract(member, folder)
-        else:
-            with tarfile.open(file) as archive:
-                for member in tqdm(archive, **bar):
-                    archive.extract(member, folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
-        raise ValueError(
-            f"{file} ({os.path.getsize(file)} bytes) can't be unpacked: {e}. Download it again"
-        ) from None

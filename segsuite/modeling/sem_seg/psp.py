@@ -29,6 +29,7 @@ class PSPHead(SemSegHead):
         convs_dim: channels of the 3x3 convolution.
         norm: see `get_norm`.
         dropout: probability of a channel to be dropped before the last convolution in training.
+        predictor_kernel_size: of the last convolution, an odd number; 1 in the paper.
 
     Raises:
         ValueError: not exactly one feature.
@@ -42,6 +43,7 @@ class PSPHead(SemSegHead):
         convs_dim: int = 512,
         norm: str = "BN",
         dropout: float = 0.1,
+        predictor_kernel_size: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -63,7 +65,9 @@ class PSPHead(SemSegHead):
             activation=F.relu_,
         )
         self.dropout = nn.Dropout2d(dropout)
-        self.predictor = nn.Conv2d(convs_dim, self.num_classes, 1)
+        self.predictor = nn.Conv2d(
+            convs_dim, self.num_classes, predictor_kernel_size, padding=predictor_kernel_size // 2
+        )
 
     @classmethod
     def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
@@ -74,6 +78,7 @@ class PSPHead(SemSegHead):
             "convs_dim": c.CONVS_DIM,
             "norm": c.NORM,
             "dropout": c.DROPOUT,
+            "predictor_kernel_size": c.PREDICTOR_KERNEL_SIZE,
         }
 
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:

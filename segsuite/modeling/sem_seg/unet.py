@@ -30,6 +30,7 @@ class UNetHead(SemSegHead):
         norm: see `get_norm`; the paper has none.
         upsampling: "nearest", "bilinear", or "transposed" for the paper's 2x2 up-convolution.
         dropout: probability of a channel to be dropped before the last convolution in training.
+        predictor_kernel_size: of the last convolution, an odd number; 1 in the paper.
 
     Raises:
         ValueError: strides that are not a chain of doublings, or too few or too many levels.
@@ -43,6 +44,7 @@ class UNetHead(SemSegHead):
         norm: str = "BN",
         upsampling: str = "nearest",
         dropout: float = 0.0,
+        predictor_kernel_size: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -70,7 +72,9 @@ class UNetHead(SemSegHead):
             )
             channels, self.stride = out_channels, skip.stride
         self.dropout = nn.Dropout2d(dropout)
-        self.predictor = nn.Conv2d(channels, self.num_classes, 1)
+        self.predictor = nn.Conv2d(
+            channels, self.num_classes, predictor_kernel_size, padding=predictor_kernel_size // 2
+        )
 
     @classmethod
     def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
@@ -81,6 +85,7 @@ class UNetHead(SemSegHead):
             "norm": c.NORM,
             "upsampling": c.UPSAMPLING,
             "dropout": c.DROPOUT,
+            "predictor_kernel_size": c.PREDICTOR_KERNEL_SIZE,
         }
 
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:

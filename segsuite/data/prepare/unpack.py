@@ -1,0 +1,34 @@
+"""Archives with a progress bar."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """Unpack a tar or zip archive; nothing is written outside of `folder`.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bar = {"desc": f"unpacking {file.name}", "file": sys.stderr, "disable": None}
+    try:
+        if file.suffix == ".zip":
+            with zipfile.ZipFile(file) as archive:
+                for member in tqdm(archive.infolist(), **bar):
+                    archive.extract(member, folder)
+        else:
+            with tarfile.open(file) as archive:
+                for member in tqdm(archive, **bar):
+                    archive.extract(member, folder, filter="data")
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
+        raise ValueError(
+            f"{file} ({os.path.getsize(file)} bytes) can't be unpacked: {e}. Download it again"
+        ) from None
