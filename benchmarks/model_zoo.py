@@ -6,7 +6,8 @@ Parameters are those of the network that predicts, so an auxiliary head is left 
 10^9 multiply-adds of convolutions and matrix products, those of attention included, for one image
 of the given size, by PyTorch's count. Milliseconds are the median of the forward passes of one
 image in float32 and channels-last memory, with `fold_convs`, up to the logits at the head's stride,
-on random weights; with 0 repeats the column is left out, and large networks take a second and no memory.
+on random weights; with 0 repeats the column is left out, and large networks take a second and no
+memory.
 """
 
 from __future__ import annotations
