@@ -17,7 +17,7 @@ from segsuite.engine import Predictor
 from segsuite.engine.serve import serve
 from tests.helpers import REPO
 from tests.runs import tiny_images, tiny_run
-from tests.visualization.report.test_browser import browser
+from tests.visualization.report.conftest import browser
 
 __all__ = ["browser"]  # a fixture
 
