@@ -43,6 +43,12 @@ class CfgNode(_FvcoreCfgNode):
         Raises:
             KeyError, ValueError: as `merge_from_file`, or a key without a value.
         """
+        options = [str(word) for word in cfg_list[::2] if str(word).startswith("-")]
+        if options:
+            raise ValueError(
+                f"{options[0]} stands among the overrides; options come before them: "
+                "--config-file FILE --resume KEY VALUE"
+            )
         if len(cfg_list) % 2:
             raise ValueError(
                 f"overrides come in pairs, KEY VALUE; {COMMAND_LINE} has {len(cfg_list)} words: "

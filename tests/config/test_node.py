@@ -96,6 +96,12 @@ def test_override_without_value():
         get_cfg().merge_from_list(["SEED"])
 
 
+@pytest.mark.parametrize("words", [["SEED", "-1", "--resume"], ["--plugin", "mine"]])
+def test_options_among_the_overrides(words):
+    with pytest.raises(ValueError, match="options come before them"):
+        get_cfg().merge_from_list(words)
+
+
 def test_frozen():
     cfg = get_cfg()
     cfg.freeze()
