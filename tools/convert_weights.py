@@ -37,6 +37,6 @@ if __name__ == "__main__":
         "--config-file", metavar="FILE", help="see whether the result fits the model of this YAML"
     )
     parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration overrides"
+        "--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration overrides"
     )
     main(parser.parse_args())
