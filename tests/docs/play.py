@@ -1,0 +1,92 @@
+"""A page, followed from its first block to its last."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from segsuite.config import load_config
+
+from .pages import Block, parse_toml, read_blocks
+from .process import run_python
+from .shell import Command, read_commands
+from .validity import check_command, check_config
+
+# What only a program could have as its text.
+_CODE = re.compile(r"^\s*(\$ |python |pip |make |import \w|from \w+ import |def )", re.M)
+
+
+def play(
+    page: str,
+    folder: Path,
+    *,
+    run: Callable[[Command], str] | None = None,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Do what a page says, in `folder`, which must be the current one.
+
+    A block with a file name is written to that file. Then, by language: ``python`` is executed,
+    unless it has a file name, each block on its own; ``output`` must be what the block before it
+    printed; ``yaml`` is loaded as a configuration, ``json`` and ``toml`` are parsed; the commands
+    of ``sh`` are checked, and run where `run` is given; ``text`` is for the reader alone.
+
+    Args:
+        run: runs a command and returns what it printed.
+        check: False for a page with components of its own, which this process does not know: its
+            configurations and commands are run without being checked before.
+        environment: variables for Python blocks.
+
+    Returns:
+        What each command printed.
+
+    Raises:
+        AssertionError, Exception: something of it does not work; the message names the block.
+    """
+    printed, outputs = "", {}
+    for block in read_blocks(page):
+        try:
+            if block.filename:
+                file = folder / block.filename
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(block.text)
+            if block.language == "python":
+                if not block.filename:
+                    printed = run_python(["-c", block.text], folder, environment)
+            elif block.language == "sh":
+                for command in read_commands(block, folder):
+                    if check:
+                        check_command(command, folder)
+                    if run is not None:
+                        printed = outputs[str(command)] = run(command)
+            elif block.language == "output":
+                assert printed == block.text, f"printed is\n{printed}"
+            elif block.language not in _READERS:
+                raise ValueError(f"no test covers '{block.language}'; there are {_LANGUAGES}")
+            elif check or block.language != "yaml":
+                _READERS[block.language](block)
+        except Exception as error:
+            raise AssertionError(f"{block} ({block.language}): {error}") from error
+    return outputs
+
+
+def _read_yaml(block: Block) -> None:
+    file = Path(block.filename or "block.yaml")
+    file.write_text(block.text)
+    check_config(load_config(file))
+
+
+def _read_text(block: Block) -> None:
+    code = _CODE.search(block.text)
+    assert not code, f"'{code and code.group()}' looks like code; say which language it is"
+
+
+_READERS: dict[str, Callable[[Block], object]] = {
+    "json": lambda block: json.loads(block.text),
+    "text": _read_text,
+    "toml": lambda block: parse_toml(block.text),
+    "yaml": _read_yaml,
+}
+_LANGUAGES = ", ".join(["python", "sh", "output", *_READERS])
