@@ -111,9 +111,22 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         raise ValueError(
             f"SOLVER.OPTIMIZER {solver.OPTIMIZER} with BASE_LR {solver.BASE_LR}, {options}: {error}"
         ) from error
+    if kind is torch.optim.SGD and fused:
+        optimizer.register_step_pre_hook(_start_momentum)
     optimizer.register_load_state_dict_pre_hook(_keep_hyper_parameters)
     optimizer.register_load_state_dict_post_hook(_match_strides)
     return optimizer
+
+
+def _start_momentum(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Give parameters that have their first gradient a momentum of zeros: the fused kernel takes
+    them only if all of a group come at once, and what it begins with is the same."""
+    for group in optimizer.param_groups:
+        with_gradient = [p for p in group["params"] if p.grad is not None and group["momentum"]]
+        for param in with_gradient:
+            state = optimizer.state[param]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(param)
 
 
 def _keep_hyper_parameters(

@@ -145,6 +145,18 @@ class TestBuildOptimizer:
         torch.testing.assert_close(model.weight.detach(), expected)
 
     @pytest.mark.parametrize("name", ["SGD", "ADAM", "ADAMW"])
+    def test_parameters_may_have_their_first_gradient_later(self, name):
+        first, later = (nn.Parameter(torch.ones(3)) for _ in range(2))
+        optimizer = build_optimizer(configured(OPTIMIZER=name), nn.ParameterList([first, later]))
+        first.grad = torch.tensor([1.0, -2.0, 3.0])
+        optimizer.step()
+        assert later not in optimizer.state and torch.equal(later, torch.ones(3))
+        after_one_step = first.detach().clone()
+        later.grad = first.grad.clone()
+        optimizer.step()
+        assert torch.equal(later, after_one_step) and not torch.equal(first, after_one_step)
+
+    @pytest.mark.parametrize("name", ["SGD", "ADAM", "ADAMW"])
     def test_continues_to_the_bit_from_its_state(self, name, tmp_path):
         cfg = configured(OPTIMIZER=name, BASE_LR=0.01)
         model = small_net()
