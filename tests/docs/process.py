@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 import segsuite.engine  # noqa: F401  what takes long to import
+from tests.helpers import REPO
 
 # PyTorch imports a good part of itself with the first optimiser: the children find it done.
 torch.optim.SGD([torch.zeros(1)])
@@ -30,6 +31,8 @@ def run_python(
     Raises:
         AssertionError: it fails, or takes longer than ten minutes.
     """
+    if str(REPO) not in sys.path:  # as "", which is another folder by now
+        sys.path.insert(0, str(REPO))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with tempfile.TemporaryDirectory() as temporary:
