@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -163,31 +165,49 @@ def serve(
 
     Raises:
         ImportError: gradio is not installed.
-        OSError: the port is taken.
+        OSError: the port is taken, or the address is not this machine's.
     """
+    try:
+        listener = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        raise OSError(f"can't listen at {host}:{port} ({error}); choose another --port") from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory() as uploads:
+    with listener, tempfile.TemporaryDirectory() as uploads, suppress(KeyboardInterrupt):
         os.environ["GRADIO_TEMP_DIR"] = uploads
         page = build_page(predict, title=title, max_bytes=max_bytes)
-        try:
-            page.launch(
-                server_name=host,
-                server_port=port,
-                max_file_size=max_bytes,
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                ssr_mode=False,
-                footer_links=[],
-            )
-        except OSError:
-            raise OSError(f"can't listen at {host}:{port}; choose another --port") from None
-        print(f"{title} at http://{host}:{port}  (Ctrl-C ends it)", flush=True)
-        page.block_thread()
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        _run_server(page, listener, max_bytes, f"{title} at {address}  (Ctrl-C ends it)")
+
+
+def _run_server(page: Any, listener: socket.socket, max_bytes: int, greeting: str) -> None:
+    # Not by page.launch(), which gives up where its own request to the page takes seconds.
+    import fastapi
+    import uvicorn
+
+    gr = _import_gradio()
+    app = gr.mount_gradio_app(
+        fastapi.FastAPI(),
+        page,
+        path="/",
+        max_file_size=max_bytes,
+        show_error=True,
+        ssr_mode=False,
+        footer_links=[],
+    )
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(greeting, flush=True)
+
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    Server(config).run(sockets=[listener])
 
 
 def _import_gradio() -> ModuleType:
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = os.environ["GRADIO_RUN_HISTORY"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     try:
         import gradio

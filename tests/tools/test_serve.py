@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,19 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from segsuite.engine import Predictor
 from segsuite.engine.serve import serve
 from tests.helpers import REPO
 from tests.runs import tiny_images, tiny_run
 from tests.visualization.report.conftest import browser
 
 __all__ = ["browser"]  # a fixture
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def listens(host: str, port: int) -> bool:
@@ -35,11 +28,11 @@ def listens(host: str, port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The address of a page, and the folder for temporary files of its process."""
+    """The port of a page at 127.0.0.1."""
     pytest.importorskip("gradio", reason="gradio is not installed")
-    folder, port = tmp_path_factory.mktemp("serve"), free_port()
+    folder = tmp_path_factory.mktemp("serve")
     command = [sys.executable, REPO / "tools" / "serve.py", "--run-dir", tiny_run()]
-    command += ["--port", str(port), "--max-upload-mb", "1"]
+    command += ["--port", "0", "--max-upload-mb", "1"]  # a free one
     with (folder / "log").open("w") as log:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
@@ -47,7 +40,8 @@ def page(tmp_path_factory):
     while "Ctrl-C" not in (folder / "log").read_text():
         assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
         time.sleep(0.2)
-    yield port, folder
+    address = re.search(r"tiny at http://127\.0\.0\.1:(\d+)", (folder / "log").read_text())
+    yield int(address[1])
     process.terminate()
     process.wait(timeout=60)
     assert [file.name for file in folder.iterdir()] == ["log"]  # no upload is left
@@ -56,7 +50,7 @@ def page(tmp_path_factory):
 def test_an_image_is_answered(page):
     from gradio_client import Client, handle_file
 
-    client = Client(f"http://127.0.0.1:{page[0]}", verbose=False, analytics_enabled=False)
+    client = Client(f"http://127.0.0.1:{page}", verbose=False, analytics_enabled=False)
     pictures, legend, confidence = client.predict(
         handle_file(str(tiny_images()[0])), api_name="/predict"
     )
@@ -68,7 +62,7 @@ def test_an_image_is_answered(page):
 def test_what_is_no_image_or_too_large_is_refused(page, tmp_path):
     from gradio_client import Client, handle_file
 
-    client = Client(f"http://127.0.0.1:{page[0]}", verbose=False, analytics_enabled=False)
+    client = Client(f"http://127.0.0.1:{page}", verbose=False, analytics_enabled=False)
     (tmp_path / "notes.jpg").write_text("no image")
     with pytest.raises(Exception, match=r"8 bytes of notes\.jpg are not an image"):
         client.predict(handle_file(str(tmp_path / "notes.jpg")), api_name="/predict")
@@ -81,7 +75,7 @@ def test_what_is_no_image_or_too_large_is_refused(page, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is another address on Linux alone")
 def test_other_addresses_are_not_listened_at(page):
-    assert listens("127.0.0.1", page[0]) and not listens("127.0.0.2", page[0])
+    assert listens("127.0.0.1", page) and not listens("127.0.0.2", page)
 
 
 @pytest.mark.slow
@@ -89,7 +83,7 @@ def test_other_addresses_are_not_listened_at(page):
 def test_in_a_browser(page, browser, tmp_path, width):
     elsewhere = []
     tab = browser.new_page(viewport={"width": width, "height": 900})
-    address = f"http://127.0.0.1:{page[0]}"
+    address = f"http://127.0.0.1:{page}"
     tab.on("request", lambda r: r.url.startswith((address, "data:")) or elsewhere.append(r.url))
     tab.goto(address)
     upload = tab.locator("input[type=file]")
@@ -108,10 +102,9 @@ def test_in_a_browser(page, browser, tmp_path, width):
     tab.close()
 
 
-def test_a_port_that_is_taken(page):
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(OSError, match=f"can't listen at 127.0.0.1:{page[0]}; choose another"):
-            serve(Predictor(tiny_run()), title="tiny", port=page[0])
-    finally:
-        signal.signal(signal.SIGTERM, handler)
+def test_a_port_that_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        message = rf"can't listen at 127\.0\.0\.1:{port} .*choose another --port"
+        with pytest.raises(OSError, match=message):
+            serve(None, title="tiny", port=port)
