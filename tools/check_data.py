@@ -18,10 +18,13 @@ from segsuite.data.checks import examine_datasets, write_fixed_copy
 from segsuite.data.checks.report import statistics_table
 from segsuite.engine import launch
 
-EXAMPLES = """examples:
-  built-in data       %(prog)s shapes_train shapes_val
-  of a configuration  %(prog)s --config-file configs/demo.yaml
-  a mended copy       %(prog)s shapes_train --fix output/mended --json output/report.json
+EPILOG = """after `make demo`:
+  python tools/check_data.py shapes_train shapes_val
+  python tools/check_data.py --config-file output/demo/config.yaml --json output/findings.json
+  python tools/check_data.py shapes_val --fix output/mended
+
+The first names data sets, the second takes those of a configuration, the third
+writes a mended copy.
 """
 
 
@@ -51,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=EXAMPLES,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help="names of data sets")

@@ -13,6 +13,12 @@ from pathlib import Path
 from segsuite.engine import launch
 from segsuite.evaluation.compare import compare_runs, evaluated_datasets
 
+EPILOG = r"""after `make demo`:
+  python tools/train_net.py --config-file configs/demo.yaml SOLVER.MAX_ITER 60 \
+      OUTPUT_DIR output/quarter
+  python tools/compare.py output/demo output/quarter
+"""
+
 
 def main(args: argparse.Namespace) -> None:
     in_both = set(evaluated_datasets(args.run_a)) & set(evaluated_datasets(args.run_b))
@@ -38,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="example:\n  %(prog)s output/unet output/deeplab",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_a", type=Path, metavar="RUN_A", help="OUTPUT_DIR of a run")

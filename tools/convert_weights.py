@@ -15,6 +15,15 @@ from segsuite.checkpoint.load_weights import conversion_report, file_weights
 from segsuite.config import load_config
 from segsuite.modeling import build_model
 
+EPILOG = r"""after `make demo`:
+  python -c "import torch, torchvision; \
+      torch.save(torchvision.models.resnet18().state_dict(), 'output/theirs.pth')"
+  python tools/convert_weights.py output/theirs.pth output/ours.pth
+
+also:
+  python tools/convert_weights.py --config-file FILE theirs.pth ours.pth
+"""
+
 
 def main(args: argparse.Namespace) -> None:
     conversion = convert(file_weights(read_weights(args.input)))
@@ -29,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("input", help="a file or an address, as for MODEL.WEIGHTS")
     parser.add_argument("output", help="a file to write, .safetensors or .pth")

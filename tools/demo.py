@@ -16,6 +16,11 @@ from segsuite.visualization import draw_predictions
 
 CONFIG_FILE = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 OUTPUT_DIR = Path("output", "demo")
+EPILOG = """after `make demo`:
+  python tools/demo.py SOLVER.MAX_ITER 60
+
+which does the same again with a quarter of the iterations.
+"""
 
 
 def main(output_dir: str | os.PathLike, overrides: Sequence[str] = ()) -> None:
@@ -51,6 +56,14 @@ README.md tells how to train on images of your own."""
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=f"{__doc__} Writes {OUTPUT_DIR} anew.").parse_args()
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__} Writes {OUTPUT_DIR} anew.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration overrides"
+    )
+    args = parser.parse_args()
     shutil.rmtree(OUTPUT_DIR, ignore_errors=True)
-    main(OUTPUT_DIR)
+    main(OUTPUT_DIR, args.opts)

@@ -1,14 +1,18 @@
 #!/usr/bin/env python
-"""Draw figures of a run's metrics.json over the iterations: by default the loss and mIoU.
-
-tools/plot_metrics.py output/camvid/metrics.json docs/images/camvid.png
-"""
+"""Draw figures of a run's metrics.json over the iterations: by default the loss and mIoU."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+
+EPILOG = """after `make demo`, with matplotlib (pip install matplotlib):
+  python tools/plot_metrics.py output/demo/metrics.json output/demo/curves.png
+
+also:
+  python tools/plot_metrics.py RUN/metrics.json lr.svg --left lr --right loss_sem_seg
+"""
 
 
 def read_curve(path: Path, name: str) -> tuple[list[int], list[float]]:
@@ -40,7 +44,7 @@ def main(metrics: Path, picture: Path, left: str, right: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("metrics", type=Path, help="metrics.json of a run")
     parser.add_argument("picture", type=Path, help="file to write: .png, .svg, .pdf")

@@ -10,13 +10,15 @@ from segsuite.config import load_config
 from segsuite.engine import Predictor, launch, load_run_config
 from segsuite.engine.predict_files import find_inputs, predict_files
 
-EPILOG = """after `make demo`:
-  %(prog)s --run-dir output/demo --input datasets/shapes_v1/images/val --output output/predictions
+EPILOG = r"""after `make demo`:
+  python tools/predict.py --run-dir output/demo --input datasets/shapes_v1/images/val \
+      --output output/predictions
 
 also:
-  %(prog)s --run-dir RUN --input 'photos/*.jpg' video.mp4 --output OUT
-  %(prog)s --config-file FILE --input a.jpg --output OUT --opts MODEL.WEIGHTS model.pth
-  cat a.jpg | %(prog)s --run-dir RUN --input - --output OUT
+  python tools/predict.py --run-dir RUN --input 'photos/*.jpg' video.mp4 --output OUT
+  python tools/predict.py --config-file FILE --input a.jpg --output OUT \
+      --opts MODEL.WEIGHTS model.pth
+  cat a.jpg | python tools/predict.py --run-dir RUN --input - --output OUT
 
 OUT has, for each image, NAME.jpg (the overlay) and labels/NAME.png (class ids in a palette PNG);
 coco_instances_results.json for models that find instances; NAME.mp4 for videos, and with

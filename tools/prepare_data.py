@@ -15,13 +15,26 @@ from tqdm import tqdm
 from segsuite.data import DatasetCatalog, MetadataCatalog
 from segsuite.data.checks.report import Report, statistics_table
 from segsuite.data.checks.semantic import examine_label_map, report_label_maps
+from segsuite.data.datasets.root import datasets_root
 from segsuite.data.prepare import RECIPES, prepare_dataset
 from segsuite.data.statistics import read_in_parallel
 from segsuite.engine import launch
 from segsuite.utils.logger import setup_logger
 
+EPILOG = """after `make demo`:
+  python tools/prepare_data.py
+
+lists the data sets that can be prepared. Then, for one of them:
+  python tools/prepare_data.py voc_2012_aug
+"""
+
 
 def main(args: argparse.Namespace) -> None:
+    if not args.name:
+        print(f"can be prepared in {datasets_root()}:")
+        for name, recipe in RECIPES.items():
+            print(f"  {name:14} {', '.join(recipe.datasets)}")
+        return
     setup_logger()
     report = Report()
     names = prepare_dataset(
@@ -54,10 +67,12 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=f"data sets: {', '.join(RECIPES)}\n\nexample:\n  %(prog)s voc_2012_aug",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", metavar="NAME", help="a data set of the list below")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help=f"one of {', '.join(RECIPES)}; none: list them"
+    )
     parser.add_argument(
         "--mirror", default="", metavar="URL", help="download the archives from this folder"
     )

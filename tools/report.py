@@ -10,8 +10,10 @@ from segsuite.engine import launch
 from segsuite.visualization.report import write_report
 
 EPILOG = """after `make demo`:
-  %(prog)s output/demo
-  %(prog)s output/demo output/longer --output output/comparison.html
+  python tools/report.py output/demo
+
+also:
+  python tools/report.py RUN OTHER_RUN --output comparison.html
 
 Figures come from the files of each run's last evaluation. A run writes its own report.html after
 every evaluation, unless TEST.REPORT is False.

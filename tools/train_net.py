@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train or evaluate the model that a configuration file describes; --help has examples."""
+"""Train or evaluate the model that a configuration file describes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import argparse
 
 from segsuite.config import load_config
 from segsuite.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+
+EPILOG = r"""after `make demo`:
+  python tools/train_net.py --config-file output/demo/config.yaml --eval-only
+  python tools/train_net.py --config-file configs/demo.yaml SOLVER.MAX_ITER 20 \
+      OUTPUT_DIR output/short
+  python tools/train_net.py --config-file output/short/config.yaml --resume SOLVER.MAX_ITER 30
+
+"""
 
 
 def main(args: argparse.Namespace) -> None:
@@ -25,5 +33,8 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    args = default_argument_parser().parse_args()
+    parser = default_argument_parser()
+    parser.description = __doc__
+    parser.epilog = EPILOG + parser.epilog
+    args = parser.parse_args()
     launch(main, args.num_gpus, (args,))

@@ -20,8 +20,8 @@ from segsuite.visualization.data import draw_record, draw_sample
 _COLUMNS, _PANEL = 4, 360
 
 EPILOG = """after `make demo`:
-  %(prog)s --config-file configs/demo.yaml --output output/data
-  %(prog)s --config-file configs/demo.yaml --fed --sheet --output output/data
+  python tools/visualize_data.py --config-file configs/demo.yaml --output output/data
+  python tools/visualize_data.py --config-file configs/demo.yaml --fed --sheet --output output/data
 
 The first draws files as they are annotated, the second the first batches of the training stream,
 augmented, in one picture. OUT has data.jpg (--sheet), or a picture for each image.

@@ -1,0 +1,36 @@
+"""What tools/analyze_model.py and tools/benchmark.py print."""
+
+from segsuite.engine.analysis import ModuleCost
+from tools.analyze_model import table
+from tools.benchmark import show
+
+
+def test_modules_are_indented_below_their_parents():
+    costs = [
+        ModuleCost("", 1_234_567, 2_500_000_000, 1000, 20.0),
+        ModuleCost("backbone", 1_200_000, 2_400_000_000, 900, 15.0),
+        ModuleCost("backbone.norm", 64, 0, 0, None),
+    ]
+    assert table(costs).splitlines() == [
+        "module      parameters  GFLOPs  activations     ms  % of time",
+        "(model)      1,234,567   2.500        1,000  20.00      100.0",
+        "  backbone   1,200,000   2.400          900  15.00       75.0",
+        "    norm            64   0.000            0      -          -",
+    ]
+
+
+def test_phases_have_their_shares(capsys):
+    figures = {
+        "workers": 2,
+        "images_per_second": 12.34,
+        "ms_per_image": {"image": 3.0, "augmentation": 1.0},
+    }
+    show("data loader", figures, "ms_per_image", "ms/image")
+    assert capsys.readouterr().out.splitlines() == [
+        "data loader: 12.3 images/s",
+        "  ms/image",
+        "    image              3.00   75.0 %",
+        "    augmentation       1.00   25.0 %",
+        "  workers: 2",
+        "",
+    ]
