@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,9 @@ from fvcore.common.config import CfgNode as _FvcoreCfgNode
 
 from segsuite.utils.registry import closest
 
+from .detectron2_keys import is_unused
+
+logger = logging.getLogger(__name__)
 COMMAND_LINE = "the command line"
 
 
@@ -20,7 +24,8 @@ class CfgNode(_FvcoreCfgNode):
 
     Values keep the type of the default they replace. An int may stand for a float, a list for a
     tuple and the reverse; anything may replace None. A node made with ``new_allowed=True`` takes
-    keys it has not seen. Keys are text, also where YAML reads a number (``{11: 255}``).
+    keys it has not seen. Keys are text, also where YAML reads a number (``{11: 255}``). Keys of
+    Detectron2 that mean nothing here are left out.
     """
 
     def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
@@ -79,6 +84,9 @@ class CfgNode(_FvcoreCfgNode):
                 value = _coerce(_decode(value), old, name, source)
             elif self.is_new_allowed():
                 value = _tree(value)
+            elif is_unused(name, _decode(value), source):
+                logger.info("%s: %s has no meaning here and is left out", source, name)
+                continue
             else:
                 raise KeyError(_unknown_key(self, key, name, prefix, source))
             if self.is_frozen():
