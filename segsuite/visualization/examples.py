@@ -21,7 +21,7 @@ from .panoptic import draw_panoptic
 from .prediction import Prediction
 
 _LONG_EDGE = 480
-_QUALITY = 72
+_QUALITY, _CLASS_ERRORS_QUALITY = 72, 45
 
 
 @dataclass
@@ -141,15 +141,15 @@ def save_pictures(folder: Path, stem: str, pictures: Pictures) -> dict[str, dict
     """
     folder.mkdir(parents=True, exist_ok=True)
 
-    def save(name: str, picture: np.ndarray) -> str:
+    def save(name: str, picture: np.ndarray, quality: int = _QUALITY) -> str:
         file = f"{stem}_{name}.webp"
-        Image.fromarray(picture).save(folder / file, quality=_QUALITY, method=4)
+        Image.fromarray(picture).save(folder / file, quality=quality, method=4)
         return file
 
     return {
         "views": {view: save(view, picture) for view, picture in pictures.views.items()},
         "class_errors": {
-            name: save(f"errors_{i}", picture)
+            name: save(f"errors_{i}", picture, _CLASS_ERRORS_QUALITY)
             for i, (name, picture) in enumerate(pictures.class_errors.items())
         },
     }

@@ -152,7 +152,8 @@ def _has(figures: dict[str, Any], name: str | None = None) -> bool:
 
 def _column(run: Run, index: int, evaluation: Evaluation, task: str) -> dict[str, Any]:
     """What a run has to say about a task."""
-    summary, by_class, notes = split_figures(evaluation.results[task])
+    results = evaluation.results[task]
+    summary, by_class, notes = split_figures(results)
     content = evaluation.files[task]
     calibration = content.get("calibration") or {}
     chart = None
@@ -166,7 +167,7 @@ def _column(run: Run, index: int, evaluation: Evaluation, task: str) -> dict[str
         "summary": summary,
         "by_class": by_class,
         "notes": notes,
-        "intervals": evaluation.intervals,
+        "intervals": {k: v for k, v in evaluation.intervals.items() if k in results},
         "confusion": confusion_table(content),
         "confusions": top_confusions(content),
         "calibration": calibration,

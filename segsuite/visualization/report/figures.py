@@ -11,6 +11,7 @@ from .run import Evaluation, Run
 # What every run has of its own; no difference worth telling.
 _OWN_KEYS = {"OUTPUT_DIR", "VERSION"}
 _MAX_MATRIX = 32
+_ABSENT = "—"
 
 
 def split_figures(figures: dict[str, Any]) -> tuple[dict, dict[str, dict], dict[str, str]]:
@@ -28,14 +29,14 @@ def split_figures(figures: dict[str, Any]) -> tuple[dict, dict[str, dict], dict[
 
 
 def config_differences(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """The keys in which runs differ, and the value of each run."""
+    """The keys in which runs differ, and the value of each run; those that one lacks come last."""
     keys = dict.fromkeys(key for run in runs for key in run.config)
     rows = []
     for key in keys:
-        values = [run.config.get(key, "—") for run in runs]
+        values = [run.config.get(key, _ABSENT) for run in runs]
         if key not in _OWN_KEYS and any(v != values[0] for v in values):
             rows.append((key, [str(v) for v in values]))
-    return rows
+    return sorted(rows, key=lambda row: _ABSENT in row[1])
 
 
 def confusion_table(content: dict[str, Any]) -> dict[str, Any] | None:
