@@ -72,12 +72,12 @@ class Conv2d(nn.Conv2d):
         if self.groups == self.in_channels == self.out_channels > 1:
             return depthwise_conv2d(x, weight, bias, self.stride, self.padding, self.dilation)
         if (
-            suits_winograd(self)
-            and x.device.type == "cpu"
+            x.device.type == "cpu"
             and x.dtype == weight.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
             and torch.is_grad_enabled()
             and not torch.compiler.is_compiling()
+            and suits_winograd(self, x.shape[-2:])
         ):
             return WinogradConv3x3.apply(x, weight, bias, self.dilation[0])
         return super()._conv_forward(x, weight, bias)

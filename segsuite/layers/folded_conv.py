@@ -37,11 +37,9 @@ def fold_convs(model: nn.Module) -> None:
         if type(conv) not in (Conv2d, DepthwiseConv2d, nn.Conv2d):
             continue
         norm = conv.norm if type(conv) is Conv2d else norms.get(conv)
-        folded = FoldedConv(conv, norm if isinstance(norm, _BATCH_NORMS) else None)
-        if folded.norm is not None or folded.is_wide:
-            conv.forward = folded
-            if conv in norms and type(conv) is not Conv2d:
-                norms[conv].forward = _FoldedNorm(norms[conv], conv)
+        conv.forward = FoldedConv(conv, norm if isinstance(norm, _BATCH_NORMS) else None)
+        if conv in norms and type(conv) is not Conv2d:
+            norms[conv].forward = _FoldedNorm(norms[conv], conv)
 
 
 def unfold_convs(model: nn.Module) -> None:
@@ -67,7 +65,6 @@ class FoldedConv:
     def __init__(self, conv: nn.Conv2d, norm: nn.Module | None):
         self.conv = conv
         self.norm = norm
-        self.is_wide = suits_winograd(conv)
         self._prepared: dict[tuple, tuple[torch.Tensor, torch.Tensor | None]] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,8 +72,10 @@ class FoldedConv:
         if not _is_inference(conv):
             return type(conv).forward(conv, x)
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        by_winograd = self.is_wide and device == "cpu" and dtype == torch.float32
-        key = dtype, x.device  # a model may be moved, and autocast now and then
+        by_winograd = (
+            device == "cpu" and dtype == torch.float32 and suits_winograd(conv, x.shape[-2:])
+        )
+        key = dtype, x.device, by_winograd  # a model may be moved, and autocast now and then
         if key not in self._prepared:
             self._prepared[key] = self._prepare(dtype, by_winograd)
         weight, bias = self._prepared[key]

@@ -14,22 +14,31 @@ from torch.autograd.function import once_differentiable
 
 # Channels from which the transforms cost less than they save.
 _WIDE = 256
+# Each of the d x d subsets of a dilated convolution is copied, and padded to whole tiles by itself:
+# of the products of the direct convolution at least 16/36 are left, on small maps more.
+_LARGEST_DILATION = 4
+_SHARE_OF_PRODUCTS = 0.55
 # Tiles that are transformed at a time: few enough for the processor's caches, and enough that the
 # weights are not read for a handful of rows.
 _TILES_AT_ONCE = 1024
 
 
-def suits_winograd(conv: nn.Conv2d) -> bool:
-    """Whether it is a 3x3 convolution that a CPU computes faster by it, in float32."""
-    return (
+def suits_winograd(conv: nn.Conv2d, size: tuple[int, int]) -> bool:
+    """Whether a CPU computes `conv` faster so, in float32, on maps of `size` (height, width)."""
+    d = conv.dilation[0]
+    if not (
         conv.kernel_size == (3, 3)
         and conv.stride == (1, 1)
-        and conv.padding == conv.dilation
-        and conv.dilation[0] == conv.dilation[1]
+        and conv.padding == conv.dilation == (d, d)
+        and d <= _LARGEST_DILATION
         and conv.groups == 1
         and conv.padding_mode == "zeros"
         and min(conv.in_channels, conv.out_channels) >= _WIDE
-    )
+    ):
+        return False
+    height, width = size
+    tiles = d * d * -(-height // (2 * d)) * -(-width // (2 * d))
+    return 16 * tiles <= _SHARE_OF_PRODUCTS * 9 * height * width
 
 
 class WinogradConv3x3(torch.autograd.Function):

@@ -65,15 +65,15 @@ def test_a_wide_layer_takes_winograds_algorithm(monkeypatch):
     for conv in (Conv2d(256, 128, 3), Conv2d(256, 256, 1), Conv2d(256, 256, 3, stride=2)):
         fold_convs(conv.eval())
         with torch.no_grad():
-            conv(torch.randn(1, 256, 6, 6))
+            conv(torch.randn(1, 256, 8, 8))
     assert not called
     conv = Conv2d(256, 256, 3, dilation=2).eval()
     fold_convs(conv)
     with torch.no_grad():
         with torch.autocast("cpu", torch.bfloat16):
-            conv(torch.randn(1, 256, 6, 6))
+            conv(torch.randn(1, 256, 8, 8))
         assert not called
-        conv(torch.randn(1, 256, 6, 6))
+        conv(torch.randn(1, 256, 8, 8))
     assert called == [torch.float32]
 
 

@@ -38,7 +38,7 @@ def test_gradients_of_a_wide_layer(dilation, norm, memory_format):
     torch.manual_seed(0)
     conv = Conv2d(256, 256, 3, dilation=dilation, norm=norm, activation=F.relu_)
     conv.to(memory_format=memory_format)
-    x = torch.randn(2, 256, 7, 6).contiguous(memory_format=memory_format).requires_grad_()
+    x = torch.randn(2, 256, 8, 8).contiguous(memory_format=memory_format).requires_grad_()
     inputs = [x, *conv.parameters()]
     found = conv(x)
     expected = F.conv2d(x, conv.weight, conv.bias, padding=dilation, dilation=dilation)
@@ -58,9 +58,11 @@ def test_only_wide_layers_in_float32_on_a_cpu_are_trained_so():
     def function(conv, x):
         return type(conv(x).grad_fn).__name__
 
-    x = torch.randn(1, 256, 5, 5)
+    x = torch.randn(1, 256, 8, 8)
     assert "Winograd" in function(Conv2d(256, 256, 3), x)
     assert "Winograd" not in function(Conv2d(256, 128, 3), x)
+    assert "Winograd" not in function(Conv2d(256, 256, 3, dilation=8), x)
+    assert "Winograd" not in function(Conv2d(256, 256, 3), x[..., :3, :3]), "mostly padding"
     assert "Winograd" not in function(Conv2d(256, 256, 3, stride=2), x)
     assert "Winograd" not in function(Conv2d(256, 256, 3).double(), x.double())
     with torch.autocast("cpu", torch.bfloat16):
