@@ -13,6 +13,7 @@ from .norm import get_norm
 from .pyramid_pooling import PooledConv2d, PyramidPooling
 from .shape_spec import ShapeSpec
 from .sync_batch_norm import SyncBatchNorm2d
+from .upsample import resize_bilinear
 
 __all__ = [
     "ASPP",
@@ -30,5 +31,6 @@ __all__ = [
     "fold_convs",
     "folded_convs",
     "get_norm",
+    "resize_bilinear",
     "sum_of_upsampled_convs",
 ]

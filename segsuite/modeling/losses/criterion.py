@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.layers import resize_bilinear
 
 from .build import SEM_SEG_LOSS_REGISTRY
 
@@ -91,9 +91,7 @@ class SemSegCriterion(nn.Module):
             # In NCHW memory softmax over the classes, and upsampling, are much faster on CPU.
             logits = logits.float().contiguous()
             if logits.shape[-2:] != targets.shape[-2:]:
-                logits = F.interpolate(
-                    logits, targets.shape[-2:], mode="bilinear", align_corners=False
-                )
+                logits = resize_bilinear(logits, targets.shape[-2:])
             for name, function in self.functions.items():
                 options = self.options[name]
                 if "class_weights" in options:
