@@ -1,7 +1,6 @@
 """Figures from a confusion matrix, against set arithmetic on label maps."""
 
 import math
-import re
 
 import numpy as np
 import pytest
@@ -10,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segsuite.evaluation.metrics import ABSENT_CLASS_RULES, class_ratio, sem_seg_metrics
-
-from ..helpers import REPO
 
 # The example of docs/metrics.md: the third class is predicted but never labelled.
 EXAMPLE = torch.tensor([[90, 0, 10, 0], [0, 63, 37, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -131,10 +128,3 @@ def test_errors():
     counts = torch.ones(2)
     with pytest.raises(ValueError, match=r"TEST\.SEM_SEG\.ABSENT_CLASSES"):
         class_ratio(counts, counts, counts, "")
-
-
-def test_documented_example(capsys):
-    text = (REPO / "docs" / "metrics.md").read_text()
-    code, output = re.search(r"```python\n(.*?)```\s+```\n(.*?)```", text, re.S).groups()
-    exec(code, {})
-    assert capsys.readouterr().out == output
