@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from segsuite.config import CfgNode, load_config
-from segsuite.engine import launch
+from segsuite.engine import add_config_arguments, launch
 from segsuite.engine.analysis import Memory, ModuleCost, measure_memory, module_costs
 from segsuite.engine.synthetic import synthetic_batch
 from segsuite.modeling import build_model
@@ -49,16 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="timed passes (default 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
-    parser.add_argument(
-        "--plugin",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="import a module that registers components; may be repeated",
-    )
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration overrides"
-    )
+    add_config_arguments(parser)
     return parser
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from segsuite.checkpoint import load_weights, seed_all
 from segsuite.config import load_config
 from segsuite.data import register_from_config
-from segsuite.engine import DefaultTrainer, launch
+from segsuite.engine import DefaultTrainer, add_config_arguments, launch
 from segsuite.engine.benchmark import benchmark_evaluation, benchmark_loader, benchmark_training
 
 EPILOG = r"""after `make demo`:
@@ -51,16 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "--images", type=int, default=50, metavar="N", help="that are evaluated (default 50)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
-    parser.add_argument(
-        "--plugin",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="import a module that registers components; may be repeated",
-    )
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration overrides"
-    )
+    add_config_arguments(parser)
     return parser
 
 

@@ -1,6 +1,6 @@
 """Training: the loop and its hooks, the default trainer, set-up and launch."""
 
-from .defaults import default_argument_parser, default_setup
+from .defaults import add_config_arguments, default_argument_parser, default_setup
 from .hooks import HOOK_REGISTRY
 from .launch import launch
 from .predictor import Predictor, load_run_config
@@ -14,6 +14,7 @@ __all__ = [
     "Predictor",
     "SimpleTrainer",
     "TrainerBase",
+    "add_config_arguments",
     "default_argument_parser",
     "default_setup",
     "launch",

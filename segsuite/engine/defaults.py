@@ -74,6 +74,12 @@ def default_argument_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processes on this machine, one a GPU (on the CPU where there is none)",
     )
+    add_config_arguments(parser)
+    return parser
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a tool takes besides a configuration file: ``--plugin`` and ``KEY VALUE`` pairs."""
     parser.add_argument(
         "--plugin",
         action="append",
@@ -84,7 +90,6 @@ def default_argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration overrides"
     )
-    return parser
 
 
 def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
