@@ -20,9 +20,12 @@ FLOORS = {
     "modeling": 3,
     "solver": 3,
     "checkpoint": 3,
-    "evaluation": 4,
-    "visualization": 4,
-    "engine": 5,
+    "runs": 4,
+    "evaluation": 5,
+    "visualization": 5,
+    "predict": 6,
+    "engine": 7,
+    "profiling": 8,
 }
 # The environment report says which implementation of the operators runs.
 EXCEPTIONS = {"utils/env.py": {"segsuite.ops.extension_status"}}

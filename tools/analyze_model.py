@@ -14,9 +14,9 @@ from pathlib import Path
 
 from segsuite.config import CfgNode, load_config
 from segsuite.engine import add_config_arguments, launch
-from segsuite.engine.analysis import Memory, ModuleCost, measure_memory, module_costs
-from segsuite.engine.synthetic import synthetic_batch
 from segsuite.modeling import build_model
+from segsuite.profiling.analysis import Memory, ModuleCost, measure_memory, module_costs
+from segsuite.profiling.synthetic import synthetic_batch
 from segsuite.solver import build_optimizer
 
 EPILOG = r"""after `make demo`:

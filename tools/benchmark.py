@@ -15,7 +15,7 @@ from segsuite.checkpoint import load_weights, seed_all
 from segsuite.config import load_config
 from segsuite.data import register_from_config
 from segsuite.engine import DefaultTrainer, add_config_arguments, launch
-from segsuite.engine.benchmark import benchmark_evaluation, benchmark_loader, benchmark_training
+from segsuite.profiling.benchmark import benchmark_evaluation, benchmark_loader, benchmark_training
 
 EPILOG = r"""after `make demo`:
   python tools/benchmark.py --config-file configs/demo.yaml --steps 5 --images 20 \

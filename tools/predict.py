@@ -7,8 +7,9 @@ import argparse
 import sys
 
 from segsuite.config import load_config
-from segsuite.engine import Predictor, launch, load_run_config
-from segsuite.engine.predict_files import find_inputs, predict_files
+from segsuite.engine import launch
+from segsuite.predict import Predictor, load_run_config
+from segsuite.predict.predict_files import find_inputs, predict_files
 
 EPILOG = r"""after `make demo`:
   python tools/predict.py --run-dir output/demo --input datasets/shapes_v1/images/val \

@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from segsuite.engine import Predictor, launch
-from segsuite.engine.serve import MEGABYTE, serve
+from segsuite.engine import launch
+from segsuite.predict import Predictor
+from segsuite.predict.serve import MEGABYTE, serve
 
 EPILOG = """after `make demo`, with gradio (pip install gradio):
   python tools/serve.py --run-dir output/demo

@@ -3,7 +3,6 @@
 from .defaults import add_config_arguments, default_argument_parser, default_setup
 from .hooks import HOOK_REGISTRY
 from .launch import launch
-from .predictor import Predictor, load_run_config
 from .train_loop import HookBase, SimpleTrainer, TrainerBase
 from .trainer import DefaultTrainer
 
@@ -11,12 +10,10 @@ __all__ = [
     "HOOK_REGISTRY",
     "DefaultTrainer",
     "HookBase",
-    "Predictor",
     "SimpleTrainer",
     "TrainerBase",
     "add_config_arguments",
     "default_argument_parser",
     "default_setup",
     "launch",
-    "load_run_config",
 ]

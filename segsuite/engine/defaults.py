@@ -15,12 +15,11 @@ from segsuite.checkpoint import seed_all
 from segsuite.config import CfgNode
 from segsuite.config.node import read_yaml_chain
 from segsuite.data import check_datasets, compute_class_weights, register_from_config
+from segsuite.runs.output_dir import claim_output_dir, prepare_output_dir
+from segsuite.runs.run_info import write_run_info
 from segsuite.utils import comm
 from segsuite.utils.env import collect_env
 from segsuite.utils.logger import setup_logger
-
-from .output_dir import claim_output_dir, prepare_output_dir
-from .run_info import write_run_info
 
 logger = logging.getLogger(__name__)
 

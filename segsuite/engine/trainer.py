@@ -25,6 +25,9 @@ from segsuite.evaluation import (
     results_table,
 )
 from segsuite.modeling import build_inference, build_model
+from segsuite.predict.examples import save_examples
+from segsuite.runs.output_dir import check_free_space
+from segsuite.runs.weights import class_names, load_trained_weights
 from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_optimizer
 from segsuite.utils import comm
 from segsuite.utils.writers import ConsoleWriter, EventWriter, JSONWriter, TensorboardWriter
@@ -32,10 +35,7 @@ from segsuite.visualization.report import write_report
 
 from . import hooks
 from .amp import amp_dtype
-from .examples import save_examples
-from .output_dir import check_free_space
 from .train_loop import HookBase, SimpleTrainer
-from .weights import class_names, load_trained_weights
 
 logger = logging.getLogger(__name__)
 

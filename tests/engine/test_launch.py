@@ -78,7 +78,7 @@ class TestErrors:
         assert "Traceback" not in text
 
     def test_an_os_error_without_its_number(self, tmp_path):
-        from segsuite.engine.output_dir import prepare_output_dir
+        from segsuite.runs.output_dir import prepare_output_dir
 
         (tmp_path / "file").touch()
         text, status = self.error(lambda: prepare_output_dir(tmp_path / "file" / "x"))

@@ -1,6 +1,6 @@
 """What tools/analyze_model.py and tools/benchmark.py print."""
 
-from segsuite.engine.analysis import ModuleCost
+from segsuite.profiling.analysis import ModuleCost
 from tools.analyze_model import table
 from tools.benchmark import show
 

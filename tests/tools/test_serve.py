@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from segsuite.engine.serve import serve
+from segsuite.predict.serve import serve
+from tests.finished_runs import tiny_images, tiny_run
 from tests.helpers import REPO
-from tests.runs import tiny_images, tiny_run
 from tests.visualization.report.conftest import browser
 
 __all__ = ["browser"]  # a fixture

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from segsuite.visualization.report import write_report
-from tests.runs import coco_run, tiny_run
+from tests.finished_runs import coco_run, tiny_run
 
 from .pages import open_page
 from .runs import write_instance_run

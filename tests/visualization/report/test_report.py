@@ -4,7 +4,7 @@ import pytest
 
 from segsuite.visualization.report import load_run, write_report
 from segsuite.visualization.report.figures import confusion_table, top_confusions
-from tests.runs import coco_run, tiny_run
+from tests.finished_runs import coco_run, tiny_run
 
 from .pages import Page, figures_of
 from .runs import write_instance_run

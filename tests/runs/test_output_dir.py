@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from segsuite.engine import output_dir
-from segsuite.engine.output_dir import check_free_space, claim_output_dir, prepare_output_dir
+from segsuite.runs import output_dir
+from segsuite.runs.output_dir import check_free_space, claim_output_dir, prepare_output_dir
 
 
 class TestPrepare:

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from segsuite.data import Metadata
-from segsuite.engine import Predictor
-from segsuite.engine.serve import answer, build_page
+from segsuite.predict import Predictor
+from segsuite.predict.serve import answer, build_page
 from segsuite.visualization import Prediction
-from tests.runs import tiny_images, tiny_run
+from tests.finished_runs import tiny_images, tiny_run
 from tests.visualization.test_summary import instances
 
 LIMIT = 1 << 20

@@ -8,8 +8,8 @@ from PIL import Image
 
 import segsuite
 from segsuite.data import read_image
-from segsuite.engine import load_run_config
-from tests.runs import tiny_images, tiny_run
+from segsuite.predict import load_run_config
+from tests.finished_runs import tiny_images, tiny_run
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ import logging
 import numpy as np
 import pytest
 
-from segsuite.engine import Predictor, fitting
-from tests.runs import tiny_run
+from segsuite.predict import Predictor, fitting
+from tests.finished_runs import tiny_run
 
 LARGE = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
 WINDOWS = ["TEST.SLIDING_WINDOW.SIZE", [64, 96], "TEST.SLIDING_WINDOW.OVERLAP", 0.0]
@@ -15,10 +15,10 @@ LIMIT = [*WINDOWS, "TEST.SLIDING_WINDOW.MEMORY_LIMIT"]
 def warnings(caplog):
     """The log's texts."""
     tiny_run()  # which sets up the log
-    caplog.set_level(logging.WARNING, logger="segsuite.engine.fitting")
+    caplog.set_level(logging.WARNING, logger="segsuite.predict.fitting")
     logger = logging.getLogger("segsuite")
     before, logger.propagate = logger.propagate, True
-    yield lambda: [r.getMessage() for r in caplog.records if r.name == "segsuite.engine.fitting"]
+    yield lambda: [r.getMessage() for r in caplog.records if r.name == "segsuite.predict.fitting"]
     logger.propagate = before
 
 

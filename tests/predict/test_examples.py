@@ -19,9 +19,8 @@ from segsuite.data import (
 from segsuite.engine import DefaultTrainer
 from segsuite.structures import Boxes, Instances, SemSegLogits
 from segsuite.visualization import ERROR_COLORS
-
-from .tiny import tiny_config
-from .tiny_coco import OBJECTS, SIZE, coco_config
+from tests.engine.tiny import tiny_config
+from tests.engine.tiny_coco import OBJECTS, SIZE, coco_config
 
 
 class Oracle(nn.Module):

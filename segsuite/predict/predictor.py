@@ -12,11 +12,11 @@ from segsuite.config import CfgNode, load_config
 from segsuite.data import InferenceMapper, Metadata, as_rgb, register_from_config
 from segsuite.layers import fold_convs
 from segsuite.modeling import build_model
+from segsuite.runs.run_info import run_metadata
+from segsuite.runs.weights import load_trained_weights
 from segsuite.visualization import Prediction
 
 from .fitting import FittingInference
-from .run_info import run_metadata
-from .weights import load_trained_weights
 
 
 class Predictor:

@@ -2,7 +2,7 @@ import pytest
 
 from segsuite.config import load_config
 from segsuite.engine import DefaultTrainer, HookBase
-from segsuite.engine.benchmark import (
+from segsuite.profiling.benchmark import (
     StepTimer,
     benchmark_evaluation,
     benchmark_loader,

@@ -16,14 +16,13 @@ from torch import nn
 from segsuite.config import CfgNode
 from segsuite.data import DatasetMapper, build_test_loader, build_train_loader
 from segsuite.data.image import read_image
+from segsuite.engine.amp import amp_dtype
+from segsuite.engine.hooks import LRScheduler
+from segsuite.engine.train_loop import HookBase, SimpleTrainer
 from segsuite.evaluation import DatasetEvaluator, build_evaluator, inference_on_dataset
 from segsuite.modeling import build_inference
 from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_optimizer
 from segsuite.utils.phase_clock import PhaseClock
-
-from .amp import amp_dtype
-from .hooks import LRScheduler
-from .train_loop import HookBase, SimpleTrainer
 
 _WARMUP = 3  # steps that are not counted
 

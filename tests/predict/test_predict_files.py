@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 
 from segsuite.data import Metadata
-from segsuite.engine.predict_files import find_inputs, predict_files
-from segsuite.engine.predictor import Predictor
+from segsuite.predict.predict_files import find_inputs, predict_files
+from segsuite.predict.predictor import Predictor
 from segsuite.structures import Boxes, Instances
 from segsuite.structures.rle import decode_masks
 from segsuite.visualization import Prediction
 from segsuite.visualization.video import VideoReader
-from tests.runs import tiny_images, tiny_run
+from tests.finished_runs import tiny_images, tiny_run
 
 
 class OneBox:

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from segsuite.config import load_config
-from segsuite.engine.analysis import MIB, measure_memory, module_costs, peak_bytes
-from segsuite.engine.synthetic import synthetic_batch
 from segsuite.modeling import build_model
+from segsuite.profiling.analysis import MIB, measure_memory, module_costs, peak_bytes
+from segsuite.profiling.synthetic import synthetic_batch
 from tests.helpers import REPO
 
 CPU = torch.device("cpu")

@@ -1,0 +1,43 @@
+"""Errors over what a user gave: their text says all there is to know, so no traceback is printed.
+
+Each is also the built-in error that a caller in Python expects. An error of any other type, and
+one that somebody else's code raises, is a mistake in code and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """What was given can't be used. The message says what, what is expected, and how to fix it."""
+
+    def __str__(self) -> str:
+        # KeyError would quote the message.
+        return str(self.args[0]) if self.args else ""
+
+
+class ConfigError(UserError, ValueError):
+    """A configuration, or an argument of the command line, has a value that can't be used."""
+
+
+class UnknownNameError(ConfigError, KeyError):
+    """A key, component, data set or file format is named that does not exist."""
+
+
+class DataError(UserError, ValueError):
+    """A data set, an image, an annotation or a file of predictions is not as it has to be."""
+
+
+class WeightsError(UserError, ValueError):
+    """Weights, or a checkpoint, are damaged or do not fit the model."""
+
+
+class MissingFileError(UserError, FileNotFoundError):
+    """A file or folder that is named does not exist."""
+
+
+class FileAccessError(UserError, OSError):
+    """A file or folder can't be read or written."""
+
+
+class MissingPackageError(UserError, ImportError):
+    """An optional package is needed that is not installed."""
