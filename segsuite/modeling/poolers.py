@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from segsuite.ops import multilevel_roi_align
+from segsuite.ops.rois import boxes_to_rois
 from segsuite.utils.registry import unknown_name
 
 # Whether the centre of the first pixel is at 0.5, see `segsuite.ops.roi_align`.
@@ -82,18 +82,3 @@ class ROIPooler(nn.Module):
             self.canonical_box_size,
             self.canonical_level,
         )
-
-
-def boxes_to_rois(boxes: Sequence[Tensor]) -> Tensor:
-    """Number the images: for each image (M_i, 4) boxes -> (M_1 + ... + M_N, 5) image and box.
-
-    Raises:
-        ValueError: boxes of another shape.
-    """
-    for image, box in enumerate(boxes):
-        if box.dim() != 2 or box.shape[1] != 4:
-            raise ValueError(
-                f"the boxes of image {image} are {tuple(box.shape)}; expected (M, 4) x1, y1, x2, y2"
-            )
-    images = [box.new_full((len(box), 1), image) for image, box in enumerate(boxes)]
-    return torch.cat([torch.cat(images), torch.cat(list(boxes))], dim=1)

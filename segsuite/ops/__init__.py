@@ -7,10 +7,11 @@ from segsuite.ops.confusion_matrix import (
     confusion_matrix_from_logits,
 )
 from segsuite.ops.resize_window import resize_window
-from segsuite.ops.roi_align import multilevel_roi_align, roi_align
+from segsuite.ops.roi_align import RoIAlign, multilevel_roi_align, roi_align
 
 __all__ = [
     "EXTENSION_LOADED",
+    "RoIAlign",
     "argmax_from_logits",
     "confusion_matrix",
     "confusion_matrix_from_logits",

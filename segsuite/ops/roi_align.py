@@ -2,7 +2,8 @@
 
 A RoI is cut into bins, a bin's value is the mean of bilinearly interpolated samples on a grid
 within it (He et al., "Mask R-CNN", section 3). Results and gradients are those of
-`torchvision.ops.roi_align` and Detectron2's ROIAlign (``aligned=False``) and ROIAlignV2.
+`torchvision.ops.roi_align` and Detectron2's ROIAlign (``aligned=False``) and ROIAlignV2. Only the
+default of `aligned` is another than torchvision's: True here, as in Detectron2.
 
 Feature maps may be float32, float64, float16 or bfloat16; samples are weighted and summed in
 float32 (float64 for float64 maps) and the result has the maps' type, under autocast too. It has
@@ -19,17 +20,17 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segsuite.ops._library import EXTENSION_LOADED, has_kernels
+from segsuite.ops.rois import as_rois, check_features, check_rois
 
-_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _MAX_SIZE = 4096  # of the output, and of the sampling ratio
 
 
 def roi_align(
     input: Tensor,
-    rois: Tensor,
+    rois: Tensor | Sequence[Tensor],
     output_size: int | tuple[int, int],
     spatial_scale: float = 1.0,
     sampling_ratio: int = 0,
@@ -41,15 +42,17 @@ def roi_align(
         input: (N, C, H, W) floating point, of any strides.
         rois: (R, 5) floating point: image 0 .. N - 1, then x1, y1, x2, y2 with x1 <= x2 and
             y1 <= y2, in units that `spatial_scale` brings to pixels of the map. Parts outside of
-            the map by more than a pixel count as zeros.
+            the map by more than a pixel count as zeros. Or a list with the (M_i, 4) boxes x1, y1,
+            x2, y2 of each image.
         output_size: the bins (PH, PW) of a RoI; one number for both.
         spatial_scale: 1 / stride of the map for RoIs in pixels of the image.
         sampling_ratio: samples along each side of a bin; 0 takes ceil(side of the bin in pixels).
         aligned: the centre of the first pixel is at 0.5; otherwise at 0, and RoIs are at least one
-            pixel wide and high.
+            pixel wide and high. torchvision's default is False: pass it where a model was trained
+            with that.
 
     Returns:
-        (R, C, PH, PW) of the map's type.
+        (R, C, PH, PW) of the map's type, R counted over the images in their order.
 
     Raises:
         ValueError: shapes, types, devices or sizes do not fit; on the CPU also a RoI of an image
@@ -57,7 +60,8 @@ def roi_align(
             would wait for the device, such a RoI is pooled as NaN and has no gradient. Compiled
             code raises RuntimeError.)
     """
-    _check_features([input], rois)
+    rois = as_rois(rois, input)
+    check_features([input], rois)
     pooled_height, pooled_width = _check_sizes(output_size, [spatial_scale], sampling_ratio)
     rois = rois.detach().to(_sum_type(input))
     if not has_kernels(input.device):
@@ -77,9 +81,45 @@ def roi_align(
     )
 
 
+class RoIAlign(nn.Module):
+    """`roi_align` with its options given once, called as ``RoIAlign(...)(input, rois)``.
+
+    Torchvision's module and Detectron2's `ROIAlign` take the same arguments in the same order;
+    torchvision's has ``aligned=False`` by default.
+
+    Args:
+        output_size, spatial_scale, sampling_ratio, aligned: see `roi_align`.
+    """
+
+    def __init__(
+        self,
+        output_size: int | tuple[int, int],
+        spatial_scale: float,
+        sampling_ratio: int,
+        aligned: bool = True,
+    ):
+        super().__init__()
+        self.output_size = output_size
+        self.spatial_scale = spatial_scale
+        self.sampling_ratio = sampling_ratio
+        self.aligned = aligned
+
+    def forward(self, input: Tensor, rois: Tensor | Sequence[Tensor]) -> Tensor:
+        """(N, C, H, W) and RoIs -> (R, C, PH, PW); see `roi_align`."""
+        return roi_align(
+            input, rois, self.output_size, self.spatial_scale, self.sampling_ratio, self.aligned
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"output_size={self.output_size}, spatial_scale={self.spatial_scale}, "
+            f"sampling_ratio={self.sampling_ratio}, aligned={self.aligned}"
+        )
+
+
 def multilevel_roi_align(
     features: Sequence[Tensor],
-    rois: Tensor,
+    rois: Tensor | Sequence[Tensor],
     output_size: int | tuple[int, int],
     spatial_scales: Sequence[float],
     sampling_ratio: int = 0,
@@ -95,7 +135,7 @@ def multilevel_roi_align(
 
     Args:
         features: (N, C, H_i, W_i) each, finest first, of one type.
-        rois: (R, 5), see `roi_align`, in pixels of the image.
+        rois: (R, 5), or boxes of each image, see `roi_align`, in pixels of the image.
         spatial_scales: 1 / stride of each level: powers of two, each half of the one before.
         output_size, sampling_ratio, aligned: see `roi_align`.
         canonical_box_size: in pixels of the image.
@@ -107,7 +147,10 @@ def multilevel_roi_align(
         ValueError: as `roi_align`; the levels do not fit each other.
     """
     features, scales = list(features), [float(scale) for scale in spatial_scales]
-    _check_features(features, rois)
+    if not features:
+        raise ValueError("features is empty; expected at least one level")
+    rois = as_rois(rois, features[0])
+    check_features(features, rois)
     pooled_height, pooled_width = _check_sizes(output_size, scales, sampling_ratio)
     _check_levels(features, scales, canonical_box_size)
     rois = rois.detach().to(_sum_type(features[0]))
@@ -158,34 +201,11 @@ def _call(op, features, rois: Tensor, *args) -> Tensor:
     try:
         return op(features, rois, *args)
     except RuntimeError:
-        _check_values(rois, features.shape[0] if isinstance(features, Tensor) else len(features[0]))
+        check_rois(rois, features.shape[0] if isinstance(features, Tensor) else len(features[0]))
         raise
 
 
 # Checks
-
-
-def _check_features(features: list[Tensor], rois: Tensor) -> None:
-    if not features:
-        raise ValueError("features is empty; expected at least one level")
-    for x in features:
-        if x.dim() != 4 or x.shape[2] == 0 or x.shape[3] == 0:
-            raise ValueError(
-                f"a feature map is {tuple(x.shape)}; expected (N, C, H, W) with H, W > 0"
-            )
-        if x.dtype not in _FLOATS:
-            raise ValueError(
-                f"a feature map is {x.dtype}; expected float32, float64, float16 or bfloat16"
-            )
-        if x.device != rois.device:
-            raise ValueError(
-                f"a feature map is on {x.device} and the RoIs on {rois.device}; "
-                "they must be on the same device"
-            )
-    if rois.dim() != 2 or rois.shape[1] != 5:
-        raise ValueError(f"rois are {tuple(rois.shape)}; expected (R, 5): image, x1, y1, x2, y2")
-    if not rois.is_floating_point():
-        raise ValueError(f"rois are {rois.dtype}; expected a floating point type (`.float()`)")
 
 
 def _check_sizes(
@@ -225,25 +245,6 @@ def _check_levels(features: list[Tensor], scales: list[float], canonical_box_siz
         raise ValueError(f"canonical_box_size is {canonical_box_size}; expected more than 0")
 
 
-def _check_values(rois: Tensor, num_images: int) -> None:
-    image, (x1, y1, x2, y2) = rois[:, 0], rois[:, 1:].unbind(1)
-    size = torch.stack([x2 - x1, y2 - y1], 1)
-    outside = ~((image >= 0) & (image < num_images))
-    if outside.any():
-        i = int(outside.nonzero()[0])
-        raise ValueError(
-            f"rois[{i}] = {rois[i].tolist()} is in image {image[i]:g}; "
-            f"there are {num_images} images, numbered from 0"
-        )
-    bad = ~((size >= 0) & size.isfinite()).all(1)
-    if bad.any():
-        i = int(bad.nonzero()[0])
-        raise ValueError(
-            f"rois[{i}] = {rois[i].tolist()} has size {size[i, 0]:g} x {size[i, 1]:g}; expected "
-            "image, x1, y1, x2, y2, finite, with x1 <= x2 and y1 <= y2"
-        )
-
-
 # The PyTorch reference: a pooled value is row weights @ map @ column weights, because bilinear
 # interpolation on a grid is separable.
 
@@ -259,7 +260,7 @@ def _reference(
     canonical_level: int,
 ) -> Tensor:
     first = features[0]
-    _check_values(rois, first.shape[0])
+    check_rois(rois, first.shape[0])
     levels = assign_levels(rois, scales, canonical_box_size, canonical_level).tolist()
     maps = [x.to(rois.dtype) for x in features]
     pooled = []

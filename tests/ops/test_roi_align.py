@@ -13,7 +13,7 @@ import torchvision.ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segsuite.ops import multilevel_roi_align, roi_align
+from segsuite.ops import RoIAlign, multilevel_roi_align, roi_align
 from segsuite.ops._library import _DEVICES, EXTENSION_LOADED
 from tests.helpers import REPO
 from tests.ops.rois import random_rois
@@ -102,6 +102,64 @@ class TestAgainstTorchvision:
         x = torch.randn(1, 3, 8, 8, device=device, dtype=torch.float64)
         rois = torch.tensor([[0, -50.0, -50, 90, 60]], device=device, dtype=torch.float64)
         assert_same_as_torchvision(x, rois, 7, 1.0, 0, True, tolerance=1e-12)
+
+
+class TestBoxesOfEachImage:
+    """What torchvision takes beside (R, 5): a list with the boxes of each image."""
+
+    BOXES = ([[2.0, 3, 11, 12], [0, 0, 4, 4]], [], [[0.0, 0, 15, 9]])
+
+    def boxes(self, device):
+        return [torch.tensor(boxes, device=device).reshape(-1, 4) for boxes in self.BOXES]
+
+    @pytest.mark.parametrize("aligned", [True, False])
+    def test_same_as_torchvision(self, device, aligned):
+        x, boxes = torch.randn(3, 3, 16, 16, device=device), self.boxes(device)
+        expected = torchvision.ops.roi_align(x, boxes, 4, aligned=aligned)
+        torch.testing.assert_close(roi_align(x, boxes, 4, aligned=aligned), expected)
+
+    def test_numbered_by_image(self, device):
+        features = [torch.randn(3, 3, 16 >> i, 16 >> i, device=device) for i in range(2)]
+        boxes = self.boxes(device)
+        images = torch.tensor([[0.0], [0], [2]], device=device)
+        rois = torch.cat([images, torch.cat(boxes)], 1)
+        assert torch.equal(roi_align(features[0], tuple(boxes), 4), roi_align(features[0], rois, 4))
+        pooled = multilevel_roi_align(features, boxes, 4, (1.0, 0.5), canonical_box_size=8)
+        expected = multilevel_roi_align(features, rois, 4, (1.0, 0.5), canonical_box_size=8)
+        assert torch.equal(pooled, expected)
+
+    def test_no_images(self, device):
+        assert roi_align(torch.randn(0, 3, 9, 9, device=device), [], 7).shape == (0, 3, 7, 7)
+
+    @pytest.mark.parametrize("count", [1, 2, 4])
+    def test_another_number_of_images(self, device, count):
+        x, boxes = torch.randn(3, 3, 9, 9, device=device), torch.zeros(1, 4, device=device)
+        with pytest.raises(ValueError, match=f"boxes of {count} images for features of 3"):
+            roi_align(x, [boxes] * count, 7)
+
+    def test_rois_in_a_list(self, device):
+        with pytest.raises(ValueError, match=r"boxes of image 0 are \(1, 5\); expected \(M, 4\)"):
+            roi_align(torch.randn(1, 3, 9, 9), [torch.zeros(1, 5)], 7)
+
+
+class TestModule:
+    @pytest.mark.parametrize("options", [{}, {"aligned": False}])
+    def test_same_as_the_function(self, options):
+        x, rois = torch.randn(2, 3, 9, 9), random_rois(5, 2, 18, 18)
+        pooled = RoIAlign((4, 3), 0.5, 2, **options)(x, rois)
+        assert torch.equal(pooled, roi_align(x, rois, (4, 3), 0.5, 2, **options))
+
+    def test_same_as_torchvisions_module(self):
+        x, boxes = torch.randn(1, 3, 9, 9), [random_rois(5, 1, 18, 18)[:, 1:]]
+        options = (7, 0.5, 2, False)
+        expected = torchvision.ops.RoIAlign(*options)(x, boxes)
+        torch.testing.assert_close(RoIAlign(*options)(x, boxes), expected)
+
+    def test_is_told_apart_in_print(self):
+        text = repr(RoIAlign(7, 0.25, 0))
+        assert text == (
+            "RoIAlign(output_size=7, spatial_scale=0.25, sampling_ratio=0, aligned=True)"
+        )
 
 
 class TestResult:
