@@ -57,7 +57,8 @@ def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config_file, args.opts, args.plugin)
     cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = 0.0  # random weights are sure of nothing
     model = build_model(cfg)
-    batch = synthetic_batch(cfg, *args.size, args.batch_size)
+    height, width = args.size
+    batch = synthetic_batch(cfg, height, width, args.batch_size)
     costs = module_costs(model, batch[0], depth=args.depth, runs=args.runs)
     memory = measure_memory(model, build_optimizer(cfg, model), batch)
     print(table(costs))
@@ -82,7 +83,7 @@ def table(costs: list[ModuleCost]) -> str:
     for cost in costs:
         *parents, last = cost.name.split(".")
         ms = share = "-"
-        if cost.milliseconds is not None:
+        if cost.milliseconds is not None and total.milliseconds is not None:
             ms = f"{cost.milliseconds:.2f}"
             share = f"{100 * cost.milliseconds / total.milliseconds:.1f}"
         name = "  " * (len(parents) + 1) + last if last else "(model)"

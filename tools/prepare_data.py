@@ -12,7 +12,7 @@ import sys
 
 from tqdm import tqdm
 
-from segsuite.data import DatasetCatalog, MetadataCatalog
+from segsuite.data import DatasetCatalog, Metadata, MetadataCatalog
 from segsuite.data.checks.report import Report, statistics_table
 from segsuite.data.checks.semantic import examine_label_map, report_label_maps
 from segsuite.data.datasets.root import datasets_root
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
     for name in names:
         records, metadata = DatasetCatalog.get(name), MetadataCatalog.get(name)
 
-        def examine(record: dict, metadata=metadata) -> tuple:
+        def examine(record: dict, metadata: Metadata = metadata) -> tuple:
             labels = examine_label_map(
                 record["sem_seg_file_name"],
                 metadata.label_map,
@@ -55,8 +55,9 @@ def main(args: argparse.Namespace) -> None:
             )
             return record["file_name"], labels
 
-        bar = {"total": len(records), "desc": name, "file": sys.stderr, "disable": None}
-        pairs = list(tqdm(read_in_parallel(examine, records), **bar))
+        labels = read_in_parallel(examine, records)
+        bar = tqdm(labels, desc=name, total=len(records), file=sys.stderr, disable=None)
+        pairs = list(bar)
         report_label_maps(name, metadata, {}, pairs, report)
         print(f"{name}: {len(records)} images\n{statistics_table(report.statistics[name])}\n")
     print(report.text())

@@ -35,6 +35,6 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = default_argument_parser()
     parser.description = __doc__
-    parser.epilog = EPILOG + parser.epilog
+    parser.epilog = EPILOG + (parser.epilog or "")
     args = parser.parse_args()
     launch(main, args.num_gpus, (args,))

@@ -91,7 +91,7 @@ for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
 
 
 # The unpickler in Python: the one in C allocates as many entries as a damaged index says.
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+class _Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
             raise pickle.UnpicklingError(f"unsupported GLOBAL {module}.{name}")

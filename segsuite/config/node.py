@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from fvcore.common.config import BASE_KEY
@@ -27,6 +27,10 @@ class CfgNode(_FvcoreCfgNode):
     keys it has not seen. Keys are text, also where YAML reads a number (``{11: 255}``). Keys of
     Detectron2 that mean nothing here are left out.
     """
+
+    if TYPE_CHECKING:  # values are of the types that the configuration gives them
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
         """Merge a YAML file and, before it, the files named by its ``_BASE_``.

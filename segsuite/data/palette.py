@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -59,6 +60,12 @@ def perceived(colors: np.ndarray) -> np.ndarray:
     return np.cbrt(seen @ _RGB_TO_LMS.T) @ _LMS_TO_LAB.T
 
 
+def rgb(values: Iterable[float]) -> Color:
+    """Three numbers, of an array or of JSON, as a colour."""
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue
+
+
 def voc_colors(count: int) -> list[Color]:
     """The first `count`, at most 256, colours of Pascal VOC's palette, black first.
 
@@ -70,7 +77,7 @@ def voc_colors(count: int) -> list[Color]:
         color = [0, 0, 0]
         for bit in range(8):
             color[bit % 3] |= (number >> bit & 1) << (7 - bit // 3)
-        colors.append(tuple(color))
+        colors.append(rgb(color))
     return colors
 
 

@@ -88,15 +88,15 @@ def compare_mean_iou(
             "ground truth; compare runs on the same images, in one order and with the same classes"
         )
     both = torch.stack([first, second])
-    whole = _ious(both.sum(1), absent_classes).nanmean(-1).tolist()
-    difference = whole[1] - whole[0]
+    before, after = _ious(both.sum(1), absent_classes).nanmean(-1).tolist()
+    difference = after - before
     sampled = _sampled_ious(both, absent_classes, num_samples).nanmean(-1)
     differences = sampled[1] - sampled[0]
     low, high = differences.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     # The distribution under no difference is that of the samples, moved to zero.
     extreme = int(((differences - difference).abs() >= abs(difference)).sum())
     p = (1 + extreme) / (num_samples + 1)
-    return Comparison(*whole, difference=difference, low=low, high=high, p=p)
+    return Comparison(before, after, difference=difference, low=low, high=high, p=p)
 
 
 def _sampled_ious(counts: torch.Tensor, absent_classes: str, num_samples: int) -> torch.Tensor:

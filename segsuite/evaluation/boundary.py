@@ -69,13 +69,14 @@ def boundary_confusion_matrix(
         sum to the bands. Add up over images, then `boundary_iou`.
     """
     ignored = target == ignore_index
-    distance = band_width(*target.shape, dilation_ratio)
-    bands = [
+    height, width = target.shape
+    distance = band_width(height, width, dilation_ratio)
+    predicted, labelled = (
         boundary_labels(labels.to(torch.int16).masked_fill(ignored, _NO_CLASS), distance)
         for labels in (prediction, target)
-    ]
+    )
     # -1 is outside the classes, and not the ignore value: counted in the last row and column.
-    return confusion_matrix(*bands, num_classes, ignore_index=_NO_CLASS - 1, out=out)
+    return confusion_matrix(predicted, labelled, num_classes, ignore_index=_NO_CLASS - 1, out=out)
 
 
 def boundary_iou(matrix: torch.Tensor, *, absent_classes: str = "detectron2") -> torch.Tensor:

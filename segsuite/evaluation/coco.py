@@ -251,7 +251,10 @@ class COCOEvaluator(DatasetEvaluator):
 
 
 def _mask_size(masks: ROIMasks | torch.Tensor) -> tuple[int, int]:
-    return masks.image_size if isinstance(masks, ROIMasks) else tuple(masks.shape[-2:])
+    if isinstance(masks, ROIMasks):
+        return masks.image_size
+    height, width = masks.shape[-2:]
+    return height, width
 
 
 def _write_list(path: Path, values: list[dict[str, Any]]) -> None:

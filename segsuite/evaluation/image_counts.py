@@ -43,9 +43,12 @@ class ImageCounts:
             "counts": [] if not self.counts else [torch.stack(self.counts).cpu()],
         }
         parts = comm.gather(own) or [own]
-        together = {name: [x for part in parts for x in part[name]] for name in own}
-        together["counts"] = torch.cat(together["counts"]) if together["counts"] else None
-        return together
+        counts = [x for part in parts for x in part["counts"]]
+        return {
+            "image_ids": [x for part in parts for x in part["image_ids"]],
+            "file_names": [x for part in parts for x in part["file_names"]],
+            "counts": torch.cat(counts) if counts else None,
+        }
 
 
 def save_image_counts(path: str | os.PathLike, gathered: dict) -> None:

@@ -23,7 +23,7 @@ class Spool:
         folder: where the file lies; None: in the system's folder for such files.
     """
 
-    def __init__(self, folder: str | os.PathLike | None = None):
+    def __init__(self, folder: str | os.PathLike[str] | None = None):
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
         # Open as long as the spool is there.

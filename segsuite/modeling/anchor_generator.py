@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ class DefaultAnchorGenerator(nn.Module):
             self.register_buffer(f"cell_{i}", cell, persistent=False)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: Sequence[ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: Sequence[ShapeSpec]) -> dict:
         return {
             "sizes": cfg.MODEL.ANCHOR_GENERATOR.SIZES,
             "aspect_ratios": cfg.MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS,
@@ -98,7 +99,7 @@ class TorchvisionAnchorGenerator(DefaultAnchorGenerator):
     far apart as whole pixels of the padded image go into the feature: 59 instead of 64 where 7
     cells lie on 416 pixels."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         for cell in self.buffers():
             cell.round_()

@@ -121,8 +121,9 @@ def confusion_matrix_from_logits(
             logits.detach(), target, ignore_index, source_height, source_width, out
         )
     else:
+        size = (target.shape[1], target.shape[2])
         for n in range(target.shape[0]):  # one by one, to spare memory
-            pred = _reference_labels(logits[n : n + 1], target.shape[1:], source_size)[0]
+            pred = _reference_labels(logits[n : n + 1], size, source_size)[0]
             counts = out[n] if per_image else out
             _reference_counts(pred, target[n], num_classes, ignore_index, counts)
     return out
@@ -269,14 +270,23 @@ def _corners(
 if EXTENSION_LOADED:
 
     @torch.library.register_fake("segsuite::confusion_matrix")
-    def _(pred, target, num_classes, ignore_index, out):
+    def _(pred: Tensor, target: Tensor, num_classes: int, ignore_index: int, out: Tensor) -> None:
         return None
 
     @torch.library.register_fake("segsuite::confusion_matrix_from_logits")
-    def _(logits, target, ignore_index, source_height, source_width, out):
+    def _(
+        logits: Tensor,
+        target: Tensor,
+        ignore_index: int,
+        source_height: float,
+        source_width: float,
+        out: Tensor,
+    ) -> None:
         return None
 
     @torch.library.register_fake("segsuite::argmax_from_logits")
-    def _(logits, height, width, source_height, source_width):
+    def _(
+        logits: Tensor, height: int, width: int, source_height: float, source_width: float
+    ) -> Tensor:
         dtype = torch.uint8 if logits.shape[1] <= 255 else torch.int16
         return logits.new_empty((logits.shape[0], height, width), dtype=dtype)

@@ -74,5 +74,13 @@ def _axis(size: int, new_size: int, start: int, count: int) -> tuple[Tensor, Ten
 if EXTENSION_LOADED:
 
     @torch.library.register_fake("segsuite::resize_window")
-    def _(image, height, width, top, left, window_height, window_width):
+    def _(
+        image: Tensor,
+        height: int,
+        width: int,
+        top: int,
+        left: int,
+        window_height: int,
+        window_width: int,
+    ) -> Tensor:
         return image.new_empty((window_height, window_width, 3))

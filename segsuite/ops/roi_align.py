@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -194,7 +195,7 @@ def _memory_format(channels_last: bool) -> torch.memory_format:
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
-def _call(op, features, rois: Tensor, *args) -> Tensor:
+def _call(op: Callable, features: Tensor | list[Tensor], rois: Tensor, *args: Any) -> Tensor:
     """Call a kernel, which refuses values it cannot use but does not explain them well."""
     if torch.compiler.is_compiling():
         return op(features, rois, *args)
@@ -319,62 +320,68 @@ if EXTENSION_LOADED:
         )
 
     @torch.library.register_fake("segsuite::roi_align")
-    def _(input, rois, pooled_height, pooled_width, spatial_scale, sampling_ratio, aligned):
+    def _(input: Tensor, rois: Tensor, pooled_height: int, pooled_width: int, *_: Any) -> Tensor:
         shape = (rois.shape[0], input.shape[1], pooled_height, pooled_width)
         return _new(input, shape, _is_channels_last(input))
 
     @torch.library.register_fake("segsuite::roi_align_backward")
-    def _(grad, rois, input_size, channels_last, *_):
+    def _(
+        grad: Tensor, rois: Tensor, input_size: Sequence[int], channels_last: bool, *_: Any
+    ) -> Tensor:
         return _new(grad, input_size, channels_last)
 
     @torch.library.register_fake("segsuite::multilevel_roi_align")
-    def _(features, rois, pooled_height, pooled_width, *_):
+    def _(
+        features: list[Tensor], rois: Tensor, pooled_height: int, pooled_width: int, *_: Any
+    ) -> Tensor:
         shape = (rois.shape[0], features[0].shape[1], pooled_height, pooled_width)
         return _new(features[0], shape, _is_channels_last(features[0]))
 
     @torch.library.register_fake("segsuite::multilevel_roi_align_backward")
-    def _(grad, rois, size, channels_last, *_):
+    def _(
+        grad: Tensor, rois: Tensor, size: Sequence[int], channels_last: bool, *_: Any
+    ) -> list[Tensor]:
         levels = zip(size[2::2], size[3::2], strict=True)
         return [_new(grad, (*size[:2], *level), channels_last) for level in levels]
 
     # Pooling is linear in the map, so the second derivative is the pooling of the first's argument.
 
-    def _save(ctx, inputs, output):
+    def _save(ctx: Any, inputs: tuple, output: Any) -> None:
         input, rois, _, _, *ctx.options = inputs
         ctx.save_for_backward(rois)
         ctx.size, ctx.channels_last = input.shape, _is_channels_last(input)
 
-    def _backward(ctx, grad):
+    def _backward(ctx: Any, grad: Tensor) -> tuple:
         (rois,) = ctx.saved_tensors
         op = torch.ops.segsuite.roi_align_backward
         deterministic = torch.are_deterministic_algorithms_enabled()
         options = (ctx.size, ctx.channels_last, *ctx.options, deterministic)
         return op(grad, rois, *options), *[None] * 6
 
-    def _save_backward(ctx, inputs, output):
+    def _save_backward(ctx: Any, inputs: tuple, output: Any) -> None:
         grad, rois, _, _, *ctx.options, _ = inputs
         ctx.save_for_backward(rois)
         ctx.pooled_size = grad.shape[2:]
 
-    def _double_backward(ctx, grad):
+    def _double_backward(ctx: Any, grad: Tensor) -> tuple:
         (rois,) = ctx.saved_tensors
         op = torch.ops.segsuite.roi_align
         return op(grad, rois, *ctx.pooled_size, *ctx.options), *[None] * 7
 
-    def _save_multilevel(ctx, inputs, output):
+    def _save_multilevel(ctx: Any, inputs: tuple, output: Any) -> None:
         features, rois, _, _, *ctx.options = inputs
         ctx.save_for_backward(rois)
         ctx.size = [*features[0].shape, *(side for x in features[1:] for side in x.shape[2:])]
         ctx.channels_last = _is_channels_last(features[0])
 
-    def _backward_multilevel(ctx, grad):
+    def _backward_multilevel(ctx: Any, grad: Tensor) -> tuple:
         (rois,) = ctx.saved_tensors
         op = torch.ops.segsuite.multilevel_roi_align_backward
         deterministic = torch.are_deterministic_algorithms_enabled()
         options = (ctx.size, ctx.channels_last, *ctx.options, deterministic)
         return op(grad, rois, *options), *[None] * 8
 
-    def _double_backward_multilevel(ctx, grads):
+    def _double_backward_multilevel(ctx: Any, grads: list[Tensor]) -> tuple:
         (rois,) = ctx.saved_tensors
         op = torch.ops.segsuite.multilevel_roi_align
         return op(grads, rois, *ctx.pooled_size, *ctx.options), *[None] * 9

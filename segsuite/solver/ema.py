@@ -33,9 +33,9 @@ class ModelEMA:
         self._applied = False
         # Tensors shared by several modules come once, under their first name.
         persistent = model.state_dict().keys()
-        tensors = dict(model.named_parameters())
+        tensors: dict[str, torch.Tensor] = dict(model.named_parameters())
         tensors |= {name: buf for name, buf in model.named_buffers() if name in persistent}
-        self._model: dict[str, torch.Tensor] = tensors
+        self._model = tensors
         self._average = {name: tensor.detach().clone() for name, tensor in tensors.items()}
         self._averaged = [
             name

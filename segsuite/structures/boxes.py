@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,7 +54,7 @@ class Boxes:
     def clone(self) -> Boxes:
         return Boxes(self.tensor.clone())
 
-    def to(self, *args, **kwargs) -> Boxes:
+    def to(self, *args: Any, **kwargs: Any) -> Boxes:
         """Arguments as for `torch.Tensor.to`."""
         return Boxes(self.tensor.to(*args, **kwargs))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -78,7 +78,7 @@ class Instances:
             raise AttributeError(name)
         return self.get(name)
 
-    def to(self, *args, **kwargs) -> Instances:
+    def to(self, *args: Any, **kwargs: Any) -> Instances:
         """Move the fields that can be moved; arguments as for `torch.Tensor.to`."""
         moved = Instances(self.image_size)
         for name, value in self._fields.items():
@@ -104,7 +104,7 @@ class Instances:
         """The number of instances; 0 without fields."""
         return next((len(value) for value in self._fields.values()), 0)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Instances]:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class BitMasks:
             raise ValueError("expected at least one BitMasks to join, got none")
         return BitMasks(torch.cat([m.tensor for m in masks]))
 
-    def to(self, *args, **kwargs) -> BitMasks:
+    def to(self, *args: Any, **kwargs: Any) -> BitMasks:
         """As `torch.Tensor.to`, for a device."""
         return BitMasks(self.tensor.to(*args, **kwargs))
 
@@ -146,7 +147,7 @@ class PolygonMasks:
             raise ValueError("expected at least one PolygonMasks to join, got none")
         return PolygonMasks._of([polygons for m in masks for polygons in m.polygons])
 
-    def to(self, *args, **kwargs) -> PolygonMasks:
+    def to(self, *args: Any, **kwargs: Any) -> PolygonMasks:
         """Polygons stay where they are: self."""
         return self
 

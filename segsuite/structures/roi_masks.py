@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,13 +37,12 @@ class ROIMasks:
 
     def __getitem__(self, index: int | slice | Tensor) -> ROIMasks:
         """Some of the masks, or one: always `ROIMasks`."""
-        if isinstance(index, int):
-            index = [index]
+        chosen = [index] if isinstance(index, int) else index
         return ROIMasks(
-            self.probabilities[index], self.boxes[index], self.image_size, self.threshold
+            self.probabilities[chosen], self.boxes[chosen], self.image_size, self.threshold
         )
 
-    def to(self, *args, **kwargs) -> ROIMasks:
+    def to(self, *args: Any, **kwargs: Any) -> ROIMasks:
         """As `torch.Tensor.to`, for a device."""
         return ROIMasks(
             self.probabilities.to(*args, **kwargs),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar, overload
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -19,6 +21,12 @@ class Registry:
     def __init__(self, name: str):
         self.name = name
         self._objects: dict[str, Any] = {}
+
+    @overload
+    def register(self, obj: None = None, *, name: str | None = None) -> Callable[[T], T]: ...
+
+    @overload
+    def register(self, obj: T, *, name: str | None = None) -> T: ...
 
     def register(self, obj: Any = None, *, name: str | None = None) -> Any:
         """Register `obj` under `name` (its ``__name__`` by default); without `obj`, a decorator.

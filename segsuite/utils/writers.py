@@ -72,6 +72,7 @@ class JSONWriter(EventWriter):
             if i >= self._new_from:
                 # JSON has no NaN (the IoU of a class that does not occur may be one).
                 by_iteration.setdefault(i, {})[name] = value if math.isfinite(value) else None
+        assert self._file is not None, "open comes before write"
         for i in sorted(by_iteration):
             self._file.write(json.dumps({"iteration": i, **by_iteration[i]}) + "\n")
             self._new_from = i + 1

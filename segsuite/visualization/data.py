@@ -100,11 +100,11 @@ def _draw(
         boxes, masks, classes, crowd = objects
         boxes = boxes * scale
         if masks is not None:
-            masks = [
+            resized = [
                 cv2.resize(m.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
                 for m in masks
             ]
-            masks = np.array(masks, dtype=bool).reshape(-1, size[1], size[0])
+            masks = np.array(resized, dtype=bool).reshape(-1, size[1], size[0])
         names = metadata.thing_classes
         texts = [
             names[k] + (" (crowd)" if is_crowd else "")

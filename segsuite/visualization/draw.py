@@ -58,7 +58,7 @@ def overlay(
 
 def class_edges(labels: np.ndarray) -> np.ndarray:
     """The pixels along the outlines of classes: (H, W) bool, wider in larger images."""
-    values = labels.astype(np.int16 if labels.max(initial=0) < 1 << 15 else np.float32)
+    values: np.ndarray = labels.astype(np.int16 if labels.max(initial=0) < 1 << 15 else np.float32)
     width = max(1, round(min(labels.shape) / 240))
     kernel = np.ones((2 * width + 1,) * 2, dtype=np.uint8)
     return cv2.dilate(values, kernel) != cv2.erode(values, kernel)

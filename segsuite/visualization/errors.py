@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segsuite.data.palette import Color
+from segsuite.data.palette import Color, rgb
 
 _NOTHING, _FOUND, _MISSED, _FALSE, _OTHER, _IGNORED = range(6)
 _NAMES = ("found", "missed", "false", "another class", "does not count")
@@ -26,7 +26,7 @@ _OPACITY = np.array([[0], [0.45], [0.85], [0.85], [0.85], [1]], dtype=np.float32
 _MEAN_GREY = 190
 # What error maps show, and in which colours; the colour-blind tell them apart.
 ERROR_COLORS: dict[str, Color] = {
-    name: tuple(int(c) for c in color)
+    name: rgb(color)
     for name, color in zip(
         _NAMES, (_PAINT * _OPACITY + _MEAN_GREY * (1 - _OPACITY))[_FOUND:].round(), strict=True
     )

@@ -18,7 +18,7 @@ from .draw import overlay
 from .errors import error_map, mask_error_map, panoptic_labels
 from .instances import draw_instances
 from .panoptic import draw_panoptic
-from .prediction import Prediction
+from .prediction import Prediction, required
 
 _LONG_EDGE = 480
 _QUALITY, _CLASS_ERRORS_QUALITY = 72, 45
@@ -53,7 +53,7 @@ def semantic_pictures(
     image = cv2.resize(prediction.image, size, interpolation=cv2.INTER_AREA)
     labels, truth = (
         cv2.resize(a.astype(np.int16), size, interpolation=cv2.INTER_NEAREST_EXACT)
-        for a in (prediction.labels, target)
+        for a in (required(prediction.labels, "label map"), target)
     )
     views = {
         "image": image,
@@ -127,7 +127,8 @@ def panoptic_pictures(
             stuff_colors=metadata.get("stuff_colors") or default_colors(len(stuff)),
         ),
     }
-    labels = panoptic_labels(*prediction.panoptic, len(things))
+    found, found_segments = required(prediction.panoptic, "panoptic segmentation")
+    labels = panoptic_labels(found, found_segments, len(things))
     truth = panoptic_labels(segmentation, segments, len(things))
     ids = {name: i for i, name in enumerate([*things, *stuff]) if name in classes}
     return _shrunk(_with_label_errors(views, image, labels, truth, -1, ids))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from segsuite.data.palette import Color, default_colors
+from segsuite.data.palette import Color, default_colors, rgb
 
 from .labels import Rectangle, draw_labels
 
@@ -58,7 +58,7 @@ def draw_instances(
     thickness = max(1, round(min(image.shape[:2]) / 500))
     for i in order:
         x0, y0, x1, y1 = pixels[i]
-        color = tuple(int(c) for c in colors[i])
+        color = rgb(colors[i])
         if masks is not None and areas[i]:
             _draw_mask(picture[y0:y1, x0:x1], masks[i, y0:y1, x0:x1], color, alpha, contours)
         if draw_boxes:
@@ -68,7 +68,7 @@ def draw_instances(
             picture,
             [texts[i] for i in order],
             [pixels[i] for i in order],
-            [tuple(int(c) for c in colors[i]) for i in order],
+            [rgb(colors[i]) for i in order],
             font_size=label_size(image.shape[:2]),
         )
     return picture
@@ -99,5 +99,5 @@ def _draw_mask(
         thickness = max(1, round(min(window.shape[:2]) / 150))
         # A window is a view: OpenCV draws into a copy unless it is contiguous.
         drawn = np.ascontiguousarray(window)
-        cv2.drawContours(drawn, outlines, -1, tuple(int(c) for c in color), thickness, cv2.LINE_AA)
+        cv2.drawContours(drawn, outlines, -1, rgb(color), thickness, cv2.LINE_AA)
         window[:] = drawn

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from segsuite.data.palette import Color
+from segsuite.data.palette import Color, rgb
 
 Rectangle = tuple[int, int, int, int]  # x0, y0, x1, y1; the last two lie outside
 
@@ -53,7 +53,8 @@ def place_labels(
             continue
         chosen = rectangles[free[0]]
         taken = np.concatenate([taken, chosen[None]])
-        places.append(tuple(int(v) for v in chosen))
+        x0, y0, x1, y1 = chosen.tolist()
+        places.append((x0, y0, x1, y1))
     return places
 
 
@@ -83,7 +84,7 @@ def draw_labels(
         anchors: boxes in pixels; the first ones choose their places first.
         font_size: in pixels.
     """
-    plates = [_plate(t, tuple(c), font_size) for t, c in zip(texts, colors, strict=True)]
+    plates = [_plate(t, rgb(c), font_size) for t, c in zip(texts, colors, strict=True)]
     sizes = [(plate.shape[1], plate.shape[0]) for plate in plates]
     for place, plate in zip(place_labels(anchors, sizes, picture.shape[:2]), plates, strict=True):
         if place is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segsuite.data.palette import Color, default_colors
+from segsuite.data.palette import Color, default_colors, rgb
 
 from .draw import class_edges
 from .instances import label_size
@@ -52,7 +52,7 @@ def draw_panoptic(
     texts, anchors, colors = [], [], []
     for i, segment in enumerate(segments_info, 1):
         category = int(segment["category_id"])
-        color = tuple(next(hues) if segment["isthing"] else stuff_colors[category])
+        color = rgb(next(hues) if segment["isthing"] else stuff_colors[category])
         table[i] = color
         names = thing_names if segment["isthing"] else stuff_names
         mask = (segmentation == segment["id"]).astype(np.uint8)
@@ -74,6 +74,6 @@ def _inside(mask: np.ndarray) -> tuple[int, int, int, int]:
     scale = max(1, min(mask.shape) // 128)
     small = np.pad(mask[::scale, ::scale], 1)  # the outside of the image is not inside
     distance = cv2.distanceTransform(small, cv2.DIST_L2, 3)
-    y, x = np.unravel_index(distance.argmax(), distance.shape)
-    x, y = int((x - 1) * scale), int((y - 1) * scale)
+    row, column = np.unravel_index(distance.argmax(), distance.shape)
+    x, y = int((column - 1) * scale), int((row - 1) * scale)
     return x, y, x, y

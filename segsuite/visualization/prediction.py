@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 
 from segsuite.data.catalog import Metadata
-from segsuite.data.palette import Color, default_colors
+from segsuite.data.palette import Color, default_colors, rgb
 from segsuite.structures import Instances, ROIMasks
 from segsuite.structures.rle import RLE, encode_masks
 
@@ -22,6 +22,8 @@ from .draw import overlay
 from .instances import draw_instances
 from .panoptic import draw_panoptic
 from .sheet import save_image
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Prediction:
             )
         if self.instances is not None:
             return self._draw_instances(colors)
-        return overlay(self.image, self.labels, self.stuff_colors)
+        return overlay(self.image, required(self.labels, "label map"), self.stuff_colors)
 
     @property
     def stuff_colors(self) -> Sequence[Color]:
@@ -118,16 +120,17 @@ class Prediction:
         else:
             shown = self.shown_instances
             classes = [] if shown is None else shown.pred_classes.tolist()
-        return [tuple(self.thing_colors[c]) for c in classes]
+        return [rgb(self.thing_colors[c]) for c in classes]
 
     def mask_of_class(self, class_id: int) -> np.ndarray:
         """(H, W) bool: the pixels of the `shown_instances` of a class, their boxes where there are
         no masks."""
-        chosen = (self.shown_instances.pred_classes == class_id).numpy()
+        shown = required(self.shown_instances, "instances")
+        chosen = (shown.pred_classes == class_id).numpy()
         if self._shown_masks is not None:
             return self._shown_masks[chosen].any(0)
         covered = np.zeros(self.image.shape[:2], bool)
-        boxes = self.shown_instances.pred_boxes.tensor.round().int()[chosen]
+        boxes = shown.pred_boxes.tensor.round().int()[chosen]
         for x0, y0, x1, y1 in boxes.tolist():
             covered[max(y0, 0) : y1, max(x0, 0) : x1] = True
         return covered
@@ -161,15 +164,17 @@ class Prediction:
 
     def label_image(self) -> Image.Image:
         """`labels` as an 8-bit palette image, 16-bit grey for more than 256 classes."""
-        if self.labels.dtype != np.uint8:
-            return Image.fromarray(self.labels.astype(np.uint16))
-        image = Image.fromarray(self.labels)
+        labels = required(self.labels, "label map")
+        if labels.dtype != np.uint8:
+            return Image.fromarray(labels.astype(np.uint16))
+        image = Image.fromarray(labels)
         image.putpalette([value for color in self.stuff_colors for value in color])
         return image
 
     def panoptic_image(self) -> Image.Image:
         """The segment ids as COCO's panoptic PNG files store them: R + 256 G + 65536 B."""
-        ids = self.panoptic[0].astype(np.uint32)
+        segmentation, _ = required(self.panoptic, "panoptic segmentation")
+        ids = segmentation.astype(np.uint32)
         return Image.fromarray(np.stack([ids >> s & 255 for s in (0, 8, 16)], -1).astype(np.uint8))
 
     def save(self, folder: str | os.PathLike, name: str) -> list[Path]:
@@ -208,17 +213,18 @@ class Prediction:
                 for m, s in ((self.metadata, s) for s in self.panoptic[1])
             ]
         elif self.instances is not None:
-            classes = self.shown_instances.pred_classes.tolist()
+            classes = required(self.shown_instances, "instances").pred_classes.tolist()
             names = [self.metadata.thing_classes[c] for c in classes]
         else:
-            counts = np.bincount(self.labels.ravel(), minlength=len(self.metadata.stuff_classes))
-            shares = 100 * counts / self.labels.size
+            labels = required(self.labels, "label map")
+            counts = np.bincount(labels.ravel(), minlength=len(self.metadata.stuff_classes))
+            shares = 100 * counts / labels.size
             pairs = zip(self.metadata.stuff_classes, shares.tolist(), strict=False)
             return {n: round(s, 2) for n, s in sorted(pairs, key=lambda p: -p[1]) if s}
         return {n: names.count(n) for n in sorted(set(names), key=lambda n: (-names.count(n), n))}
 
     def _draw_instances(self, colors: Sequence[Color] | None) -> np.ndarray:
-        shown = self.shown_instances
+        shown = required(self.shown_instances, "instances")
         names = self.metadata.thing_classes
         texts = [
             f"{names[c]} {100 * s:.0f}%"
@@ -230,7 +236,14 @@ class Prediction:
 
     @cached_property
     def _shown_masks(self) -> np.ndarray | None:
-        return masks_of(self.shown_instances)
+        return masks_of(required(self.shown_instances, "instances"))
+
+
+def required(value: T | None, what: str) -> T:
+    """`value`, or a ValueError that the model's output has no such thing."""
+    if value is None:
+        raise ValueError(f"the prediction has no {what}: the model does not give any")
+    return value
 
 
 def masks_of(instances: Instances) -> np.ndarray | None:

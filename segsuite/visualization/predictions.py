@@ -43,7 +43,8 @@ def draw_predictions(
     """
     output_dir = Path(output_dir)
     names, colors = metadata.stuff_classes, metadata.stuff_colors
-    rows, files = [], []
+    rows: list[np.ndarray] = []
+    files = []
     for record in islice(chain.from_iterable(loader), limit):
         with torch.inference_mode():
             prediction = model([record])[0]["sem_seg"].labels().cpu().numpy()

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from segsuite.data.palette import Color
+from segsuite.data.palette import Color, rgb
 
 from .draw import overlay
 from .errors import ERROR_COLORS, error_map
@@ -69,15 +69,15 @@ def legend(names: Sequence[str], colors: Sequence[Color], width: int) -> np.ndar
     draw = ImageDraw.Draw(strip)
     for (x, y), name, color in zip(places, names, colors, strict=True):
         top = y + (_LINE - swatch) // 2
-        draw.rounded_rectangle((x, top, x + swatch, top + swatch), radius=4, fill=tuple(color))
+        draw.rounded_rectangle((x, top, x + swatch, top + swatch), radius=4, fill=rgb(color))
         draw.text((x + swatch + 6, y + _LINE // 2), name, fill=_INK, font=font, anchor="lm")
     return np.asarray(strip)
 
 
 def error_legend(width: int) -> np.ndarray:
     """A strip that says what the colours of the errors of label maps mean."""
-    shown = [(name, color) for name, color in ERROR_COLORS.items() if name in _LABEL_ERRORS]
-    return legend(*zip(*((f"errors: {name}", color) for name, color in shown), strict=True), width)
+    names = [f"errors: {name}" for name in _LABEL_ERRORS]
+    return legend(names, [ERROR_COLORS[name] for name in _LABEL_ERRORS], width)
 
 
 def contact_sheet(

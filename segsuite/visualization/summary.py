@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segsuite.data.palette import Color
+from segsuite.data.palette import Color, rgb
 
-from .prediction import Prediction, masks_of
+from .prediction import Prediction, masks_of, required
 
 
 @dataclass
@@ -56,32 +56,33 @@ def confidence_map(confidence: np.ndarray) -> np.ndarray:
 
 def _label_map(prediction: Prediction) -> list[ClassSummary]:
     names, colors = prediction.metadata.stuff_classes, prediction.stuff_colors
-    labels = prediction.labels.ravel()
+    labels = required(prediction.labels, "label map").ravel()
+    confidence = required(prediction.confidence, "label map").ravel()
     pixels = np.bincount(labels, minlength=len(names))
-    sums = np.bincount(labels, prediction.confidence.ravel(), minlength=len(names))
+    sums = np.bincount(labels, confidence, minlength=len(names))
     return [
-        ClassSummary(name, tuple(color), None, float(n / labels.size), float(total / n))
+        ClassSummary(name, rgb(color), None, float(n / labels.size), float(total / n))
         for name, color, n, total in zip(names, colors, pixels, sums, strict=False)
         if n
     ]
 
 
 def _instances(prediction: Prediction) -> list[ClassSummary]:
-    shown = prediction.shown_instances
+    shown = required(prediction.shown_instances, "instances")
     masks = masks_of(shown)
     classes, scores = shown.pred_classes.numpy(), shown.scores.numpy()
     found = []
     for c in np.unique(classes):
         of_class = classes == c
         share = None if masks is None else float(masks[of_class].any(0).mean())
-        name, color = prediction.metadata.thing_classes[c], tuple(prediction.thing_colors[c])
+        name, color = prediction.metadata.thing_classes[c], rgb(prediction.thing_colors[c])
         count, confidence = int(of_class.sum()), float(scores[of_class].mean())
         found.append(ClassSummary(name, color, count, share, confidence))
     return found
 
 
 def _panoptic(prediction: Prediction) -> list[ClassSummary]:
-    segmentation, segments = prediction.panoptic
+    segmentation, segments = required(prediction.panoptic, "panoptic segmentation")
     by_class: dict[tuple[bool, int], list[dict]] = {}
     for segment in segments:
         key = bool(segment["isthing"]), int(segment["category_id"])
@@ -95,6 +96,7 @@ def _panoptic(prediction: Prediction) -> list[ClassSummary]:
             count, confidence = len(of_class), float(np.mean([s["score"] for s in of_class]))
         else:
             name, color = prediction.metadata.stuff_classes[category], prediction.stuff_colors
-            count, confidence = None, float(prediction.confidence[inside].mean())
-        found.append(ClassSummary(name, tuple(color[category]), count, share, confidence))
+            probabilities = required(prediction.confidence, "label map")[inside]
+            count, confidence = None, float(probabilities.mean())
+        found.append(ClassSummary(name, rgb(color[category]), count, share, confidence))
     return found

@@ -46,18 +46,20 @@ class ColorTracker:
         iou = np.where(same.reshape(iou.shape), iou, 0.0)
         for track in self._tracks:
             track.unseen += 1
-        chosen: list[_Track | None] = [None] * len(boxes)
+        known: dict[int, _Track] = {}
         while iou.size and iou.max() >= _MIN_IOU:
-            i, j = np.unravel_index(iou.argmax(), iou.shape)
-            chosen[i] = self._tracks[j]
+            i, j = map(int, np.unravel_index(iou.argmax(), iou.shape))
+            known[i] = self._tracks[j]
             iou[i], iou[:, j] = 0, 0
+        shown = []
         for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
-            if chosen[i] is None:
-                chosen[i] = _Track(box, int(label), self._next_color())
-                self._tracks.append(chosen[i])
-            chosen[i].box, chosen[i].unseen = box, 0
+            if i not in known:
+                known[i] = _Track(box, int(label), self._next_color())
+                self._tracks.append(known[i])
+            known[i].box, known[i].unseen = box, 0
+            shown.append(self._colors[known[i].color])
         self._tracks = [t for t in self._tracks if t.unseen <= _PATIENCE]
-        return [self._colors[t.color] for t in chosen]
+        return shown
 
     def _next_color(self) -> int:
         """One that no present instance has, where there is one."""

@@ -56,7 +56,7 @@ class VideoWriter:
         if self._writer is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             size = (frame.shape[1], frame.shape[0])
-            codec = cv2.VideoWriter_fourcc(*"mp4v")
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(os.fspath(self._path), codec, self._fps, size)
             if not self._writer.isOpened():
                 raise OSError(f"OpenCV can't write {self._path}; check the folder's permissions")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.layers import resize_bilinear
 
 from .build import SEM_SEG_LOSS_REGISTRY
@@ -54,7 +54,7 @@ class SemSegCriterion(nn.Module):
         self.register_buffer("class_weights", weights, persistent=False)
 
     @classmethod
-    def from_config(cls, cfg) -> dict:
+    def from_config(cls, cfg: CfgNode) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         names = c.LOSS_TYPE.split("+")
         weights = c.LOSS_TYPE_WEIGHTS or [1.0] * len(names)

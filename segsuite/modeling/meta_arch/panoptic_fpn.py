@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 
 from ..panoptic_merging import merge_panoptic
 from ..sem_seg import SemSegHead, build_sem_seg_head, sem_seg_predictions
@@ -47,7 +49,7 @@ class PanopticFPN(GeneralizedRCNN):
         self.combine = combine
 
     @classmethod
-    def from_config(cls, cfg) -> dict:
+    def from_config(cls, cfg: CfgNode) -> dict:
         arguments = super().from_config(cfg)
         combine = cfg.MODEL.PANOPTIC_FPN.COMBINE
         if combine.ENABLED and not cfg.MODEL.MASK_ON:
@@ -107,7 +109,7 @@ class PanopticFPN(GeneralizedRCNN):
             for s, i in zip(semantic, instances, strict=True)
         ]
 
-    def compile(self, *args, **kwargs) -> None:
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the backbone and the semantic head in place, arguments as for torch.compile."""
         super().compile(*args, **kwargs)
         self.sem_seg_head.compile(*args, **kwargs)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.structures import ImageList, Instances
 
 from ..backbone import Backbone, build_backbone
@@ -44,7 +45,7 @@ class ProposalNetwork(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
 
     @classmethod
-    def from_config(cls, cfg) -> dict:
+    def from_config(cls, cfg: CfgNode) -> dict:
         if cfg.MODEL.LOAD_PROPOSALS:
             raise ValueError(
                 "MODEL.LOAD_PROPOSALS is True, but proposals are made by the model here; set it to "
@@ -103,7 +104,7 @@ class ProposalNetwork(nn.Module):
             targets.append(x["instances"].to(self.device))
         return targets
 
-    def compile(self, *args, **kwargs) -> None:
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the backbone in place, arguments as for torch.compile; the number of proposals
         and objects, on which the rest depends, changes from batch to batch."""
         self.backbone.compile(*args, **kwargs)
@@ -121,13 +122,13 @@ class GeneralizedRCNN(ProposalNetwork):
     """
 
     @configurable
-    def __init__(self, *, roi_heads: ROIHeads, whole_pixel_masks: bool = False, **others):
+    def __init__(self, *, roi_heads: ROIHeads, whole_pixel_masks: bool = False, **others: Any):
         super().__init__(**others)
         self.roi_heads = roi_heads
         self.whole_pixel_masks = whole_pixel_masks
 
     @classmethod
-    def from_config(cls, cfg) -> dict:
+    def from_config(cls, cfg: CfgNode) -> dict:
         if cfg.MODEL.KEYPOINT_ON:
             raise ValueError("MODEL.KEYPOINT_ON is True, but there are no keypoint heads here")
         arguments = super().from_config(cfg)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.structures import ImageList, SemSegLogits
 
 from ..backbone import Backbone, build_backbone
@@ -53,7 +54,7 @@ class SemanticSegmentor(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
 
     @classmethod
-    def from_config(cls, cfg) -> dict:
+    def from_config(cls, cfg: CfgNode) -> dict:
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
         return {
@@ -101,7 +102,7 @@ class SemanticSegmentor(nn.Module):
             self.check_labels(batched_inputs)
             raise
 
-    def compile(self, *args, **kwargs) -> None:
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the networks in place, arguments as for torch.compile, but not what handles the
         records, whose sizes change from batch to batch."""
         for network in (self.backbone, self.sem_seg_head, self.aux_head):

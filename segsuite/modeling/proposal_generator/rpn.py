@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Boxes, ImageList, Instances, pairwise_iou
 from segsuite.utils.registry import unknown_name
@@ -88,7 +88,7 @@ class RPN(nn.Module):
         self.smooth_l1_beta = smooth_l1_beta
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.RPN
         for name in c.IN_FEATURES:
             if name not in input_shape:

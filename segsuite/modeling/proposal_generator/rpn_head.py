@@ -64,7 +64,7 @@ class StandardRPNHead(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: Sequence[ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: Sequence[ShapeSpec]) -> dict:
         channels = {shape.channels for shape in input_shape}
         num_anchors = set(build_anchor_generator(cfg, input_shape).num_anchors)
         if len(channels) > 1 or len(num_anchors) > 1:

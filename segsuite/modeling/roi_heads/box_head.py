@@ -73,7 +73,7 @@ class FastRCNNConvFCHead(nn.Module):
             self.output_size = dim
 
     @classmethod
-    def from_config(cls, cfg, in_channels: int, resolution: int) -> dict:
+    def from_config(cls, cfg: CfgNode, in_channels: int, resolution: int) -> dict:
         c = cfg.MODEL.ROI_BOX_HEAD
         return {
             "in_channels": in_channels,

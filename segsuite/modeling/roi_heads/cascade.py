@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Boxes, Instances, clip_boxes
 
@@ -62,7 +62,7 @@ class CascadeROIHeads(StandardROIHeads):
         self.stage_matchers = [Matcher([iou], [0, 1]) for iou in stage_ious]
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c, ious = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS
         if not c.CLS_AGNOSTIC_BBOX_REG:
             raise ValueError(
@@ -83,7 +83,7 @@ class CascadeROIHeads(StandardROIHeads):
         return super().from_config(cfg, input_shape)
 
     @classmethod
-    def box_heads_from_config(cls, cfg, in_channels: int) -> dict:
+    def box_heads_from_config(cls, cfg: CfgNode, in_channels: int) -> dict:
         c = cfg.MODEL.ROI_BOX_CASCADE_HEAD
         resolution = cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION
         heads = [build_box_head(cfg, in_channels, resolution) for _ in c.IOUS]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.structures import Boxes, Instances, clip_boxes
 
 from ..box_regression import Box2BoxTransform, box_regression_loss, check_box_loss
@@ -61,7 +61,7 @@ class FastRCNNOutputLayers(nn.Module):
             nn.init.zeros_(layer.bias)
 
     @classmethod
-    def from_config(cls, cfg, in_features: int) -> dict:
+    def from_config(cls, cfg: CfgNode, in_features: int) -> dict:
         c = cfg.MODEL.ROI_BOX_HEAD
         return {
             "in_features": in_features,

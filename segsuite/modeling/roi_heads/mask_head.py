@@ -68,7 +68,7 @@ class MaskRCNNConvUpsampleHead(nn.Module):
         nn.init.zeros_(self.predictor.bias)
 
     @classmethod
-    def from_config(cls, cfg, in_channels: int) -> dict:
+    def from_config(cls, cfg: CfgNode, in_channels: int) -> dict:
         c = cfg.MODEL.ROI_MASK_HEAD
         return {
             "in_channels": in_channels,

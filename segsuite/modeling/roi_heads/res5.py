@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Instances
 
@@ -66,7 +66,7 @@ class Res5ROIHeads(ROIHeads):
         self.mask_head = mask_head
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         names = cfg.MODEL.ROI_HEADS.IN_FEATURES
         shape = feature_shapes(names, input_shape)[0]
         c, r = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.RESNETS

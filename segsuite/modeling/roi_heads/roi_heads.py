@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from segsuite.config import CfgNode
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Boxes, ImageList, Instances, pairwise_iou
 from segsuite.utils.registry import unknown_name
@@ -45,7 +46,7 @@ class ROIHeads(nn.Module, ABC):
         self.proposal_append_gt = proposal_append_gt
 
     @staticmethod
-    def sampling_from_config(cfg) -> dict:
+    def sampling_from_config(cfg: CfgNode) -> dict:
         """The arguments of this class."""
         c = cfg.MODEL.ROI_HEADS
         return {

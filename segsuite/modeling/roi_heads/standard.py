@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Boxes, Instances
 
@@ -55,7 +55,7 @@ class StandardROIHeads(ROIHeads):
         self.train_on_pred_boxes = train_on_pred_boxes
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         names = cfg.MODEL.ROI_HEADS.IN_FEATURES
         shapes = feature_shapes(names, input_shape)
         arguments = {
@@ -71,7 +71,7 @@ class StandardROIHeads(ROIHeads):
         return arguments
 
     @classmethod
-    def box_heads_from_config(cls, cfg, in_channels: int) -> dict:
+    def box_heads_from_config(cls, cfg: CfgNode, in_channels: int) -> dict:
         """The arguments that `CascadeROIHeads` has of another kind."""
         box_head = build_box_head(cfg, in_channels, cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION)
         return {

@@ -90,11 +90,11 @@ def _curves(runs: Sequence[Run]) -> list[tuple[str, str]]:
     if len(losses) == 2:
         losses = ["total_loss"]  # the one that there is
     metrics = dict.fromkeys(run.config.get("TEST.BEST_METRIC") for run in runs)
-    wanted = [*losses, *metrics, "lr", "grad_norm"]
+    wanted = [*losses, *filter(None, metrics), "lr", "grad_norm"]
     last = max((line["iteration"] + 1 for run in runs for line in run.metrics), default=1)
     charts = []
     for name in wanted:
-        series = [Series(r.name, r.curve(name), i) for i, r in enumerate(runs) if name]
+        series = [Series(r.name, r.curve(name), i) for i, r in enumerate(runs)]
         series = [s for s in series if s.points]
         if series:
             ends = "; ".join(f"{s.name} ends at {number(s.points[-1][1])}" for s in series)

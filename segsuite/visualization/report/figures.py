@@ -16,7 +16,8 @@ _ABSENT = "—"
 
 def split_figures(figures: dict[str, Any]) -> tuple[dict, dict[str, dict], dict[str, str]]:
     """Figures of a task as summary, by class (``{class: {figure: value}}``) and notes in words."""
-    summary, by_class, notes = {}, {}, {}
+    summary, notes = {}, {}
+    by_class: dict[str, dict[str, Any]] = {}
     for name, value in figures.items():
         figure, dash, class_name = name.partition("-")
         if isinstance(value, str):
