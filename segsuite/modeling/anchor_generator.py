@@ -17,7 +17,9 @@ from segsuite.utils.registry import Registry
 ANCHOR_GENERATOR_REGISTRY = Registry("ANCHOR_GENERATOR")
 
 
-def build_anchor_generator(cfg: CfgNode, input_shape: Sequence[ShapeSpec]) -> nn.Module:
+def build_anchor_generator(
+    cfg: CfgNode, input_shape: Sequence[ShapeSpec]
+) -> DefaultAnchorGenerator:
     """Build ``MODEL.ANCHOR_GENERATOR.NAME`` for features of `input_shape`.
 
     Raises:

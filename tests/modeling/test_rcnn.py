@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from segsuite.modeling import build_model
+from segsuite.modeling.roi_heads import StandardROIHeads
 from segsuite.structures import BitMasks, Instances
 
 from .rcnn_models import record, small_cfg
@@ -167,3 +168,13 @@ def test_errors():
 def test_configuration_errors(options, error, message):
     with pytest.raises(error, match=message):
         build("FPN", **options)
+
+
+@pytest.mark.parametrize("missing", ["mask_pooler", "mask_head"])
+def test_masks_need_a_pooler_and_a_head(missing):
+    built = build("FPN").roi_heads
+    parts = {name: getattr(built, name) for name in ("box_pooler", "box_head", "box_predictor")}
+    masks = {"mask_pooler": built.mask_pooler, "mask_head": built.mask_head, missing: None}
+    sampling = {"num_classes": built.num_classes, "proposal_matcher": built.proposal_matcher}
+    with pytest.raises(ValueError, match=f"{missing} is None"):
+        StandardROIHeads(in_features=built.in_features, **parts, **masks, **sampling)

@@ -90,8 +90,9 @@ class SemSegCriterion(nn.Module):
         with torch.autocast(logits.device.type, enabled=False):
             # In NCHW memory softmax over the classes, and upsampling, are much faster on CPU.
             logits = logits.float().contiguous()
-            if logits.shape[-2:] != targets.shape[-2:]:
-                logits = resize_bilinear(logits, targets.shape[-2:])
+            height, width = targets.shape[-2:]
+            if logits.shape[-2:] != (height, width):
+                logits = resize_bilinear(logits, (height, width))
             for name, function in self.functions.items():
                 options = self.options[name]
                 if "class_weights" in options:

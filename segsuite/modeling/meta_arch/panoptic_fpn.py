@@ -38,8 +38,8 @@ class PanopticFPN(GeneralizedRCNN):
         ignore_value: int = 255,
         resize_in_two_steps: bool = True,
         instance_loss_weight: float = 1.0,
-        combine: dict[str, float] | None = None,
-        **others,
+        combine: dict[str, Any] | None = None,
+        **others: Any,
     ):
         super().__init__(**others)
         self.sem_seg_head = sem_seg_head

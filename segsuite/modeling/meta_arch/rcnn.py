@@ -29,6 +29,9 @@ class ProposalNetwork(nn.Module):
         pixel_mean, pixel_std: per channel, on the scale of the images (0-255).
     """
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     @configurable
     def __init__(
         self,

@@ -32,6 +32,9 @@ class SemanticSegmentor(nn.Module):
             head's stride to the image's size and from there, as in Detectron2, or straight.
     """
 
+    pixel_mean: torch.Tensor
+    pixel_std: torch.Tensor
+
     @configurable
     def __init__(
         self,

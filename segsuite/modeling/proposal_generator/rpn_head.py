@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -45,22 +46,20 @@ class StandardRPNHead(nn.Module):
         super().__init__()
         if not conv_dims:
             raise ValueError("MODEL.RPN.CONV_DIMS is empty; give widths, -1 for the same width")
-        hidden, channels = [], in_channels
+        hidden: list[nn.Module] = []
+        channels = in_channels
         for dim in conv_dims:
             out_channels = channels if dim == -1 else dim
             hidden.append(Conv2d(channels, out_channels, 3, activation=F.relu_))
             channels = out_channels
-        if len(hidden) == 1:
-            self.conv = hidden[0]
-        else:
-            self.conv = nn.Sequential()
-            for i, conv in enumerate(hidden):
-                self.conv.add_module(f"conv{i}", conv)
+        named = OrderedDict((f"conv{i}", conv) for i, conv in enumerate(hidden))
+        self.conv = hidden[0] if len(hidden) == 1 else nn.Sequential(named)
         self.objectness_logits = nn.Conv2d(channels, num_anchors, 1)
         self.anchor_deltas = nn.Conv2d(channels, num_anchors * 4, 1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=0.01)
+                assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,9 +44,9 @@ class CascadeROIHeads(StandardROIHeads):
         *,
         box_pooler: ROIPooler,
         box_heads: Sequence[nn.Module],
-        box_predictors: Sequence[nn.Module],
+        box_predictors: Sequence[FastRCNNOutputLayers],
         stage_ious: Sequence[float],
-        **others,
+        **others: Any,
     ):
         if not len(box_heads) == len(box_predictors) == len(stage_ious):
             raise ValueError(
@@ -95,11 +96,19 @@ class CascadeROIHeads(StandardROIHeads):
         ]
         return {"box_heads": heads, "box_predictors": predictors, "stage_ious": c.IOUS}
 
+    @property
+    def _predictors(self) -> Sequence[FastRCNNOutputLayers]:
+        return cast(Sequence[FastRCNNOutputLayers], self.box_predictor)
+
+    @property
+    def _heads(self) -> Sequence[nn.Module]:
+        return cast(Sequence[nn.Module], self.box_head)
+
     def inference(
         self, features: dict[str, Tensor], proposals: Sequence[Instances]
     ) -> list[Instances]:
         maps, probabilities = self._maps(features), []
-        for stage, predictor in enumerate(self.box_predictor):
+        for stage, predictor in enumerate(self._predictors):
             logits, deltas = self._stage_outputs(maps, proposals, stage)
             probabilities.append(logits.softmax(-1))
             if stage + 1 < self.num_stages:
@@ -128,7 +137,7 @@ class CascadeROIHeads(StandardROIHeads):
         targets: Sequence[Instances],
     ) -> tuple[dict[str, Tensor], Sequence[Instances]]:
         maps, losses, of_stage = self._maps(features), {}, proposals
-        for stage, predictor in enumerate(self.box_predictor):
+        for stage, predictor in enumerate(self._predictors):
             logits, deltas = self._stage_outputs(maps, of_stage, stage)
             for name, loss in predictor.losses(logits, deltas, of_stage).items():
                 losses[f"{name}_stage{stage}"] = loss
@@ -149,11 +158,11 @@ class CascadeROIHeads(StandardROIHeads):
         if pooled.requires_grad:
             # Together the stages move the features as one would.
             pooled.register_hook(lambda gradient: gradient / self.num_stages)
-        return self.box_predictor[stage](self.box_head[stage](pooled))
+        return self._predictors[stage](self._heads[stage](pooled))
 
     @torch.no_grad()
     def _refine(
-        self, predictor: nn.Module, deltas: Tensor, proposals: Sequence[Instances]
+        self, predictor: FastRCNNOutputLayers, deltas: Tensor, proposals: Sequence[Instances]
     ) -> list[Instances]:
         """The proposals of the next stage: this one's boxes within the image. In training those
         that have become empty are dropped; in evaluation scores of all stages are averaged."""

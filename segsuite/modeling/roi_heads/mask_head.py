@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,14 @@ from segsuite.utils.registry import Registry
 
 # Callables (cfg, in_channels) -> nn.Module, see `MaskRCNNConvUpsampleHead`.
 ROI_MASK_HEAD_REGISTRY = Registry("ROI_MASK_HEAD")
+
+
+class MaskHead(Protocol):
+    """What the second stages ask of a mask head, see `MaskRCNNConvUpsampleHead`."""
+
+    def __call__(self, x: Tensor, classes: Tensor, /) -> Tensor: ...
+
+    def losses(self, logits: Tensor, instances: Sequence[Instances]) -> dict[str, Tensor]: ...
 
 
 def build_mask_head(cfg: CfgNode, in_channels: int) -> nn.Module:
@@ -61,11 +70,12 @@ class MaskRCNNConvUpsampleHead(nn.Module):
             self.convs.append(conv)
             channels = dim
         self.deconv = nn.ConvTranspose2d(channels, upsample_dim, 2, stride=2)
-        nn.init.kaiming_normal_(self.deconv.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.deconv.bias)
         self.predictor = nn.Conv2d(upsample_dim, 1 if cls_agnostic else num_classes, 1)
+        nn.init.kaiming_normal_(self.deconv.weight, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.predictor.weight, std=0.001)
-        nn.init.zeros_(self.predictor.bias)
+        for layer in (self.deconv, self.predictor):
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, in_channels: int) -> dict:
@@ -94,11 +104,12 @@ class MaskRCNNConvUpsampleHead(nn.Module):
         x = F.relu_(self.deconv(x))
         if self.cls_agnostic:
             classes = torch.zeros_like(classes)
-        weight = self.predictor.weight.flatten(1)[classes].to(x.dtype)
+        weight, bias = self.predictor.weight.flatten(1)[classes].to(x.dtype), self.predictor.bias
+        assert bias is not None
         # As (R, S * S, C) @ (R, C, 1): a view where the memory is channels last.
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
         logits = torch.bmm(pixels, weight[:, :, None])[:, :, 0].float()
-        logits = logits + self.predictor.bias[classes].float()[:, None]
+        logits = logits + bias[classes].float()[:, None]
         return logits.unflatten(1, x.shape[2:])
 
     def losses(self, logits: Tensor, instances: Sequence[Instances]) -> dict[str, Tensor]:
@@ -118,5 +129,5 @@ class MaskRCNNConvUpsampleHead(nn.Module):
             for x in instances
             if len(x)
         ]
-        targets = torch.cat(targets).to(logits.device, logits.dtype)
-        return {"loss_mask": F.binary_cross_entropy_with_logits(logits, targets)}
+        target = torch.cat(targets).to(logits.device, logits.dtype)
+        return {"loss_mask": F.binary_cross_entropy_with_logits(logits, target)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from ..backbone import BottleneckBlock, make_stage
 from ..poolers import ROIPooler
 from .build import ROI_HEADS_REGISTRY
 from .fast_rcnn import FastRCNNOutputLayers
-from .mask_head import build_mask_head
+from .mask_head import MaskHead, build_mask_head
 from .roi_heads import (
     ROIHeads,
     feature_shapes,
@@ -49,9 +50,9 @@ class Res5ROIHeads(ROIHeads):
         in_features: Sequence[str],
         pooler: ROIPooler,
         res5: nn.Module,
-        box_predictor: nn.Module,
-        mask_head: nn.Module | None = None,
-        **sampling,
+        box_predictor: FastRCNNOutputLayers,
+        mask_head: MaskHead | None = None,
+        **sampling: Any,
     ):
         super().__init__(**sampling)
         if len(in_features) != 1:
@@ -104,21 +105,22 @@ class Res5ROIHeads(ROIHeads):
         targets: Sequence[Instances],
     ) -> dict[str, Tensor]:
         x = self._roi_features(features, [p.proposal_boxes.tensor for p in proposals])
-        losses = self.box_predictor.losses(*self.box_predictor(x.mean(dim=(2, 3))), proposals)
+        logits, deltas = self.box_predictor(x.mean(dim=(2, 3)))
+        losses = self.box_predictor.losses(logits, deltas, proposals)
         if self.mask_head is not None:
             classes = torch.cat([p.gt_classes for p in proposals])
             index = foreground_indices(classes, self.num_classes)
-            logits = self.mask_head(x[index], classes[index])
+            masks = self.mask_head(x[index], classes[index])
             foreground = select_foreground_proposals(proposals, targets, self.num_classes)
-            losses.update(self.mask_head.losses(logits, foreground))
+            losses.update(self.mask_head.losses(masks, foreground))
         return losses
 
     def inference(
         self, features: dict[str, Tensor], proposals: Sequence[Instances]
     ) -> list[Instances]:
         x = self._roi_features(features, [p.proposal_boxes.tensor for p in proposals])
-        outputs = self.box_predictor(x.mean(dim=(2, 3)))
-        instances = self.box_predictor.inference(*outputs, proposals)
+        logits, deltas = self.box_predictor(x.mean(dim=(2, 3)))
+        instances = self.box_predictor.inference(logits, deltas, proposals)
         return self.forward_with_given_boxes(features, instances)
 
     def forward_with_given_boxes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from ..poolers import ROIPooler
 from .box_head import build_box_head
 from .build import ROI_HEADS_REGISTRY
 from .fast_rcnn import FastRCNNOutputLayers
-from .mask_head import build_mask_head
+from .mask_head import MaskHead, build_mask_head
 from .roi_heads import ROIHeads, feature_shapes, select_foreground_proposals, split_masks
 
 
@@ -30,6 +31,9 @@ class StandardROIHeads(ROIHeads):
         mask_pooler, mask_head: the same for masks, see `MaskRCNNConvUpsampleHead`; None: no masks.
         train_on_pred_boxes: the mask head is trained on the boxes that the box head predicts.
         sampling: see `ROIHeads`.
+
+    Raises:
+        ValueError: one of `mask_pooler` and `mask_head` is there without the other.
     """
 
     @configurable
@@ -39,13 +43,16 @@ class StandardROIHeads(ROIHeads):
         in_features: Sequence[str],
         box_pooler: ROIPooler,
         box_head: nn.Module,
-        box_predictor: nn.Module,
+        box_predictor: FastRCNNOutputLayers,
         mask_pooler: ROIPooler | None = None,
-        mask_head: nn.Module | None = None,
+        mask_head: MaskHead | None = None,
         train_on_pred_boxes: bool = False,
-        **sampling,
+        **sampling: Any,
     ):
         super().__init__(**sampling)
+        if (mask_pooler is None) != (mask_head is None):
+            missing = "mask_pooler" if mask_pooler is None else "mask_head"
+            raise ValueError(f"masks need a pooler and a head; {missing} is None")
         self.in_features = list(in_features)
         self.box_pooler = box_pooler
         self.box_head = box_head
@@ -86,8 +93,12 @@ class StandardROIHeads(ROIHeads):
         targets: Sequence[Instances],
     ) -> dict[str, Tensor]:
         losses, proposals = self._box_losses(features, proposals, targets)
-        if self.mask_head is not None:
-            losses.update(self._mask_losses(features, proposals, targets))
+        if self.mask_head is not None and self.mask_pooler is not None:
+            foreground = select_foreground_proposals(proposals, targets, self.num_classes)
+            boxes = [p.proposal_boxes.tensor for p in foreground]
+            classes = torch.cat([p.gt_classes for p in foreground])
+            logits = self.mask_head(self.mask_pooler(self._maps(features), boxes), classes)
+            losses.update(self.mask_head.losses(logits, foreground))
         return losses
 
     def inference(
@@ -99,7 +110,7 @@ class StandardROIHeads(ROIHeads):
     def forward_with_given_boxes(
         self, features: dict[str, Tensor], instances: Sequence[Instances]
     ) -> list[Instances]:
-        if self.mask_head is None:
+        if self.mask_head is None or self.mask_pooler is None:
             return list(instances)
         boxes = [x.pred_boxes.tensor for x in instances]
         classes = torch.cat([x.pred_classes for x in instances])
@@ -132,20 +143,8 @@ class StandardROIHeads(ROIHeads):
                 of_image.proposal_boxes = Boxes(predicted)
         return losses, proposals
 
-    def _mask_losses(
-        self,
-        features: dict[str, Tensor],
-        proposals: Sequence[Instances],
-        targets: Sequence[Instances],
-    ) -> dict[str, Tensor]:
-        foreground = select_foreground_proposals(proposals, targets, self.num_classes)
-        boxes = [p.proposal_boxes.tensor for p in foreground]
-        classes = torch.cat([p.gt_classes for p in foreground])
-        pooled = self.mask_pooler(self._maps(features), boxes)
-        return self.mask_head.losses(self.mask_head(pooled, classes), foreground)
 
-
-def _pooler(section, shapes: Sequence[ShapeSpec]) -> ROIPooler:
+def _pooler(section: CfgNode, shapes: Sequence[ShapeSpec]) -> ROIPooler:
     return ROIPooler(
         output_size=section.POOLER_RESOLUTION,
         scales=[1.0 / shape.stride for shape in shapes],
