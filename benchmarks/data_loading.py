@@ -21,7 +21,13 @@ import cv2
 import torch
 
 from segsuite.config import CfgNode, get_cfg
-from segsuite.data import DatasetMapper, SampleStream, get_records, register_coco_instances
+from segsuite.data import (
+    DatasetMapper,
+    TrainingSampler,
+    get_records,
+    position_rng,
+    register_coco_instances,
+)
 
 
 def semantic_settings() -> CfgNode:
@@ -57,12 +63,12 @@ def main() -> None:
         args.dataset = args.coco
         register_coco_instances(args.coco, {}, args.coco, args.images_of_coco)
     mapper = DatasetMapper(coco_settings() if args.coco else semantic_settings(), is_train=True)
-    records = get_records([args.dataset])
-    stream = SampleStream(size=len(records), seed=0)
+    records = get_records(args.dataset)
+    sampler = TrainingSampler(size=len(records), seed=0)
 
     def run() -> None:
         for position in range(args.images):
-            mapper(records[stream.index(position)], stream.rng(position))
+            mapper(records[sampler.index(position)], position_rng(0, position))
 
     run()  # reads the files into the page cache
     if args.profile:

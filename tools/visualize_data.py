@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 def pictures(cfg: CfgNode, args: argparse.Namespace, dataset: str) -> Iterator[tuple[str, Any]]:
     """Names and pictures."""
     width = _PANEL if args.sheet else None
-    records = get_records([dataset])  # fills in what the metadata learn from files
+    records = get_records(dataset)  # fills in what the metadata learn from files
     metadata = MetadataCatalog.get(dataset)
     if args.fed:
         cfg.DATALOADER.NUM_WORKERS = 0

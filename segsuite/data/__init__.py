@@ -18,12 +18,22 @@ from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
 from .palette import default_colors
 from .panoptic import read_panoptic
-from .samplers import InferenceSampler, SampleStream, TrainingBatches
+from .randomness import position_rng, seeded_globals
+from .samplers import (
+    SAMPLER_REGISTRY,
+    InferenceSampler,
+    PositionSampler,
+    RepeatFactorTrainingSampler,
+    TrainingBatches,
+    TrainingSampler,
+    build_train_sampler,
+)
 from .sem_seg import IGNORE_LABEL, colors_to_labels, read_sem_seg
 from .statistics import compute_class_weights, label_histogram
 
 __all__ = [
     "IGNORE_LABEL",
+    "SAMPLER_REGISTRY",
     "DatasetCatalog",
     "DatasetMapper",
     "InferenceMapper",
@@ -32,11 +42,14 @@ __all__ = [
     "MappedLoader",
     "Metadata",
     "MetadataCatalog",
-    "SampleStream",
+    "PositionSampler",
+    "RepeatFactorTrainingSampler",
     "TrainingBatches",
+    "TrainingSampler",
     "as_rgb",
     "build_test_loader",
     "build_train_loader",
+    "build_train_sampler",
     "check_datasets",
     "check_instance_dataset",
     "check_semantic_dataset",
@@ -48,6 +61,7 @@ __all__ = [
     "label_histogram",
     "load_coco_json",
     "load_coco_panoptic",
+    "position_rng",
     "read_image",
     "read_panoptic",
     "read_sem_seg",
@@ -55,4 +69,5 @@ __all__ = [
     "register_coco_panoptic",
     "register_from_config",
     "register_sem_seg_folder",
+    "seeded_globals",
 ]

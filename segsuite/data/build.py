@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
+from torch.utils.data import Dataset, IterableDataset
 
-from segsuite.config import CfgNode
+from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError, DataError
 from segsuite.utils import comm
 
 from .catalog import DatasetCatalog, MetadataCatalog
@@ -16,63 +19,150 @@ from .copy_paste import CopyPaste
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
 from .packed import PackedRecords
-from .samplers import InferenceSampler, SampleStream, TrainingBatches, repeat_factors
+from .samplers import (
+    InferenceSampler,
+    PositionSampler,
+    TrainingBatches,
+    TrainingSampler,
+    build_train_sampler,
+)
 
 logger = logging.getLogger(__name__)
 
-# Detectron2's names of the ways to draw from the training set.
-_SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler")
+Mapper = Callable[..., dict[str, Any]]
+Records = Sequence[dict[str, Any]]
 
 
-def get_records(names: Sequence[str]) -> list[dict]:
+def get_records(names: str | Sequence[str]) -> list[dict]:
     """The records of one or several data sets, each with its data set's ``label_map``.
 
     Raises:
         KeyError: an unknown data set.
         FileNotFoundError, ValueError: one that is missing, empty or incomplete.
     """
+    names = [names] if isinstance(names, str) else names
     if not names:
-        raise ValueError("no data set named; set DATASETS.TRAIN and DATASETS.TEST")
+        raise ConfigError("no data set named; set DATASETS.TRAIN and DATASETS.TEST")
     records = []
     for name in names:
         of_this = DatasetCatalog.get(name)
         if not of_this:
-            raise ValueError(f"data set '{name}' is empty")
+            raise DataError(f"data set '{name}' is empty")
         label_map = MetadataCatalog.get(name).get("label_map")
         records += [{"label_map": label_map, **record} for record in of_this]
     return records
 
 
-def build_train_loader(cfg: CfgNode, *, start_iter: int = 0) -> MappedLoader:
+def _train_loader_from_config(
+    cfg: CfgNode,
+    dataset: str | Records | Dataset | None = None,
+    mapper: Mapper | None = None,
+    sampler: PositionSampler | None = None,
+) -> dict[str, Any]:
+    dataset = get_training_records(cfg) if dataset is None else _open(dataset)
+    if sampler is None:
+        sampler = build_train_sampler(cfg, dataset)
+    dataset = _packed(dataset)
+    return {
+        "dataset": dataset,
+        "mapper": _build_training_mapper(cfg, dataset) if mapper is None else mapper,
+        "sampler": sampler,
+        "batch_size": cfg.SOLVER.IMS_PER_BATCH,
+        "seed": cfg.SEED,
+        **_loading(cfg),
+    }
+
+
+@configurable(from_config=_train_loader_from_config)
+def build_train_loader(
+    dataset: str | Records | Dataset,
+    *,
+    mapper: Mapper | None = None,
+    sampler: PositionSampler | None = None,
+    batch_size: int,
+    seed: int = 0,
+    start_iter: int = 0,
+    num_workers: int = 0,
+    prefetch_factor: int = 2,
+    pin_memory: bool = False,
+) -> MappedLoader:
     """The training batches of this process, from iteration `start_iter` on, without end.
 
+    ``build_train_loader(cfg)`` has DATASETS.TRAIN and all else that `cfg` says; arguments beside
+    `cfg` take the place of what it says, such as ``build_train_loader(cfg, mapper=my_mapper)``.
+    Samples are a function of the seed and the position in the stream, whatever the number of
+    workers and processes, and resuming is exact: see `MappedDataset` for what a mapper does to be
+    part of that.
+
+    Args:
+        dataset: a list of records; a registered data set's name; or a map-style data set of
+            PyTorch, whose items are what `mapper` takes.
+        mapper: ``mapper(record) -> dict`` or ``mapper(record, rng) -> dict``, which makes samples
+            as the model takes them. None: the items are samples already; with `cfg`, a
+            `DatasetMapper` of it, inside a `CopyPaste` with INPUT.COPY_PASTE_PROB.
+        sampler: which item comes at which position. None: a `TrainingSampler`, which shuffles; with
+            `cfg`, DATALOADER.SAMPLER_TRAIN.
+        batch_size: samples of a batch over all processes.
+        seed: that order and augmentation follow from.
+        num_workers, prefetch_factor, pin_memory: see `MappedLoader`.
+
     Raises:
-        ValueError: SOLVER.IMS_PER_BATCH can't be divided among the processes; also as
-            `get_records`.
+        TypeError: an iterable data set, which has no positions.
+        ValueError: `batch_size` can't be divided among the processes; also as `get_records`.
     """
     batches = TrainingBatches(
-        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        total_batch_size=batch_size,
         start_iter=start_iter,
         rank=comm.get_rank(),
         world_size=comm.get_world_size(),
     )
-    records = get_training_records(cfg)
-    stream = _build_stream(cfg, records)
-    packed = PackedRecords(records)
-    dataset = MappedDataset(packed, _build_training_mapper(cfg, packed), stream)
-    return _build_loader(cfg, dataset, batches)
+    dataset = _packed(_open(dataset))
+    if sampler is None:
+        sampler = TrainingSampler(size=len(dataset), seed=seed)
+    return MappedLoader(
+        dataset=MappedDataset(dataset, mapper, sampler, seed),
+        batches=batches,
+        num_workers=num_workers,
+        prefetch_factor=prefetch_factor,
+        pin_memory=pin_memory,
+    )
 
 
-def _build_training_mapper(cfg: CfgNode, records: Sequence[dict]) -> Callable:
+def _open(dataset: Any) -> Any:
+    """`dataset`, or the records of the one that is named."""
+    if isinstance(dataset, str):
+        return get_records(dataset)
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__"):
+        raise TypeError(
+            f"a {type(dataset).__name__} can't be asked for its item at a position; give a list of "
+            "records, or a map-style data set with __getitem__ and __len__"
+        )
+    return dataset
+
+
+def _packed(dataset: Any) -> Any:
+    return PackedRecords(dataset) if isinstance(dataset, (list, tuple)) else dataset
+
+
+def _loading(cfg: CfgNode) -> dict[str, Any]:
+    on_cuda = cfg.MODEL.DEVICE.startswith(("auto", "cuda")) and torch.cuda.is_available()
+    return {
+        "num_workers": cfg.DATALOADER.NUM_WORKERS,
+        "prefetch_factor": cfg.DATALOADER.PREFETCH_FACTOR,
+        "pin_memory": on_cuda,
+    }
+
+
+def _build_training_mapper(cfg: CfgNode, dataset: Any) -> Mapper:
     mapper = DatasetMapper(cfg, is_train=True)
     if cfg.INPUT.COPY_PASTE_PROB == 0:
         return mapper
     if mapper.mask_format != "bitmask":
-        raise ValueError(
+        raise ConfigError(
             f"INPUT.COPY_PASTE_PROB is {cfg.INPUT.COPY_PASTE_PROB}, which covers parts of masks; "
             "set INPUT.MASK_FORMAT to 'bitmask' and MODEL.MASK_ON to True"
         )
-    return CopyPaste(mapper, records, cfg.INPUT.COPY_PASTE_PROB)
+    return CopyPaste(mapper, dataset, cfg.INPUT.COPY_PASTE_PROB)
 
 
 def get_training_records(cfg: CfgNode) -> list[dict]:
@@ -92,7 +182,7 @@ def get_training_records(cfg: CfgNode) -> list[dict]:
             *(len(records) - len(kept), len(records)),
         )
     if not kept:
-        raise ValueError(
+        raise DataError(
             f"no image of {', '.join(cfg.DATASETS.TRAIN)} has an object that is no crowd; "
             "set DATALOADER.FILTER_EMPTY_ANNOTATIONS False to train without any"
         )
@@ -105,53 +195,58 @@ def _has_object(record: dict) -> bool:
     )
 
 
-def _build_stream(cfg: CfgNode, records: list[dict]) -> SampleStream:
-    sampler, threshold = cfg.DATALOADER.SAMPLER_TRAIN, cfg.DATALOADER.REPEAT_THRESHOLD
-    if sampler not in _SAMPLERS:
-        raise ValueError(
-            f"DATALOADER.SAMPLER_TRAIN is '{sampler}': expected one of {', '.join(_SAMPLERS)}"
+def _test_loader_from_config(
+    cfg: CfgNode, dataset: str | Records | Dataset, mapper: Mapper | None = None
+) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "mapper": DatasetMapper(cfg, is_train=False) if mapper is None else mapper,
+        "seed": cfg.SEED,
+        **_loading(cfg),
+    }
+
+
+@configurable(from_config=_test_loader_from_config)
+def build_test_loader(
+    dataset: str | Records | Dataset,
+    *,
+    mapper: Mapper | None = None,
+    sampler: Iterable[int] | None = None,
+    batch_size: int = 1,
+    seed: int = 0,
+    num_workers: int = 0,
+    prefetch_factor: int = 2,
+    pin_memory: bool = False,
+) -> MappedLoader:
+    """This process's part of a data set, in order; each image is in one process's part.
+
+    ``build_test_loader(cfg, "my_val")`` maps with a `DatasetMapper` of `cfg`; arguments beside the
+    two take the place of what `cfg` says.
+
+    Args:
+        dataset, mapper, num_workers, prefetch_factor, pin_memory: as `build_train_loader`.
+        sampler: the items that this process evaluates. None: an `InferenceSampler`.
+        batch_size: samples of a batch of this process; the last may have fewer.
+        seed: that the random numbers of a mapper follow from, together with the item's number.
+
+    Raises:
+        TypeError, ValueError: as `build_train_loader`.
+    """
+    dataset = _packed(_open(dataset))
+    if sampler is None:
+        sampler = InferenceSampler(
+            size=len(dataset), rank=comm.get_rank(), world_size=comm.get_world_size()
         )
-    factors = None
-    if sampler == "RepeatFactorTrainingSampler":
-        if not all("annotations" in record for record in records) or threshold <= 0:
-            raise ValueError(
-                "DATALOADER.SAMPLER_TRAIN RepeatFactorTrainingSampler needs data sets with "
-                f"annotations and a REPEAT_THRESHOLD above 0; it is {threshold}"
-            )
-        factors = repeat_factors(records, threshold, cfg.DATALOADER.REPEAT_SQRT)
-    groups = None
-    sizes_are_known = all("width" in record and "height" in record for record in records)
-    if cfg.DATALOADER.ASPECT_RATIO_GROUPING and sizes_are_known:
-        groups = [record["width"] > record["height"] for record in records]
-    return SampleStream(
-        size=len(records),
-        seed=cfg.SEED,
-        repeat_factors=factors,
-        groups=groups,
-        batch_size=cfg.SOLVER.IMS_PER_BATCH,
-    )
-
-
-def build_test_loader(cfg: CfgNode, dataset_name: str) -> MappedLoader:
-    """This process's part of a data set, one image a batch; each image is in one process's part."""
-    records = get_records([dataset_name])
-    sampler = InferenceSampler(
-        size=len(records), rank=comm.get_rank(), world_size=comm.get_world_size()
-    )
-    dataset = MappedDataset(
-        PackedRecords(records),
-        DatasetMapper(cfg, is_train=False),
-        SampleStream(size=len(records), seed=cfg.SEED, shuffle=False),
-    )
-    return _build_loader(cfg, dataset, [[index] for index in sampler])
-
-
-def _build_loader(cfg: CfgNode, dataset: MappedDataset, batches: Any) -> MappedLoader:
-    on_cuda = cfg.MODEL.DEVICE.startswith(("auto", "cuda")) and torch.cuda.is_available()
+    indices = iter(sampler)
     return MappedLoader(
-        dataset=dataset,
-        batches=batches,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
-        prefetch_factor=cfg.DATALOADER.PREFETCH_FACTOR,
-        pin_memory=on_cuda,
+        dataset=MappedDataset(dataset, mapper, _InOrder(), seed),
+        batches=list(iter(lambda: list(islice(indices, batch_size)), [])),
+        num_workers=num_workers,
+        prefetch_factor=prefetch_factor,
+        pin_memory=pin_memory,
     )
+
+
+class _InOrder:
+    def index(self, position: int) -> int:
+        return position

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from .samplers import SampleStream
+from .randomness import position_rng, seeded_globals
+from .samplers import PositionSampler
 
 
 @dataclass
@@ -26,42 +30,81 @@ class _Fault:
 class MappedDataset(Dataset):
     """Positions of a stream to samples.
 
+    A mapper with a parameter `rng` is given the position's generator. For any other, and for a
+    map-style data set, whose items may be drawn at random as well, the global generators of
+    `random`, NumPy and PyTorch are seeded from it meanwhile. So a sample is a function of the seed
+    and the position in either case, as long as mapper and data set keep no state of their own.
+
     Args:
-        records: of the data set; see `PackedRecords` for large ones.
-        mapper: ``mapper(record, rng) -> dict``, such as a `DatasetMapper`.
-        stream: which record and which random numbers belong to a position.
+        dataset: records, such as `PackedRecords` for large sets of them, or a map-style data set.
+        mapper: ``mapper(record) -> dict`` or ``mapper(record, rng) -> dict``, such as a
+            `DatasetMapper`; None where the items are samples already.
+        sampler: which item belongs to a position.
+        seed: that the random numbers of a position follow from.
     """
 
-    def __init__(self, records: Sequence[dict], mapper: Callable, stream: SampleStream) -> None:
-        self.records, self.mapper, self.stream = records, mapper, stream
+    def __init__(
+        self,
+        dataset: Any,
+        mapper: Callable[..., dict[str, Any]] | None,
+        sampler: PositionSampler,
+        seed: int,
+    ) -> None:
+        self.dataset, self.sampler, self.seed = dataset, sampler, seed
+        self.mapper = _as_it_is if mapper is None else mapper
+        self._passes_rng = _takes_rng(self.mapper)
+        self._seeds_globals = not self._passes_rng or not isinstance(dataset, Sequence)
         # What each worker is reading: the only trace that one which is killed leaves.
         self.in_progress = torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.dataset)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         worker = get_worker_info()
         if worker is not None:
             self.in_progress[worker.id] = position
-        record = self.records[self.stream.index(position)]
+        index = self.sampler.index(position)
+        rng = position_rng(self.seed, position)
         try:
-            return self.mapper(record, self.stream.rng(position))
+            with seeded_globals(rng) if self._seeds_globals else nullcontext():
+                record = self.dataset[index]
+                return self.mapper(record, rng=rng) if self._passes_rng else self.mapper(record)
         except Exception as e:
-            keys = ("file_name", "sem_seg_file_name", "pan_seg_file_name")
-            files = [record[key] for key in keys if key in record]
-            if not any(str(file) in str(e) for file in files):
+            files = self._files(index)
+            if not any(file in str(e) for file in files):
                 raise RuntimeError(
-                    f"{type(e).__name__} while loading {' and '.join(map(str, files))}: {e}"
+                    f"{type(e).__name__} while loading {' and '.join(files)}: {e}"
                 ) from e
             if worker is not None and isinstance(e, (OSError, ValueError)):
                 return _Fault(e)
             raise
 
+    def _files(self, index: int) -> list[str]:
+        """The files of an item; where it is none of our records, its number."""
+        if isinstance(self.dataset, Sequence) and 0 <= index < len(self.dataset):
+            record = self.dataset[index]
+            keys = ("file_name", "sem_seg_file_name", "pan_seg_file_name")
+            files = [str(record[k]) for k in keys if isinstance(record, dict) and k in record]
+            if files:
+                return files
+        return [f"item {index} of the {type(self.dataset).__name__}"]
+
     def files_in_progress(self) -> list[str]:
         """The image of each worker's last position."""
         positions = [p for p in self.in_progress.tolist() if p >= 0]
-        return [str(self.records[self.stream.index(p)]["file_name"]) for p in positions]
+        return [self._files(self.sampler.index(p))[0] for p in positions]
+
+
+def _as_it_is(sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    return sample
+
+
+def _takes_rng(mapper: Callable) -> bool:
+    try:
+        return "rng" in inspect.signature(mapper).parameters
+    except ValueError:  # a function of C's that does not tell
+        return False
 
 
 class MappedLoader(DataLoader):

@@ -69,11 +69,14 @@ class DatasetMapper:
             "recompute_boxes": cfg.MODEL.MASK_ON and cfg.INPUT.CROP.ENABLED,
         }
 
-    def __call__(self, record: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    def __call__(
+        self, record: dict[str, Any], rng: np.random.Generator | None = None
+    ) -> dict[str, Any]:
         """Map one record.
 
         Args:
-            rng: draws the augmentation; the same state gives the same sample.
+            rng: draws the augmentation; the same state gives the same sample. None: one that
+                follows from NumPy's global generator, which a loader seeds for each position.
 
         Returns:
             ``image``: (3, H, W) uint8, 0-255; ``height`` and ``width`` of the file, and
@@ -87,6 +90,8 @@ class DatasetMapper:
             FileNotFoundError, ValueError: see `read_image` and `read_sem_seg`; or the image differs
                 in size from its label map, or from the ``height`` and ``width`` of the record.
         """
+        if rng is None:
+            rng = np.random.default_rng(np.random.randint(1 << 32, size=4, dtype=np.uint32))
         image = read_image(record["file_name"])
         size = image.shape[:2]
         check_recorded_size(record, size)

@@ -17,17 +17,52 @@ from __future__ import annotations
 import collections
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import Sampler
 
-# Second words of the generators' keys, so that orders and augmentation draw from different streams.
-_ORDERS, _AUGMENTATION = (0, 2), 1
-_WORD = (1 << 64) - 1
+from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
+from segsuite.utils.registry import Registry
+
+from .randomness import numbered_generator
+
+# Callables (cfg, dataset) -> PositionSampler, by DATALOADER.SAMPLER_TRAIN; `dataset` is what is
+# drawn from, such as a list of records.
+SAMPLER_REGISTRY = Registry("SAMPLER")
+
+# Purposes of `numbered_generator` for the two groups; 1 is the augmentation.
+_ORDERS = (0, 2)
 
 
-class SampleStream:
+class PositionSampler(Protocol):
+    """Says which item of a data set stands at a position of the training stream."""
+
+    def index(self, position: int) -> int:
+        """The item at `position`, from 0 to the size of the data set.
+
+        A pure function: the same whatever was asked before, and in any process. Positions go on
+        without end; batch i of B samples over all processes is positions [i * B, (i + 1) * B).
+        """
+
+
+def build_train_sampler(cfg: CfgNode, dataset: Any) -> PositionSampler:
+    """DATALOADER.SAMPLER_TRAIN over a list of records or a map-style data set.
+
+    Raises:
+        KeyError: no sampler has that name.
+        ValueError: the data set does not have what the sampler needs.
+    """
+    return SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(cfg, dataset)
+
+
+@SAMPLER_REGISTRY.register()
+class TrainingSampler:
     """The infinite sequence of training samples: epoch after epoch, each in an order of its own.
+
+    From a configuration, images are grouped with DATALOADER.ASPECT_RATIO_GROUPING where the records
+    tell their ``width`` and ``height``.
 
     Args:
         size: number of records.
@@ -40,6 +75,7 @@ class SampleStream:
         batch_size: samples of a batch over all processes; only `groups` need it.
     """
 
+    @configurable
     def __init__(
         self,
         *,
@@ -52,7 +88,7 @@ class SampleStream:
     ) -> None:
         if size <= 0:
             raise ValueError("a training stream needs at least one record, the data set has none")
-        self.seed, self.batch_size = seed, batch_size
+        self.batch_size = batch_size
         factors = None if repeat_factors is None else np.array(repeat_factors, dtype=np.float64)
         kinds = np.zeros(size, bool) if groups is None else np.array(groups, dtype=bool)
         members = [part for part in (np.flatnonzero(kinds), np.flatnonzero(~kinds)) if len(part)]
@@ -60,6 +96,18 @@ class SampleStream:
             _Epochs(part, None if factors is None else factors[part], seed, purpose, shuffle)
             for part, purpose in zip(members, _ORDERS, strict=False)
         ]
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, dataset: Any) -> dict[str, Any]:
+        groups = None
+        if cfg.DATALOADER.ASPECT_RATIO_GROUPING and _all_have(dataset, "width", "height"):
+            groups = [record["width"] > record["height"] for record in dataset]
+        return {
+            "size": len(dataset),
+            "seed": cfg.SEED,
+            "groups": groups,
+            "batch_size": cfg.SOLVER.IMS_PER_BATCH,
+        }
 
     def index(self, position: int) -> int:
         """The index of the record at a position."""
@@ -73,9 +121,28 @@ class SampleStream:
             return first.index(before * self.batch_size + offset)
         return second.index((batch - before) * self.batch_size + offset)
 
-    def rng(self, position: int) -> np.random.Generator:
-        """The generator that draws the augmentation at a position."""
-        return _generator(self.seed, _AUGMENTATION, position)
+
+@SAMPLER_REGISTRY.register()
+class RepeatFactorTrainingSampler(TrainingSampler):
+    """A `TrainingSampler` whose `repeat_factors` are by default those of the rare categories."""
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, dataset: Any) -> dict[str, Any]:
+        threshold = cfg.DATALOADER.REPEAT_THRESHOLD
+        if threshold <= 0 or not _all_have(dataset, "annotations"):
+            raise ConfigError(
+                "DATALOADER.SAMPLER_TRAIN RepeatFactorTrainingSampler needs data sets with "
+                f"annotations and a REPEAT_THRESHOLD above 0; it is {threshold}"
+            )
+        factors = repeat_factors(dataset, threshold, cfg.DATALOADER.REPEAT_SQRT)
+        return {**super().from_config(cfg, dataset), "repeat_factors": factors}
+
+
+def _all_have(dataset: Any, *keys: str) -> bool:
+    """Whether `dataset` is a sequence of records, not a map-style one, which all have `keys`."""
+    return isinstance(dataset, Sequence) and all(
+        isinstance(record, dict) and all(key in record for key in keys) for record in dataset
+    )
 
 
 class _Epochs:
@@ -99,7 +166,7 @@ class _Epochs:
     def index(self, position: int) -> int:
         epoch, offset = divmod(position, self.length)
         if self.shuffle and epoch != self._epoch:
-            self._order = self._draw(_generator(self.seed, self.purpose, epoch))
+            self._order = self._draw(numbered_generator(self.seed, self.purpose, epoch))
             self._epoch = epoch
         return int(self._order[offset])
 
@@ -116,12 +183,6 @@ class _Epochs:
         u = rng.integers(1 << 20) / (1 << 20)  # of so few bits that `length + u` is exact
         counts = np.diff(np.floor(ends + u), prepend=0.0).astype(np.int64)
         return rng.permutation(np.repeat(order, counts))
-
-
-def _generator(seed: int, purpose: int, number: int) -> np.random.Generator:
-    # Philox is counter-based: its third counter word gives each number 2**128 draws.
-    key = np.array([seed & _WORD, purpose], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(counter=number << 128, key=key))
 
 
 def repeat_factors(records: Sequence[dict], threshold: float, sqrt: bool = True) -> list[float]:

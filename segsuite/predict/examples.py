@@ -49,7 +49,7 @@ def save_examples(
         folder: where the evaluator has written its files.
         count: the number of worst images, and of best.
     """
-    records = {str(r["image_id"]): r for r in get_records([dataset_name])}
+    records = {str(r["image_id"]): r for r in get_records(dataset_name)}
     metadata = MetadataCatalog.get(dataset_name)
     ranking = _rank(folder, records, metadata)
     if ranking is None:

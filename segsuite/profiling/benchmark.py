@@ -59,7 +59,7 @@ def _mapper_milliseconds(cfg: CfgNode, dataset: Any, images: int) -> dict[str, f
     reader = DatasetMapper(cfg, is_train=True)
     clock = PhaseClock(torch.device("cpu"), ("image", "labels", "sample"))
     for position in range(images):
-        record = dataset.records[dataset.stream.index(position)]
+        record = dataset.dataset[dataset.sampler.index(position)]
         image = read_image(record["file_name"])
         clock.lap("image")
         reader.read_labels(record, image.shape[:2])

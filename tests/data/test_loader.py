@@ -18,8 +18,8 @@ from segsuite.data import (
     DatasetCatalog,
     MappedDataset,
     MappedLoader,
-    SampleStream,
     TrainingBatches,
+    TrainingSampler,
     build_test_loader,
     build_train_loader,
     get_records,
@@ -151,9 +151,9 @@ def test_data_set_errors(cfg):
 
 def loader_of(mapper, num_workers):
     records = [{"file_name": f"img{i}.png", "image_id": i} for i in range(4)]
-    stream = SampleStream(size=4, seed=0, shuffle=False)
+    stream = TrainingSampler(size=4, seed=0, shuffle=False)
     return MappedLoader(
-        dataset=MappedDataset(records, mapper, stream),
+        dataset=MappedDataset(records, mapper, stream, seed=0),
         batches=TrainingBatches(total_batch_size=1),
         num_workers=num_workers,
     )

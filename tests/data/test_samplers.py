@@ -6,13 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segsuite.data import InferenceSampler, SampleStream, TrainingBatches
+from segsuite.data import (
+    SAMPLER_REGISTRY,
+    InferenceSampler,
+    RepeatFactorTrainingSampler,
+    TrainingBatches,
+    TrainingSampler,
+    position_rng,
+)
 from segsuite.data.samplers import repeat_factors
+
+from .sampler_contract import RECORDS, SamplerContract
 
 
 @given(st.integers(1, 40), st.integers(-5, 2**70), st.integers(0, 5))
 def test_each_epoch_has_every_record_once(size, seed, epoch):
-    stream = SampleStream(size=size, seed=seed)
+    stream = TrainingSampler(size=size, seed=seed)
     positions = range(epoch * size, (epoch + 1) * size)
     assert sorted(stream.index(p) for p in positions) == list(range(size))
 
@@ -20,38 +29,38 @@ def test_each_epoch_has_every_record_once(size, seed, epoch):
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=20))
 def test_a_position_is_all_that_counts(positions):
     """Neither what was asked before nor the order changes an answer."""
-    stream = SampleStream(size=13, seed=4)
+    stream = TrainingSampler(size=13, seed=4)
     for position in positions:
-        fresh = SampleStream(size=13, seed=4)
+        fresh = TrainingSampler(size=13, seed=4)
         assert stream.index(position) == fresh.index(position)
-        assert stream.rng(position).random() == fresh.rng(position).random()
+        assert position_rng(4, position).random() == position_rng(4, position).random()
 
 
 def test_seeds_positions_and_epochs_differ():
-    stream, other = SampleStream(size=50, seed=1), SampleStream(size=50, seed=2)
+    stream, other = TrainingSampler(size=50, seed=1), TrainingSampler(size=50, seed=2)
     order = [stream.index(p) for p in range(100)]
     assert order[:50] != [other.index(p) for p in range(50)]
     assert order[:50] != order[50:]
-    draws = [s.rng(p).integers(2**62) for s in (stream, other) for p in range(500)]
+    draws = [position_rng(seed, p).integers(2**62) for seed in (1, 2) for p in range(500)]
     assert len(set(draws)) == 1000
 
 
 def test_order_and_augmentation_draw_from_different_streams():
-    stream = SampleStream(size=1000, seed=0)
+    stream = TrainingSampler(size=1000, seed=0)
     order = [stream.index(p) for p in range(1000)]
-    assert stream.rng(0).permutation(1000).tolist() != order
+    assert position_rng(0, 0).permutation(1000).tolist() != order
 
 
 def test_without_shuffling():
-    stream = SampleStream(size=3, seed=0, shuffle=False)
+    stream = TrainingSampler(size=3, seed=0, shuffle=False)
     assert [stream.index(p) for p in range(7)] == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_known_values():
     """A stream is part of a checkpoint's meaning: it may not change from version to version."""
-    stream = SampleStream(size=10, seed=0)
+    stream = TrainingSampler(size=10, seed=0)
     assert [stream.index(p) for p in range(10)] == [0, 7, 8, 6, 9, 5, 1, 3, 2, 4]
-    assert [int(stream.rng(p).integers(1000)) for p in range(5)] == [975, 200, 977, 467, 446]
+    assert [int(position_rng(0, p).integers(1000)) for p in range(5)] == [975, 200, 977, 467, 446]
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 10**6))
@@ -93,7 +102,7 @@ def test_inference_parts_are_contiguous_even_and_complete(size, world_size):
 
 def test_empty_data_set():
     with pytest.raises(ValueError, match="at least one record"):
-        SampleStream(size=0, seed=0)
+        TrainingSampler(size=0, seed=0)
 
 
 STREAMS = {
@@ -111,15 +120,15 @@ STREAMS = {
 @pytest.mark.parametrize("kind", STREAMS)
 @given(positions=st.lists(st.integers(0, 10**9), min_size=1, max_size=8))
 def test_a_position_is_all_that_counts_in_any_stream(kind, positions):
-    stream = SampleStream(seed=4, **STREAMS[kind])
+    stream = TrainingSampler(seed=4, **STREAMS[kind])
     for position in positions:
-        assert stream.index(position) == SampleStream(seed=4, **STREAMS[kind]).index(position)
+        assert stream.index(position) == TrainingSampler(seed=4, **STREAMS[kind]).index(position)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 7), st.integers(0, 2**40))
 def test_a_batch_is_of_one_group_and_none_is_favoured(groups, batch_size, seed):
     size = len(groups)
-    stream = SampleStream(size=size, seed=seed, groups=groups, batch_size=batch_size)
+    stream = TrainingSampler(size=size, seed=seed, groups=groups, batch_size=batch_size)
     drawn = [stream.index(p) for p in range(batch_size * size * 3)]
     for start in range(0, len(drawn), batch_size):
         assert len({groups[i] for i in drawn[start : start + batch_size]}) == 1
@@ -129,7 +138,7 @@ def test_a_batch_is_of_one_group_and_none_is_favoured(groups, batch_size, seed):
 
 @given(st.lists(st.floats(1, 6), min_size=1, max_size=40), st.integers(0, 2**40))
 def test_repeat_factors_are_kept_in_every_epoch(factors, seed):
-    stream = SampleStream(size=len(factors), seed=seed, repeat_factors=factors)
+    stream = TrainingSampler(size=len(factors), seed=seed, repeat_factors=factors)
     length = round(sum(factors))
     for epoch in range(2):
         drawn = [stream.index(p) for p in range(epoch * length, (epoch + 1) * length)]
@@ -140,7 +149,7 @@ def test_repeat_factors_are_kept_in_every_epoch(factors, seed):
 
 def test_repeat_factors_are_right_on_average():
     factors = [1, 1.25, 2.5, 1.25]
-    stream = SampleStream(size=4, seed=0, repeat_factors=factors)
+    stream = TrainingSampler(size=4, seed=0, repeat_factors=factors)
     drawn = [stream.index(p) for p in range(6 * 2000)]
     counts = [drawn.count(i) / 2000 for i in range(4)]
     assert counts == pytest.approx(factors, abs=0.04)
@@ -158,7 +167,7 @@ def test_repeat_factors_of_records():
 def test_the_slices_of_a_batch_are_of_one_group(kind):
     """Whatever the number of processes: the batch is that of all of them together."""
     facts = STREAMS[kind]
-    total, stream = facts["batch_size"], SampleStream(seed=1, **STREAMS[kind])
+    total, stream = facts["batch_size"], TrainingSampler(seed=1, **STREAMS[kind])
     ranks = [
         TrainingBatches(total_batch_size=total, rank=r, world_size=total) for r in range(total)
     ]
@@ -168,7 +177,7 @@ def test_the_slices_of_a_batch_are_of_one_group(kind):
 
 def test_known_values_of_other_streams():
     drawn = {
-        kind: [SampleStream(seed=0, **facts).index(p) for p in range(9)]
+        kind: [TrainingSampler(seed=0, **facts).index(p) for p in range(9)]
         for kind, facts in STREAMS.items()
     }
     assert drawn == {
@@ -176,3 +185,32 @@ def test_known_values_of_other_streams():
         "groups": [10, 11, 12, 9, 0, 6, 7, 5, 8],
         "both": [5, 7, 1, 2, 4, 4, 3, 5, 5],
     }
+
+
+class TestTrainingSampler(SamplerContract):
+    name = "TrainingSampler"
+
+
+class TestTrainingSamplerWithoutGroups(SamplerContract):
+    name = "TrainingSampler"
+    options = {"DATALOADER.ASPECT_RATIO_GROUPING": False}
+
+
+class TestRepeatFactorTrainingSampler(SamplerContract):
+    name = "RepeatFactorTrainingSampler"
+    options = {"DATALOADER.REPEAT_THRESHOLD": 0.5}
+
+
+def test_every_sampler_has_a_contract():
+    contracts = SamplerContract.__subclasses__()
+    assert {contract.name for contract in contracts} == set(SAMPLER_REGISTRY)
+
+
+def test_a_sampler_of_plain_arguments_is_that_of_the_configuration():
+    contract = TestRepeatFactorTrainingSampler()
+    cfg = contract.cfg(**{"DATALOADER.ASPECT_RATIO_GROUPING": False})
+    built = contract.build(**{"DATALOADER.ASPECT_RATIO_GROUPING": False})
+    plain = TrainingSampler(size=17, seed=0, repeat_factors=repeat_factors(RECORDS, 0.5))
+    assert [built.index(p) for p in range(50)] == [plain.index(p) for p in range(50)]
+    doubled = RepeatFactorTrainingSampler(cfg, RECORDS, repeat_factors=[2.0] * 17)
+    assert sorted(doubled.index(p) for p in range(34)) == sorted([*range(17)] * 2)

@@ -67,7 +67,7 @@ def check_semantic_dataset(
             files.
     """
     metadata = MetadataCatalog.get(name)
-    records = get_records([name])
+    records = get_records(name)
     _check_classes(metadata, num_classes, ignore_label)
     if not read_labels:
         return
@@ -93,7 +93,7 @@ def check_instance_dataset(
             images that are missing, or of another size than the annotations are for, perhaps
             because their EXIF orientation turns them. The message names the files.
     """
-    records = [r for r in get_records([name]) if "annotations" in r or "segments_info" in r]
+    records = [r for r in get_records(name) if "annotations" in r or "segments_info" in r]
     if not records:
         return
     classes = MetadataCatalog.get(name).get("thing_classes")
