@@ -1,10 +1,9 @@
-import subprocess
-import sys
 import textwrap
 
 import pytest
 
 from segsuite.config import get_cfg, load_config
+from tests.processes import run_python
 
 PLUGIN = """
     from segsuite.config import CfgNode
@@ -58,11 +57,8 @@ def test_installed_package_with_entry_point(tmp_path):
     code = "from segsuite.config import get_cfg; print(get_cfg().MODEL.THIRD.WIDTH)"
 
     def run():
-        return subprocess.run(
-            [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
-            capture_output=True,
-            text=True,
-        )
+        path = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
+        return run_python("-c", f"{path}; {code}")
 
     assert run().stdout.strip() == "3"
     (tmp_path / "thirdparty.py").write_text("raise ValueError('broken inside')")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from tests.csrc.emulation import emulated, pointer
-from tests.helpers import REPO
+from tests.processes import run_python
 
 
 @pytest.mark.parametrize("n", [1, 64, 200, 1000])
@@ -37,6 +34,6 @@ def test_ballot_gathers_one_bit_a_lane():
 def test_divergent_barrier_is_an_error():
     emulated("emulation_check")
     code = "from tests.csrc.emulation import emulated; emulated('emulation_check').divergent()"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO)
+    result = run_python("-c", code)
     assert result.returncode != 0
     assert "a barrier is not reached by every thread" in result.stderr

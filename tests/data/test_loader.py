@@ -4,7 +4,6 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,8 +24,8 @@ from segsuite.data import (
     get_records,
 )
 from segsuite.utils import comm
-
-REPO = Path(__file__).resolve().parents[2]
+from tests.helpers import REPO
+from tests.processes import is_running, python_command, wait_until
 
 
 @pytest.fixture
@@ -212,18 +211,11 @@ for batch in batches:
 """
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_their_parent(datasets_root, end):
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT],
+        python_command("-c", PARENT),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -239,13 +231,11 @@ def test_workers_end_with_their_parent(datasets_root, end):
     _, errors = parent.communicate(timeout=60)
     if end == signal.SIGINT:
         assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
-    deadline = time.monotonic() + 60
-    while any(map(is_running, workers)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    left = [pid for pid in workers if is_running(pid)]
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    assert not left
+    if not wait_until(lambda: not any(map(is_running, workers))):
+        left = [pid for pid in workers if is_running(pid)]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        raise AssertionError(f"workers {left} are left")
 
 
 def test_workers_start_after_opencv_has_used_its_threads(cfg):

@@ -10,7 +10,7 @@ from pathlib import Path
 from segsuite.config import load_config
 
 from .pages import Block, parse_toml, read_blocks
-from .process import run_python
+from .process import output_of
 from .shell import Command, read_commands
 from .validity import check_command, check_config
 
@@ -54,7 +54,7 @@ def play(
                 file.write_text(block.text)
             if block.language == "python":
                 if not block.filename:
-                    printed = run_python(["-c", block.text], folder, environment)
+                    printed = output_of(["-c", block.text], folder, environment)
             elif block.language == "sh":
                 for command in read_commands(block, folder):
                     if check:

@@ -1,25 +1,17 @@
-"""Python programs in processes of their own, forked from one that has imported everything."""
+"""Python programs of the pages, in forked processes."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import runpy
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-
-import segsuite.engine  # noqa: F401  what takes long to import
-from tests.helpers import REPO
-
-# PyTorch imports a good part of itself with the first optimiser: the children find it done.
-torch.optim.SGD([torch.zeros(1)])
+from tests.processes import ForkedProcess
 
 
-def run_python(
+def output_of(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
 ) -> str:
     """What ``python ARGUMENTS`` prints to its standard output when it is run in `folder`.
@@ -31,38 +23,18 @@ def run_python(
     Raises:
         AssertionError: it fails, or takes longer than ten minutes.
     """
-    if str(REPO) not in sys.path:  # as "", which is another folder by now
-        sys.path.insert(0, str(REPO))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with tempfile.TemporaryDirectory() as temporary:
-        outputs = [Path(temporary, name) for name in ("stdout", "stderr")]
-        process = context.Process(
-            target=_child, args=(list(arguments), folder, dict(environment or {}), outputs)
-        )
-        process.start()
-        process.join(timeout=600)
-        if process.is_alive():
-            process.kill()
-        printed, errors = (path.read_text() if path.exists() else "" for path in outputs)
+    process = ForkedProcess(_run, list(arguments), folder, environment=environment)
+    status = process.wait()
     command = " ".join(["python", *arguments])
-    assert process.exitcode == 0, f"{command}\nexit status {process.exitcode}\n{printed}{errors}"
-    return printed
+    assert status == 0, f"{command}\nexit status {status}\n{process.text}"
+    return process.stdout
 
 
-def _child(
-    arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]
-) -> None:
+def _run(arguments: list[str], folder: Path) -> None:
     os.chdir(folder)
-    os.environ.update(environment)
     sys.path[:0] = [
-        os.path.abspath(p) for p in environment.get("PYTHONPATH", "").split(os.pathsep) if p
+        os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p
     ]
-    for descriptor, path in enumerate(outputs, 1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
-    sys.stdout, sys.stderr = (os.fdopen(d, "w", buffering=1) for d in (1, 2))
-    torch.set_num_threads(1)
-    multiprocessing.set_start_method(None, force=True)  # loader workers are forked as usual
     option, *rest = arguments
     sys.argv = rest if option in ("-m", "-c") else arguments
     if option == "-c":

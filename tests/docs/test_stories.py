@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,10 +12,11 @@ import pytest
 import torch
 
 from tests.helpers import REPO
+from tests.processes import run_python
 
 from .pages import lay_out
 from .play import play
-from .process import run_python
+from .process import output_of
 from .shell import Command
 
 
@@ -38,7 +37,7 @@ def runner(folder: Path, replace: Mapping[str, str] | None = None) -> Callable[[
         if command.program != "python" or command.arguments[:2] == ("-m", "venv"):
             return ""
         arguments = [(replace or {}).get(a, a) for a in command.arguments]
-        return run_python(arguments, folder, {"SEGSUITE_DATASETS": "datasets"})
+        return output_of(arguments, folder, {"SEGSUITE_DATASETS": "datasets"})
 
     return run
 
@@ -50,7 +49,7 @@ def test_getting_started(folder):
     def run_or_make(command: Command) -> str:
         if command.program == "make":
             program = f"from tools.demo import main; main('output/demo', {quick})"
-            return run_python(["-c", program], folder, {"SEGSUITE_DATASETS": "datasets"})
+            return output_of(["-c", program], folder, {"SEGSUITE_DATASETS": "datasets"})
         return run(command)
 
     printed = play("docs/getting_started.md", folder, run=run_or_make)
@@ -103,19 +102,12 @@ def test_extending(folder):
         arguments = [*command.arguments, *training]
         if "PYTHONPATH" in command.environment:
             arguments += ["OUTPUT_DIR", "output/module"]
-            return run_python(arguments, folder, command.environment)
+            return output_of(arguments, folder, command.environment)
         return execute(arguments)
 
     def execute(arguments: list[str]) -> str:
-        environment = {"PYTHONPATH": f"{site}{os.pathsep}{REPO}", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        environment = {"PYTHONPATH": f"{site}{os.pathsep}{REPO}"}
+        done = run_python(*arguments, folder=folder, environment=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -17,7 +17,7 @@ from segsuite.data import DatasetCatalog
 from tests.helpers import REPO
 
 from .pages import parse_toml
-from .process import run_python
+from .process import output_of
 from .shell import Command
 
 # What runs leave; a command may name it without its being there.
@@ -94,7 +94,7 @@ def _check_python(arguments: list[str]) -> None:
         # In another process, as setuptools patches what is imported already.
         attributes = {"script_name": first, "script_args": rest}
         parse = f"assert setuptools.Distribution({attributes}).parse_command_line()"
-        run_python(["-c", f"import setuptools; {parse}"], Path.cwd())
+        output_of(["-c", f"import setuptools; {parse}"], Path.cwd())
     elif first == "-m":
         module, *rest = rest
         assert importlib.util.find_spec(module), f"no module {module}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import socket
 
 import pytest
 
+from tests.processes import Rendezvous, wait_for_group
+
 from .test_resume import at_iteration
-from .tiny import RunProcess, images, lines, load, same_tensors, tiny_config
+from .tiny import images, lines, load, same_tensors, start, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -20,23 +21,18 @@ def config():
 
 def train(config, output, opts, *, processes=1, resume=False, before=None):
     """Train to the end or a stop; `before` is called in the last process."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    rendezvous = Rendezvous(processes) if processes > 1 else None
     group = [
-        RunProcess(
+        start(
             config,
             ["OUTPUT_DIR", str(output), *map(str, opts)],
             resume=resume,
             before=before if rank == processes - 1 else None,
-            rank=rank,
-            world_size=processes,
-            port=port,
+            environment=rendezvous and rendezvous.environment(rank),
         )
         for rank in range(processes)
     ]
-    for process in group:
-        assert process.wait() == 0, process.text
+    wait_for_group(group)
 
 
 # Nothing that differs between processes: no dropout, and statistics over images or all processes.

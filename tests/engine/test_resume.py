@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from .tiny import RecordingTrainer, RunProcess, assert_same_run, images, load, tiny_config
+from .tiny import RecordingTrainer, assert_same_run, images, load, start, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +24,17 @@ def config():
 def whole(config, tmp_path_factory):
     """The output folder of a run that was never stopped."""
     output = tmp_path_factory.mktemp("whole")
-    process = start(config, output)
+    process = resume(config, output)
     assert process.wait() == 0, process.text
     return output
 
 
-def start(config, output, *, resume=True, before=None):
-    return RunProcess(config, ["OUTPUT_DIR", str(output)], resume=resume, before=before)
+def resume(config, output, before=None):
+    return start(config, ["OUTPUT_DIR", str(output)], resume=True, before=before)
 
 
 def finish(config, output):
-    process = start(config, output)
+    process = resume(config, output)
     assert process.wait() == 0, process.text
     return process.text
 
@@ -61,9 +61,9 @@ def test_killed_at_random_moments(config, whole, tmp_path, seed):
     rng = random.Random(seed)
     killed = 0
     for _ in range(4):
-        process = start(config, tmp_path)
+        process = resume(config, tmp_path)
         more = steps_done(tmp_path) + rng.randint(0, 8)
-        while steps_done(tmp_path) < more and process.process.is_alive():
+        while steps_done(tmp_path) < more and process.exitcode is None:
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.05))
         os.kill(process.pid, signal.SIGKILL)
@@ -95,7 +95,7 @@ def die_while_saving(iteration, moment):
     ("moment", "last"), [("half written", 8), ("before the rename", 8), ("after the rename", 12)]
 )
 def test_killed_while_a_checkpoint_is_written(config, whole, tmp_path, moment, last):
-    process = start(config, tmp_path, before=functools.partial(die_while_saving, 11, moment))
+    process = resume(config, tmp_path, before=functools.partial(die_while_saving, 11, moment))
     assert process.wait() == -signal.SIGKILL
     assert f"model_{last:07d}.pth at iteration {last}" in finish(config, tmp_path)
     assert_same_run(tmp_path, whole)
@@ -112,7 +112,7 @@ def terminate_at(iteration):
 
 
 def test_sigterm_to_the_whole_group_saves_the_step_and_exits_0(config, whole, tmp_path):
-    process = start(config, tmp_path, before=functools.partial(terminate_at, 9))
+    process = resume(config, tmp_path, before=functools.partial(terminate_at, 9))
     assert process.wait() == 0, process.text
     assert "SIGTERM" in process.text
     assert max(tmp_path.glob("model_0*.pth")).name == "model_0000010.pth"
@@ -140,7 +140,7 @@ def fill_disk():
 
 
 def test_a_full_disk_is_told_and_the_checkpoint_before_it_stays(config, whole, tmp_path):
-    process = start(config, tmp_path, before=functools.partial(at_iteration, 10, fill_disk))
+    process = resume(config, tmp_path, before=functools.partial(at_iteration, 10, fill_disk))
     assert process.wait() == 2
     assert "Traceback" not in process.text
     assert "model_0000012.pth" in process.text and "No space left" in process.text

@@ -1,7 +1,6 @@
 """A real run that takes a second: a U-Net of a thousand weights on twelve small images.
 
-`run` and `RunProcess` train it as ``tools/train_net.py`` would; a RunProcess is a process of its
-own, forked from a server that has imported everything.
+`run` and `start` train it as ``tools/train_net.py`` would, `start` in a process of its own.
 """
 
 from __future__ import annotations
@@ -10,12 +9,10 @@ import argparse
 import atexit
 import functools
 import json
-import multiprocessing
 import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +23,7 @@ from PIL import Image
 
 from segsuite.config import load_config
 from segsuite.engine import DefaultTrainer, default_setup, launch
-
-# PyTorch imports a good part of itself with the first optimiser: the children find it done.
-torch.optim.SGD([torch.zeros(1)])
+from tests.processes import ForkedProcess
 
 CLASSES = ["ground", "box"]
 
@@ -124,68 +119,25 @@ def run(config: Path, opts: Sequence[str] = (), *, resume: bool = False) -> Defa
     return trainer
 
 
-class RunProcess:
-    """`run` in a child process.
+def start(
+    config: Path,
+    opts: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    before: Callable[[], None] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> ForkedProcess:
+    """`run` in a forked process.
 
     Args:
-        before: called in the child first.
-        rank, world_size, port: join a group of processes, as torchrun has it.
+        before: called in it first.
+        environment: variables to set, as of a group of processes.
     """
-
-    def __init__(
-        self,
-        config: Path,
-        opts: Sequence[str] = (),
-        *,
-        resume: bool = False,
-        before: Callable[[], None] | None = None,
-        rank: int = 0,
-        world_size: int = 1,
-        port: int = 0,
-    ):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
-        group = {}
-        if world_size > 1:
-            group = {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(world_size),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-            }
-        descriptor, self.output = tempfile.mkstemp(dir=config.parent)
-        os.close(descriptor)
-        arguments = (config, list(opts), resume, before, group, self.output)
-        self.process = context.Process(target=_child, args=arguments)
-        self.process.start()
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    def wait(self) -> int:
-        """The exit code; negative: the signal that killed it."""
-        self.process.join(timeout=300)
-        if self.process.is_alive():
-            self.process.kill()
-            raise AssertionError(f"the child hangs; it has printed\n{self.text}")
-        return self.process.exitcode
-
-    @property
-    def text(self) -> str:
-        """What it has printed."""
-        return Path(self.output).read_text()
+    args = (config, list(opts), resume, before)
+    return ForkedProcess(_launch, *args, environment=environment)
 
 
-def _child(config, opts, resume, before, group, output) -> None:
-    file = os.open(output, os.O_WRONLY)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
-    torch.set_num_threads(1)
-    multiprocessing.set_start_method(None, force=True)  # loader workers are forked as usual
-    os.environ.update(group)
+def _launch(config, opts, resume, before) -> None:
     if before is not None:
         before()
     launch(_run, args=(config, opts, resume))

@@ -2,20 +2,19 @@
 
 import json
 import math
-import multiprocessing as mp
 import re
-import socket
 import tracemalloc
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from segsuite.evaluation import COCOEvaluator, inference_on_dataset
 from segsuite.evaluation.spool import Spool
 from segsuite.structures import Boxes, Instances, ROIMasks, decode_masks
+from segsuite.utils import comm
 from tests.helpers import requires_coco_tiny
+from tests.processes import run_group
 
 from .coco_data import as_coco, coco_tiny, detections_near, made_up, reference
 
@@ -199,33 +198,17 @@ def test_memory_stays_flat(made):
     assert grown < 20_000
 
 
-def _process(rank, port, queue, path, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+def evaluate_half(path, folder):
     content = made_up(0)
     records = make_records(content, detections_near(content, 0))
     evaluator = COCOEvaluator(dataset_name="made", json_file=path, output_dir=folder)
     # The second process has the first images.
-    results = run(records[4:] if rank == 0 else records[:4], evaluator)
-    queue.put(results)
-    dist.destroy_process_group()
+    return run(records[4:] if comm.is_main_process() else records[:4], evaluator)
 
 
-@pytest.mark.slow
 def test_two_processes(made, tmp_path):
     path, content, detections = made
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    context = mp.get_context("spawn")
-    queue = context.Queue()
-    args = (port, queue, path, tmp_path / "two")
-    processes = [context.Process(target=_process, args=(r, *args)) for r in range(2)]
-    for p in processes:
-        p.start()
-    both = [queue.get(timeout=100) for _ in processes]
-    for p in processes:
-        p.join(timeout=100)
+    both = run_group(evaluate_half, path, tmp_path / "two")
     evaluator = COCOEvaluator(dataset_name="made", json_file=path, output_dir=tmp_path / "one")
     expected = run(make_records(content, detections), evaluator)
     same(both[0], expected)

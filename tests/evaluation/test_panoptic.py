@@ -2,13 +2,10 @@
 
 import json
 import math
-import multiprocessing as mp
-import socket
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from segsuite.data.panoptic import read_panoptic, write_panoptic
@@ -19,6 +16,8 @@ from segsuite.evaluation import (
     panoptic_quality,
 )
 from segsuite.evaluation.panoptic_metrics import PanopticSegment
+from segsuite.utils import comm
+from tests.processes import run_group
 
 CATEGORIES = [
     {"id": 30, "name": "sky", "isthing": 0},
@@ -194,30 +193,15 @@ def test_absent_categories(tmp_path, records):
     assert figures["results"]["PQ-road"] is None
 
 
-def _process(rank, port, queue, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+def evaluate_share(folder):
+    rank = comm.get_rank()
     records = write_data(folder / f"copy{rank}")
-    out = folder / "two"
-    queue.put(run(records[3 * rank : 3 + rank], make_evaluator(folder / f"copy{rank}", out)))
-    dist.destroy_process_group()
+    evaluator = make_evaluator(folder / f"copy{rank}", folder / "two")
+    return run(records[3 * rank : 3 + rank], evaluator)
 
 
-@pytest.mark.slow
 def test_two_processes(tmp_path, records):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    context = mp.get_context("spawn")
-    queue = context.Queue()
-    processes = [
-        context.Process(target=_process, args=(r, port, queue, tmp_path)) for r in range(2)
-    ]
-    for p in processes:
-        p.start()
-    both = [queue.get(timeout=100) for _ in processes]
-    for p in processes:
-        p.join(timeout=100)
+    both = run_group(evaluate_share, tmp_path)
     expected = run(records, make_evaluator(tmp_path, tmp_path / "one"))
     assert both[0] == both[1] == pytest.approx(expected)
     name = "panoptic_results.json"

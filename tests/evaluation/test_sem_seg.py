@@ -2,14 +2,11 @@
 
 import json
 import math
-import multiprocessing as mp
 import pickle
-import socket
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from PIL import Image
 
 from segsuite.config import get_cfg
@@ -24,6 +21,8 @@ from segsuite.evaluation import (
     sem_seg_metrics,
 )
 from segsuite.structures import SemSegLogits
+from segsuite.utils import comm
+from tests.processes import run_group
 
 from .helpers import Oracle, make_record
 
@@ -135,35 +134,20 @@ def test_evaluate_twice_and_reset():
     assert run(RECORDS, evaluator) == first
 
 
-def _process(rank, port, queue):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+def evaluate_shares():
     results = []
     for share in ((0, 3, 5), (0, 1, 1)):  # 3 + 2 images, and 1 + none
-        records = RECORDS[share[rank] : share[rank + 1]]
+        records = RECORDS[share[comm.get_rank()] : share[comm.get_rank() + 1]]
         results.append(run(records, make_evaluator(boundary_dilation_ratio=0.05)))
-    queue.put(results)
-    dist.destroy_process_group()
+    return results
 
 
 def test_two_processes_give_the_figures_of_one():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    context = mp.get_context("spawn")
-    queue = context.Queue()
-    processes = [context.Process(target=_process, args=(r, port, queue)) for r in range(2)]
-    for p in processes:
-        p.start()
-    both = [queue.get(timeout=500) for _ in processes]
-    for p in processes:
-        p.join(timeout=100)
-        assert p.exitcode == 0
     expected = [
         run(records, make_evaluator(boundary_dilation_ratio=0.05))
         for records in (RECORDS, RECORDS[:1])
     ]
-    assert both == [expected, expected]
+    assert run_group(evaluate_shares) == [expected, expected]
 
 
 def test_predictions_are_written(tmp_path):

@@ -1,8 +1,5 @@
 """N processes give the losses, gradients and statistics of one with the same total batch."""
 
-import multiprocessing as mp
-import socket
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -12,6 +9,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segsuite.layers import Conv2d
 from segsuite.modeling.losses import SEM_SEG_LOSS_REGISTRY, SemSegCriterion
+from segsuite.utils import comm
+from tests.processes import run_group
 
 LOSSES = dict.fromkeys(SEM_SEG_LOSS_REGISTRY, 1.0)
 
@@ -44,30 +43,15 @@ def step(indices):
 DIVISIONS = [([0, 1], [2, 3]), ([0, 1, 2], [3])]
 
 
-def worker(rank, port, queue):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
-    queue.put((rank, [step(division[rank]) for division in DIVISIONS]))
-    dist.barrier()
-    dist.destroy_process_group()
+def steps():
+    """This process's part of each division."""
+    return [step(division[comm.get_rank()]) for division in DIVISIONS]
 
 
 @pytest.fixture(scope="module")
 def results():
     """[rank][division] of two processes."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    context = mp.get_context("spawn")
-    queue = context.Queue()
-    processes = [context.Process(target=worker, args=(r, port, queue)) for r in range(2)]
-    for process in processes:
-        process.start()
-    results = dict(queue.get(timeout=300) for _ in processes)
-    for process in processes:
-        process.join(timeout=300)
-        assert process.exitcode == 0
-    return results
+    return run_group(steps)
 
 
 @pytest.mark.parametrize("division", range(len(DIVISIONS)))

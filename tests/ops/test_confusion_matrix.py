@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,8 +13,8 @@ from hypothesis import strategies as st
 
 from segsuite.ops import argmax_from_logits, confusion_matrix, confusion_matrix_from_logits
 from segsuite.ops._library import _DEVICES, EXTENSION_LOADED
-from tests.helpers import REPO
 from tests.ops.upsampling import assert_labels
+from tests.processes import run_python
 
 MODULE = importlib.import_module("segsuite.ops.confusion_matrix")
 INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32]
@@ -367,10 +364,7 @@ for dtype in (torch.float32, torch.float16, torch.bfloat16):
         matrix = confusion_matrix_from_logits(logits, target, 19, source_size=(18.5, 30))
         assert torch.equal(matrix, confusion_matrix(pred, target, 19))
 """
-    environment = {**os.environ, "SEGSUITE_CPU_ISA": isa}
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=REPO, env=environment
-    )
+    result = run_python("-c", script, environment={"SEGSUITE_CPU_ISA": isa})
     assert result.returncode == 0, result.stderr
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -15,8 +12,8 @@ from hypothesis import strategies as st
 
 from segsuite.ops import RoIAlign, multilevel_roi_align, roi_align
 from segsuite.ops._library import _DEVICES, EXTENSION_LOADED
-from tests.helpers import REPO
 from tests.ops.rois import random_rois
+from tests.processes import run_python
 
 MODULE = importlib.import_module("segsuite.ops.roi_align")
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -364,12 +361,11 @@ class TestThreads:
     @pytest.mark.parametrize("isa", ["baseline", "avx2"])
     def test_other_instruction_sets(self, isa):
         """The kernels for older processors, in a process of their own."""
-        environment = {**os.environ, "SEGSUITE_CPU_ISA": isa, "OMP_NUM_THREADS": "1"}
         names = ["TestAgainstTorchvision::test_any_shape", "TestResult::test_views"]
         names += ["TestResult::test_half_types_are_summed_in_float32"]
         tests = [f"{__file__}::{name}" for name in names]
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-k", "not reference", *tests]
-        result = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True)
+        arguments = ["-m", "pytest", "-q", "-x", "-k", "not reference", *tests]
+        result = run_python(*arguments, environment={"SEGSUITE_CPU_ISA": isa})
         assert result.returncode == 0, result.stdout[-2000:]
 
 

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +7,7 @@ import segsuite
 from segsuite.data import read_image
 from segsuite.predict import load_run_config
 from tests.finished_runs import tiny_images, tiny_run
+from tests.processes import run_python
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +60,7 @@ def test_no_run(tmp_path):
 
 def test_importing_segsuite_imports_nothing_else():
     code = "import segsuite, sys; assert not {'torch', 'numpy', 'cv2'} & sys.modules.keys()"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = run_python("-c", code)
+    assert done.returncode == 0, done.stderr
     with pytest.raises(AttributeError, match="no attribute 'Predictr'"):
         segsuite.Predictr  # noqa: B018

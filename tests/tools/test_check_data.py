@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import yaml
 from PIL import Image
 
-from tests.helpers import REPO
-
-
-def check_data(*args: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(REPO / "tools" / "check_data.py"), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ}, timeout=600)
+from tests.processes import run_tool
 
 
 def test_report_and_exit_status(tmp_path):
@@ -42,7 +34,9 @@ def test_report_and_exit_status(tmp_path):
     config.write_text(yaml.safe_dump({"DATASETS": datasets}))
 
     json_file = tmp_path / "report.json"
-    bad = check_data("--config-file", config, "--json", json_file, "--fix", tmp_path / "mended")
+    bad = run_tool(
+        "check_data.py", "--config-file", config, "--json", json_file, "--fix", tmp_path / "mended"
+    )
     assert bad.returncode == 1, bad.stderr
     assert "error: label-value (1) in check_data_train" in bad.stdout
     assert f"{tmp_path}/train/labels/1.png: 9 (2000 pixels)" in bad.stdout
@@ -52,10 +46,10 @@ def test_report_and_exit_status(tmp_path):
     assert found["statistics"]["check_data_train"]["classes"][1]["name"] == "crop"
     assert len(list((tmp_path / "mended" / "check_data_val" / "images").iterdir())) == 3
 
-    good = check_data("--config-file", config, "check_data_val")
+    good = run_tool("check_data.py", "--config-file", config, "check_data_val")
     assert good.returncode == 0, good.stderr
     assert "0 errors" in good.stdout
 
-    unknown = check_data("no_such_data")
+    unknown = run_tool("check_data.py", "no_such_data")
     assert unknown.returncode == 2 and "no_such_data" in unknown.stderr
     assert "Traceback" not in unknown.stderr

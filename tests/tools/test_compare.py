@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from segsuite.evaluation import inference_on_dataset
 from segsuite.evaluation.compare import compare_runs, evaluated_datasets
 from tests.evaluation.helpers import Oracle, make_record
 from tests.evaluation.test_sem_seg import make_evaluator
-from tests.helpers import REPO
+from tests.processes import run_tool
 
 RECORDS = [make_record(i, 3) for i in range(30)]
 
@@ -38,11 +35,6 @@ def runs(tmp_path_factory):
     return a, b
 
 
-def compare(*args: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(REPO / "tools" / "compare.py"), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600)
-
-
 def test_images_are_matched_by_id(runs):
     result, images = compare_runs(*runs, "streets")
     assert images == 30 and evaluated_datasets(runs[0]) == ["streets"]
@@ -52,11 +44,11 @@ def test_images_are_matched_by_id(runs):
 
 
 def test_command_line(runs, tmp_path):
-    done = compare(*runs)
+    done = run_tool("compare.py", *runs)
     assert done.returncode == 0, done.stderr
     assert "streets: 30 images" in done.stdout and "B - A    +0." in done.stdout
     assert "more than the choice of images explains" in done.stdout
-    nothing = compare(runs[0], tmp_path)
+    nothing = run_tool("compare.py", runs[0], tmp_path)
     assert nothing.returncode == 1 and "has streets" in nothing.stderr
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import runpy
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import REPO
+from tests.processes import python_command, run_python, run_tool_here
 
 TOOLS = sorted(path.name for path in (REPO / "tools").glob("*.py"))
 # Each trains a network or starts a process: seconds that `make test` does not spend.
@@ -36,17 +35,6 @@ WRITTEN = {
 SHORT = ("SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2")
 
 
-def run_tool(name: str, *args: str) -> int:
-    """Run a tool in this process, which has everything imported; its exit status."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [f"tools/{name}", *args])
-        try:
-            runpy.run_path(str(REPO / "tools" / name), run_name="__main__")
-        except SystemExit as stopped:
-            return stopped.code or 0
-    return 0
-
-
 def examples(help_text: str) -> list[str]:
     """The commands below "after `make demo`", those over several lines as one."""
     block = re.search(r"^after `make demo`.*:\n((?:  .*\n)+)", help_text, re.M)
@@ -64,7 +52,7 @@ def after_demo(shapes_root, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("SEGSUITE_DATASETS", raising=False)
-        assert run_tool("demo.py", *SHORT) == 0
+        assert run_tool_here("demo.py", *SHORT) == 0
     return folder
 
 
@@ -77,7 +65,7 @@ def in_demo_folder(after_demo, monkeypatch):
 
 @pytest.mark.parametrize("name", TOOLS)
 def test_help_has_an_example(name, capsys):
-    assert run_tool(name, "--help") == 0
+    assert run_tool_here(name, "--help") == 0
     commands = examples(capsys.readouterr().out)
     assert any(command.startswith(f"python tools/{name}") for command in commands)
 
@@ -88,24 +76,25 @@ def test_help_has_an_example(name, capsys):
 def test_examples_work(name, in_demo_folder, capsys):
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"{NEEDS[name]} is not installed")
-    run_tool(name, "--help")
+    run_tool_here(name, "--help")
     for command in examples(capsys.readouterr().out):
         words = shlex.split(command)
         assert words[0] == "python"
         if words[1] == "tools/serve.py":
             starts_and_stops(words[1:])
         elif words[1].startswith("tools/"):
-            status = run_tool(Path(words[1]).name, *words[2:])
+            status = run_tool_here(Path(words[1]).name, *words[2:])
             assert status == 0, (command, capsys.readouterr())
         else:
-            subprocess.run([sys.executable, *words[1:]], check=True, timeout=600)
+            done = run_python(*words[1:], folder=in_demo_folder)
+            assert done.returncode == 0, (command, done.stderr)
     for file in WRITTEN.get(name, []):
         assert (in_demo_folder / "output" / file).exists(), file
 
 
 def starts_and_stops(words: list[str]) -> None:
     process = subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        python_command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     timer = threading.Timer(300, process.kill)
     timer.start()

@@ -16,6 +16,7 @@ import pytest
 from segsuite.predict.serve import serve
 from tests.finished_runs import tiny_images, tiny_run
 from tests.helpers import REPO
+from tests.processes import python_command
 from tests.visualization.report.conftest import browser
 
 __all__ = ["browser"]  # a fixture
@@ -31,8 +32,9 @@ def page(tmp_path_factory):
     """The port of a page at 127.0.0.1."""
     pytest.importorskip("gradio", reason="gradio is not installed")
     folder = tmp_path_factory.mktemp("serve")
-    command = [sys.executable, REPO / "tools" / "serve.py", "--run-dir", tiny_run()]
-    command += ["--port", "0", "--max-upload-mb", "1"]  # a free one
+    # Port 0 is a free one.
+    options = ["--run-dir", tiny_run(), "--port", 0, "--max-upload-mb", 1]
+    command = python_command(REPO / "tools" / "serve.py", *options)
     with (folder / "log").open("w") as log:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

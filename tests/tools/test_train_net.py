@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import runpy
 import subprocess
-import sys
 
 import pytest
 
 from tests.engine.tiny import lines, load, tiny_config
 from tests.helpers import REPO
+from tests.processes import run_python, run_tool_here
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +16,8 @@ def config():
     return tiny_config()
 
 
-def train_net(*args: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    command = [sys.executable, *launcher, str(REPO / "tools" / "train_net.py"), *map(str, args)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+def train_net(*args: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return run_python(*launcher, REPO / "tools" / "train_net.py", *args)
 
 
 def test_train_then_evaluate(config, tmp_path):
@@ -77,10 +73,6 @@ def test_under_torchrun(config, tmp_path):
 )
 def test_bad_input_is_one_message(config, tmp_path, capsys, args, message):
     args = [str(config) if a == "CONFIG" else a for a in args]
-    argv = ["train_net.py", *args, "OUTPUT_DIR", str(tmp_path)]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as e:
-        patch.setattr(sys, "argv", argv)
-        runpy.run_path(str(REPO / "tools" / "train_net.py"), run_name="__main__")
-    assert e.value.code == 2
+    assert run_tool_here("train_net.py", *args, "OUTPUT_DIR", tmp_path) == 2
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err

@@ -1,11 +1,7 @@
-import multiprocessing as mp
-import os
-import socket
-
 import torch
-import torch.distributed as dist
 
 from segsuite.utils import comm
+from tests.processes import run_group
 
 
 def test_single_process():
@@ -19,42 +15,26 @@ def test_single_process():
     comm.synchronize()
 
 
-def _worker(rank, port, queue):
-    os.environ["LOCAL_RANK"] = str(rank)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
+def use_all():
+    rank = comm.get_rank()
     total = comm.all_reduce_sum_(torch.tensor([rank + 1]))
     mean = comm.all_reduce_mean(torch.tensor([float(rank)]))
     comm.synchronize()
-    queue.put(
-        (
-            rank,
-            comm.get_world_size(),
-            comm.get_local_rank(),
-            comm.is_main_process(),
-            comm.gather(rank * 10),
-            comm.all_gather(str(rank)),
-            comm.broadcast_object(f"from {rank}"),
-            total.item(),
-            mean.item(),
-        )
+    return (
+        rank,
+        comm.get_world_size(),
+        comm.get_local_rank(),
+        comm.is_main_process(),
+        comm.gather(rank * 10),
+        comm.all_gather(str(rank)),
+        comm.broadcast_object(f"from {rank}"),
+        total.item(),
+        mean.item(),
     )
-    dist.destroy_process_group()
 
 
 def test_two_processes():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    context = mp.get_context("spawn")
-    queue = context.Queue()
-    processes = [context.Process(target=_worker, args=(r, port, queue)) for r in range(2)]
-    for p in processes:
-        p.start()
-    results = sorted(queue.get(timeout=60) for _ in processes)
-    for p in processes:
-        p.join(timeout=60)
-        assert p.exitcode == 0
-    assert results == [
+    assert run_group(use_all) == [
         (0, 2, 0, True, [0, 10], ["0", "1"], "from 0", 3, 0.5),
         (1, 2, 1, False, [], ["0", "1"], "from 0", 3, 0.5),
     ]

@@ -1,10 +1,8 @@
-import subprocess
-import sys
-
 import torch
 
 import segsuite
 from segsuite.utils.env import collect_env
+from tests.processes import run_python
 
 
 def test_report():
@@ -14,7 +12,6 @@ def test_report():
 
 
 def test_as_module():
-    done = subprocess.run(
-        [sys.executable, "-m", "segsuite.utils.env"], capture_output=True, text=True, check=True
-    )
+    done = run_python("-m", "segsuite.utils.env")
+    assert done.returncode == 0, done.stderr
     assert "segsuite ops" in done.stdout

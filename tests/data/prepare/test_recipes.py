@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -24,7 +21,7 @@ from tests.data.datasets.layouts import (
     make_sbd,
     make_voc,
 )
-from tests.helpers import REPO
+from tests.processes import run_tool
 
 
 @pytest.fixture
@@ -176,7 +173,6 @@ def test_archives_stay_in_their_folder(root, tmp_path):
 
 def test_command_line(root):
     make_ade20k(root)
-    command = [sys.executable, str(REPO / "tools" / "prepare_data.py"), "ade20k", "--no-download"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ}, timeout=600)
+    done = run_tool("prepare_data.py", "ade20k", "--no-download")
     assert done.returncode == 0, done.stderr
     assert "ade20k_sem_seg_train: 2 images" in done.stdout and "0 errors" in done.stdout
