@@ -1,14 +1,24 @@
-"""The floors of docs/architecture.md hold: imports go down, never up or sideways."""
+"""The floors of docs/architecture.md hold: imports go down, never up or sideways, and what is
+imported from elsewhere is a dependency that pyproject.toml declares."""
 
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.helpers import REPO
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest depends on it there
 
 FLOORS = {
     "utils": 0,
@@ -41,11 +51,12 @@ IMAGE_PACKAGES_ALLOWED = (
     "evaluation/sem_seg.py",  # writes predictions as PNG
     "evaluation/coco",  # the arrays and run-length encodings of pycocotools
 )
-# Installed on request only: imported where they are used, never on import of a module.
-OPTIONAL_PACKAGES = {"faster_coco_eval", "gradio", "safetensors", "scipy", "tensorboard", "timm"}
-
 SEGSUITE = REPO / "segsuite"
 FILES = {path.relative_to(SEGSUITE).as_posix(): path for path in sorted(SEGSUITE.rglob("*.py"))}
+TOOLS = sorted((REPO / "tools").glob("*.py"))
+
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+DISTRIBUTIONS = packages_distributions()
 
 
 def imported(path: Path, nodes: Iterable[ast.AST]) -> set[str]:
@@ -97,6 +108,28 @@ def upward(path: Path) -> set[str]:
     return found
 
 
+def declared(requirements: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in requirements}
+
+
+def undeclared(path: Path) -> set[str]:
+    """The packages that `path` imports and that are no dependency; inside a function an extra of
+    the package will do, which is installed on request only."""
+    required = declared(PROJECT["dependencies"])
+    extras = {k: v for k, v in PROJECT["optional-dependencies"].items() if k != "test"}
+    optional = declared(line for lines in extras.values() for line in lines)
+
+    def outside(names: set[str], allowed: set[str]) -> set[str]:
+        packages = top_level(names) - sys.stdlib_module_names - {"segsuite"}
+        return {
+            package
+            for package in packages
+            if not allowed & set(map(canonicalize_name, DISTRIBUTIONS.get(package, [package])))
+        }
+
+    return outside(imports_on_import(path), required) | outside(imports(path), required | optional)
+
+
 def test_every_package_has_a_floor():
     assert {path.parent.name for path in SEGSUITE.glob("*/__init__.py")} == FLOORS.keys()
 
@@ -116,9 +149,28 @@ def test_image_packages_stay_where_images_are():
             assert not top_level(imports(path)) & IMAGE_PACKAGES, name
 
 
-def test_optional_packages_are_imported_where_they_are_used():
-    for name, path in FILES.items():
-        assert not top_level(imports_on_import(path)) & OPTIONAL_PACKAGES, name
+def test_what_is_imported_is_declared():
+    found = {path: undeclared(path) for path in [*FILES.values(), *TOOLS]}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "line, missing",
+    [
+        ("import yaml", set()),
+        ("from PIL import Image", set()),
+        ("import requests", {"requests"}),
+        ("from timm.models import create_model", {"timm"}),
+        ("def f():\n    import timm", set()),
+        ("def f():\n    import pytest", {"pytest"}),
+    ],
+)
+def test_undeclared_packages_are_seen(tmp_path, monkeypatch, line, missing):
+    monkeypatch.setitem(globals(), "SEGSUITE", tmp_path / "segsuite")
+    path = tmp_path / "segsuite" / "utils" / "file.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(line)
+    assert undeclared(path) == missing
 
 
 @pytest.mark.parametrize(
