@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 from segsuite.structures import BitMasks, Boxes, Instances, PolygonMasks, rasterize_polygons
 
+from .boxes import corner_boxes
 from .transforms import Transform
 
 MASK_FORMATS = ("polygon", "bitmask")
@@ -29,7 +30,8 @@ def annotations_to_instances(
     """Transform annotations; crowds, and objects of which nothing is left, are dropped.
 
     Args:
-        annotations: as `load_coco_json` gives them.
+        annotations: as `load_coco_json` gives them; a ``bbox`` may be written in another
+            `BoxMode`, which ``bbox_mode`` then tells.
         size: (height, width) of the image before `transform`.
         mask_format: "polygon": `PolygonMasks`, or `BitMasks` for an image of which an object is
             stored as RLE; "bitmask": `BitMasks`; None: no masks. With masks, objects that have none
@@ -40,14 +42,16 @@ def annotations_to_instances(
     Returns:
         ``gt_boxes``: `Boxes`, float32, within the transformed image; ``gt_classes``: (N,) int64;
         unless `mask_format` is None ``gt_masks``. N may be 0.
+
+    Raises:
+        DataError: see `box_mode`.
     """
     annotations = [a for a in annotations if not a.get("iscrowd", 0)]
     if mask_format is not None:
         annotations = [a for a in annotations if len(a.get("segmentation", ()))]
     new_size = transform.output_size(size)
     # Rounded where Detectron2 rounds.
-    boxes = np.array([a["bbox"] for a in annotations], dtype=np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
+    boxes = corner_boxes(annotations, size, np.float32)
     boxes = transform.apply_box(boxes).clip(0, [*new_size[::-1]] * 2)
     instances = Instances(
         new_size,

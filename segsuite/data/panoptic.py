@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from segsuite.structures import BoxMode
+
 from .image import read_image
 from .sem_seg import IGNORE_LABEL
 
@@ -79,6 +81,7 @@ def panoptic_to_annotations(
                 "id": info["id"],
                 "iscrowd": info.get("iscrowd", 0),
                 "bbox": coco_mask.toBbox(rle).tolist(),
+                "bbox_mode": BoxMode.XYWH_ABS,
                 "category_id": info["category_id"],
                 "segmentation": rle,
             }

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from segsuite.data import Metadata
+from segsuite.data.boxes import corner_boxes, record_size
 from segsuite.evaluation import image_ious, load_image_counts, panoptic_counts, panoptic_quality
 from segsuite.evaluation.panoptic import RESULTS_FILE
 from segsuite.evaluation.panoptic_files import PanopticGroundTruth, read_panoptic_results
@@ -69,7 +70,10 @@ def instance_scores(
     for entry in json.loads(path.read_text()):
         if entry["score"] >= _MIN_SCORE and str(entry["image_id"]) in detections:
             detections[str(entry["image_id"])].append(entry)
-    contiguous = metadata.thing_dataset_id_to_contiguous_id
+    # Categories of records that come from no file are the classes themselves.
+    contiguous = metadata.get("thing_dataset_id_to_contiguous_id") or {
+        k: k for k in range(len(metadata.thing_classes))
+    }
     result = ImageScores("bbox", "F1", {}, {})
     for image_id, record in records.items():
         truth = [a for a in record["annotations"] if not a.get("iscrowd")]
@@ -78,7 +82,8 @@ def instance_scores(
         true_classes = [a["category_id"] for a in truth]
         if not truth and not found:
             continue
-        iou = pairwise_iou(_boxes(found), _boxes(truth))
+        true_boxes = Boxes(torch.from_numpy(corner_boxes(truth, record_size(record), "float32")))
+        iou = pairwise_iou(_boxes(found), true_boxes)
         same = torch.tensor(found_classes)[:, None] == torch.tensor(true_classes)[None]
         iou = iou * same.view_as(iou)
         matched = 0

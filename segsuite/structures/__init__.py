@@ -1,5 +1,6 @@
 """What models and evaluators exchange."""
 
+from .box_mode import BoxMode
 from .boxes import Boxes, clip_boxes, pairwise_iou
 from .image_list import ImageList
 from .instances import Instances
@@ -10,6 +11,7 @@ from .sem_seg import SemSegLogits
 
 __all__ = [
     "BitMasks",
+    "BoxMode",
     "Boxes",
     "ImageList",
     "Instances",

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from segsuite.data import Metadata, default_colors, read_image, read_sem_seg
+from segsuite.data.boxes import corner_boxes
 from segsuite.structures import BitMasks, PolygonMasks
 from segsuite.structures.rle import decode_masks, rasterize_polygons, to_rle
 
@@ -41,8 +42,7 @@ def draw_record(
     annotations = record.get("annotations")
     if annotations is None:
         return _draw(image, sem_seg, None, metadata, width)
-    boxes = np.array([a["bbox"] for a in annotations], dtype=float).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
+    boxes = corner_boxes(annotations, (height, width))
     masks = None
     if all("segmentation" in a for a in annotations):
         rles = [to_rle(a["segmentation"], height, width) for a in annotations]

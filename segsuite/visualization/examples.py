@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from segsuite.data.boxes import corner_boxes
 from segsuite.data.palette import default_colors
 from segsuite.structures.rle import decode_masks, to_rle
 
@@ -80,8 +81,7 @@ def instance_pictures(
     rles = [to_rle(a["segmentation"], height, width) for a in objects]
     masks = decode_masks(rles, height, width).numpy()
     crowd = np.array([bool(a.get("iscrowd")) for a in objects], dtype=bool)
-    boxes = np.array([a["bbox"] for a in objects], dtype=float).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
+    boxes = corner_boxes(objects, (height, width))
     true_classes = np.array([a["category_id"] for a in objects], dtype=int)
 
     def pairs(of: Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -109,7 +109,7 @@ def report_coco(
                 detail += "; turned by a quarter, as EXIF orientation does it"
             report.add(name, "size-mismatch", facts.file_name, detail)
     of_image: dict[Any, list[dict]] = defaultdict(list)
-    boxes_like_corners = []
+    boxeslike_corners = []
     for annotation in coco.content["annotations"]:
         where = f"annotation {annotation.get('id')}"
         image = coco.images.get(annotation.get("image_id"))
@@ -126,9 +126,9 @@ def report_coco(
         where += f" of {coco.image_file(image)}"
         for kind, detail in annotation_faults(annotation, image["height"], image["width"]):
             report.add(name, kind, where, detail)
-        boxes_like_corners.append(_like_corners(annotation.get("bbox"), image))
-    if boxes_like_corners and np.mean(boxes_like_corners) > 0.3:
-        detail = f"{100 * np.mean(boxes_like_corners):.0f} % of the boxes"
+        boxeslike_corners.append(like_corners(annotation.get("bbox"), image))
+    if boxeslike_corners and np.mean(boxeslike_corners) > 0.3:
+        detail = f"{100 * np.mean(boxeslike_corners):.0f} % of the boxes"
         report.add(name, "bbox-corners", coco.json_file, detail)
     _report_images(name, coco, of_image, report)
     if not with_classes:
@@ -218,8 +218,8 @@ def annotation_faults(annotation: dict, height: int, width: int) -> list[tuple[s
     return found
 
 
-def _like_corners(bbox: Any, image: Mapping[str, Any]) -> bool:
-    """Whether a box makes sense as [x1, y1, x2, y2] alone."""
+def like_corners(bbox: Any, image: Mapping[str, Any]) -> bool:
+    """Whether a box makes sense as [x1, y1, x2, y2] alone, in an image of a height and width."""
     if not isinstance(bbox, list) or len(bbox) != 4:
         return False
     x, y, right, bottom = bbox

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..datasets.folder import UnpairedFilesError
 from ..statistics import read_in_parallel
+from .annotations import report_annotations
 from .coco import CocoFile, report_coco
 from .duplicates import report_duplicates
 from .images import ImageFacts, examine_image
@@ -22,8 +23,9 @@ from .semantic import examine_label_map, report_label_maps
 def examine_datasets(names: Sequence[str]) -> Report:
     """Examine data sets, each by itself and for images that several of them share.
 
-    Data sets in COCO's formats are examined as such, others by the images and label maps of their
-    records. What is wrong with the data ends up in the report, nothing is raised for it.
+    Data sets in COCO's formats are examined as such, others by the images, label maps and
+    annotations of their records. What is wrong with the data ends up in the report, nothing is
+    raised for it.
 
     Args:
         names: registered data sets, such as the splits for training and evaluation.
@@ -63,6 +65,9 @@ def _examine(name: str, report: Report) -> list[ImageFacts]:
         sizes = {file_name: facts.size for file_name, facts in images.items()}
         pairs = [(record["file_name"], facts) for record, facts in zip(labelled, maps, strict=True)]
         report_label_maps(name, metadata, sizes, pairs, report)
+    annotated = [record for record in records if "annotations" in record]
+    if annotated:
+        report_annotations(name, metadata, annotated, images, report)
     return list(images.values())
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from segsuite.config import CfgNode
+from segsuite.errors import DataError
 from segsuite.utils import comm
 
+from ..boxes import as_coco_box, box_mode, record_size
 from ..build import get_records
 from ..catalog import Metadata, MetadataCatalog
 from ..image import check_complete, open_image, read_image_size
@@ -90,13 +92,15 @@ def check_instance_dataset(
         KeyError: an unknown data set.
         FileNotFoundError: a missing file of annotations.
         ValueError: faults of that file, see `load_coco_json`; another number of classes; no masks;
-            images that are missing, or of another size than the annotations are for, perhaps
-            because their EXIF orientation turns them. The message names the files.
+            boxes of a function's records whose ``bbox_mode`` is none, or that contradict it; images
+            that are missing, or of another size than the annotations are for, perhaps because their
+            EXIF orientation turns them. The message names the files.
     """
     records = [r for r in get_records(name) if "annotations" in r or "segments_info" in r]
     if not records:
         return
-    classes = MetadataCatalog.get(name).get("thing_classes")
+    metadata = MetadataCatalog.get(name)
+    classes = metadata.get("thing_classes")
     if classes is not None and len(classes) != num_classes:
         shown = ", ".join(classes[:_SHOWN]) + (", ..." if len(classes) > _SHOWN else "")
         raise ValueError(
@@ -115,8 +119,31 @@ def check_instance_dataset(
             f"data set '{name}' has boxes but no mask; set MODEL.MASK_ON False, or add a "
             "'segmentation' to the annotations"
         )
+    if objects and metadata.get("json_file") is None:  # those of a file are checked as it is read
+        of_objects = [record for record in records if record.get("annotations")]
+        _raise_faults(name, _find_box_fault, of_objects, "images have boxes that")
     if read_images:
         _raise_faults(name, _find_image_fault, records, "images")
+
+
+def _find_box_fault(record: dict) -> str | None:
+    """What is wrong with the first box of a record that can't be used, or None."""
+    try:
+        size = record_size(record)
+        for annotation in record["annotations"]:
+            *_, width, height = as_coco_box(annotation, size)
+            if width < 0 or height < 0:
+                mode = box_mode(annotation)
+                return (
+                    f"{record['file_name']}: annotation {annotation.get('id')}: bbox "
+                    f"{list(annotation['bbox'])} has a negative size as {mode.name}; set its "
+                    "bbox_mode to what it is"
+                )
+    except DataError as e:
+        return f"{record['file_name']}: {e}"
+    except (OSError, ValueError) as e:  # of the image file, which they name
+        return str(e)
+    return None
 
 
 def _find_image_fault(record: dict) -> str | None:

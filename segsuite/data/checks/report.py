@@ -79,14 +79,15 @@ KINDS = {
     "duplicate-category": ("warning", "Several categories have one name"),
     "duplicate-annotation": ("warning", "The same object annotated twice in an image"),
     "unknown-image": ("error", "Annotations of an image that the JSON does not list"),
-    "unknown-category": ("error", "Annotations of a category that the JSON does not list"),
+    "unknown-category": ("error", "Annotations of a category that the data set does not list"),
     "category-gaps": ("note", "Category ids with gaps; classes are numbered without them"),
     "bbox-invalid": ("error", "Boxes that are not four numbers with a size"),
     "bbox-outside": ("error", "Boxes outside of the image"),
     "bbox-beyond": ("warning", "Boxes that reach beyond the image"),
     "bbox-corners": (
         "error",
-        "Boxes seem to be [x1, y1, x2, y2]; COCO has [x, y, width, height]",
+        "Boxes seem to be [x1, y1, x2, y2]; COCO has [x, y, width, height]. Records of a function "
+        "may have them with bbox_mode 0, BoxMode.XYXY_ABS",
     ),
     "bbox-mask": ("warning", "A box and its mask do not fit together"),
     "polygon-invalid": ("error", "Polygons of fewer than 3 points, or not x, y, x, y, ..."),

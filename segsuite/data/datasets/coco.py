@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segsuite.structures import BoxMode
+
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..palette import default_colors
 from .coco_annotations import Faults, clean_annotation, some
@@ -70,9 +72,9 @@ def load_coco_json(
     Returns:
         A record for each image, in the order of their ids: ``file_name``, ``image_id``, ``height``,
         ``width`` and ``annotations``, a list of dicts with ``id``, ``category_id`` (the class),
-        ``bbox`` [x, y, width, height] in pixels, ``iscrowd`` and, unless there is none,
-        ``segmentation``: flat float64 arrays of polygons, or a compressed RLE. With LVIS also
-        ``neg_category_ids`` and ``not_exhaustive_category_ids``, as classes.
+        ``bbox`` [x, y, width, height] in pixels, ``bbox_mode`` XYWH_ABS, ``iscrowd`` and, unless
+        there is none, ``segmentation``: flat float64 arrays of polygons, or a compressed RLE. With
+        LVIS also ``neg_category_ids`` and ``not_exhaustive_category_ids``, as classes.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -209,7 +211,9 @@ def _add_annotations(
             continue
         cleaned = clean_annotation(annotation, record["height"], record["width"], faults)
         if cleaned is not None:
-            record["annotations"].append({**cleaned, "category_id": category})
+            record["annotations"].append(
+                {**cleaned, "bbox_mode": BoxMode.XYWH_ABS, "category_id": category}
+            )
             num_used += 1
     if unknown:
         raise ValueError(

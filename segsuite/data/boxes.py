@@ -1,0 +1,92 @@
+"""The boxes of annotations, whichever way they are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segsuite.errors import DataError
+from segsuite.structures import BoxMode
+
+from .image import read_image_size
+
+
+def box_mode(annotation: Mapping[str, Any]) -> BoxMode:
+    """How the ``bbox`` of an annotation is written; XYWH_ABS, as in COCO's files, if not told.
+
+    Raises:
+        DataError: its ``bbox_mode`` is none, or that of a rotated box.
+    """
+    given = annotation.get("bbox_mode", BoxMode.XYWH_ABS)
+    try:
+        mode = BoxMode(int(given))
+    except (TypeError, ValueError):
+        mode = None
+    if mode is None or mode == BoxMode.XYWHA_ABS:
+        what = "no BoxMode" if mode is None else "XYWHA_ABS: there are no rotated boxes here"
+        known = ", ".join(f"{m.name} ({m})" for m in BoxMode if m != BoxMode.XYWHA_ABS)
+        raise DataError(
+            f"annotation {annotation.get('id')}: bbox_mode {given!r} is {what}; expected {known}, "
+            "or none for XYWH_ABS"
+        )
+    return mode
+
+
+def corner_boxes(
+    annotations: Sequence[Mapping[str, Any]],
+    size: tuple[int, int],
+    dtype: npt.DTypeLike = np.float64,
+) -> np.ndarray:
+    """(N, 4) x1, y1, x2, y2 in pixels.
+
+    Args:
+        annotations: of a record, each with a ``bbox`` and perhaps a ``bbox_mode``.
+        size: (height, width) of the image.
+        dtype: of the result, and of the arithmetic.
+
+    Raises:
+        DataError: see `box_mode`.
+    """
+    modes = [box_mode(annotation) for annotation in annotations]
+    boxes = np.array([a["bbox"] for a in annotations], dtype=dtype).reshape(-1, 4)
+    for mode in set(modes):
+        rows = [row for row, of_row in enumerate(modes) if of_row == mode]
+        boxes[rows] = BoxMode.convert(boxes[rows], mode, BoxMode.XYXY_ABS, size)
+    return boxes
+
+
+def as_coco_box(annotation: Mapping[str, Any], size: tuple[int, int]) -> list[float]:
+    """The box of an annotation as COCO's files have it: [x, y, width, height] in pixels.
+
+    Args:
+        size: (height, width) of the image.
+
+    Raises:
+        DataError: it is not four numbers; see also `box_mode`.
+    """
+    mode, bbox = box_mode(annotation), annotation.get("bbox")
+    try:
+        numbers = [float(value) for value in bbox]  # type: ignore[union-attr]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        raise DataError(
+            f"annotation {annotation.get('id')}: bbox is {bbox!r}; expected four numbers, "
+            f"{mode.name}"
+        )
+    return BoxMode.convert(numbers, mode, BoxMode.XYWH_ABS, size)
+
+
+def record_size(record: Mapping[str, Any]) -> tuple[int, int]:
+    """(height, width) of the image of a record: as it says itself, else as the file does.
+
+    Raises:
+        OSError, ValueError: see `read_image_size`.
+    """
+    if "height" in record and "width" in record:
+        return record["height"], record["width"]
+    return read_image_size(record["file_name"])

@@ -1,0 +1,76 @@
+"""The examination of the annotations of records, where no JSON file is known to hold them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from segsuite.errors import DataError
+
+from ..boxes import as_coco_box
+from ..catalog import Metadata
+from .coco import annotation_faults, like_corners
+from .images import ImageFacts
+from .report import Report
+from .semantic import class_counts, report_classes
+
+
+def report_annotations(
+    name: str,
+    metadata: Metadata,
+    records: Sequence[Mapping[str, Any]],
+    images: Mapping[str, ImageFacts],
+    report: Report,
+) -> None:
+    """Add what is found in annotations and between them and the images.
+
+    Args:
+        records: those with ``annotations``.
+        images: what is known of each image file.
+    """
+    classes = metadata.get("thing_classes")
+    counts: list[Counter] = []
+    corners: list[bool] = []
+    for record in records:
+        annotations = record["annotations"]
+        counts.append(Counter(a.get("category_id") for a in annotations))
+        if not annotations:
+            report.add(name, "images-empty", record["file_name"])
+        size = _size(name, record, images[record["file_name"]], report)
+        for annotation in annotations if size else ():
+            where = f"annotation {annotation.get('id')} of {record['file_name']}"
+            category = annotation.get("category_id")
+            if classes is not None and category not in range(len(classes)):
+                report.add(name, "unknown-category", where, f"category_id {category!r}")
+            try:
+                bbox = as_coco_box(annotation, size)
+            except DataError as e:
+                report.add(name, "bbox-invalid", where, str(e).partition(": ")[2])
+                continue
+            for kind, detail in annotation_faults({**annotation, "bbox": bbox}, *size):
+                report.add(name, kind, where, detail)
+            if "bbox_mode" not in annotation:
+                corners.append(like_corners(bbox, {"height": size[0], "width": size[1]}))
+    if corners and np.mean(corners) > 0.3:
+        report.add(name, "bbox-corners", name, f"{100 * np.mean(corners):.0f} % of the boxes")
+    if classes is not None:
+        report_classes(name, classes, *class_counts(counts, len(classes)), len(records), report)
+
+
+def _size(
+    name: str, record: Mapping[str, Any], facts: ImageFacts, report: Report
+) -> tuple[int, int] | None:
+    """(height, width) that the annotations of a record are for, None where nothing tells it."""
+    stated = (record.get("height"), record.get("width"))
+    if None in stated:
+        return facts.size
+    if facts.size and stated != facts.size:
+        detail = (
+            f"the file has {facts.size[1]} x {facts.size[0]} pixels, the record says "
+            f"{stated[1]} x {stated[0]} (width x height)"
+        )
+        report.add(name, "size-mismatch", facts.file_name, detail)
+    return stated  # type: ignore[return-value]
