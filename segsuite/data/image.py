@@ -7,7 +7,7 @@ import os
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 FORMATS = ("RGB", "BGR")
 # The EXIF tag 274 tells how the camera was held; 5-8 are quarter turns, which swap the edges.
@@ -15,7 +15,7 @@ EXIF_ORIENTATION = 0x0112
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
 
 
-def open_image(file_name: str | os.PathLike) -> Image.Image:
+def open_image(file_name: str | os.PathLike) -> ImageFile.ImageFile:
     """Open an image without decoding its pixels.
 
     Raises:
@@ -77,8 +77,7 @@ def read_image(file_name: str | os.PathLike, format: str = "RGB") -> np.ndarray:
             if pixels is not None and content[-2:].tobytes() == _JPEG_END:
                 return pixels if format == "BGR" else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
         decode(image, file_name)
-        image = ImageOps.exif_transpose(image)
-        pixels = np.array(image.convert("RGB"))
+        pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
     return pixels if format == "RGB" else pixels[:, :, ::-1]
 
 
@@ -90,8 +89,8 @@ def check_complete(file_name: str | os.PathLike) -> None:
     """
     with open_image(file_name) as image:
         ends = {"JPEG": _JPEG_END, "PNG": _PNG_END}
-        end = ends.get(image.format)
-        if end is not None:
+        end = ends.get(image.format or "")
+        if end is not None and image.fp is not None:
             image.fp.seek(-min(len(end), os.path.getsize(file_name)), os.SEEK_END)
             if image.fp.read() == end:
                 return

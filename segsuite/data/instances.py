@@ -61,6 +61,7 @@ def annotations_to_instances(
     keep = None
     if mask_format is not None:
         segmentations = [a["segmentation"] for a in annotations]
+        masks: PolygonMasks | BitMasks
         if mask_format == "polygon" and not any(isinstance(s, dict) for s in segmentations):
             masks = _transform_polygons(segmentations, transform)
         else:

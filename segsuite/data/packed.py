@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 
-class PackedRecords(Sequence):
+class PackedRecords(Sequence[dict[str, Any]]):
     """A sequence of records, each pickled, in one array.
 
     A list of dicts is copied little by little into each process forked from its owner: reading an
@@ -25,8 +25,17 @@ class PackedRecords(Sequence):
     def __len__(self) -> int:
         return len(self._ends)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        if not -len(self) <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}")
+        index %= len(self)
         start = self._ends[index - 1] if index else 0
-        return pickle.loads(self._bytes[start : self._ends[index]])
+        return pickle.loads(self._bytes[start : self._ends[index]].data)

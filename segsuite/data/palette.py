@@ -104,7 +104,7 @@ def _palette(count: int) -> tuple[Color, ...]:
     nearest = np.full(len(candidates), np.inf)
     for i in range(count):
         if i == len(colors):
-            colors.append(tuple(int(x) for x in candidates[nearest.argmax()]))
-        distance = np.linalg.norm(seen - perceived([colors[i]]), axis=-1).min(axis=-1)
+            colors.append(rgb(candidates[nearest.argmax()]))
+        distance = np.linalg.norm(seen - perceived(np.array([colors[i]])), axis=-1).min(axis=-1)
         nearest = np.minimum(nearest, distance)
     return tuple(colors)

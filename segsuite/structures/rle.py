@@ -156,7 +156,7 @@ def decode_counts(counts: str | bytes) -> list[int]:
     return runs
 
 
-def check_polygons(polygons: Sequence[Sequence[float]]) -> None:
+def check_polygons(polygons: Sequence[Sequence[float] | np.ndarray]) -> None:
     """Check polygons ``[x0, y0, x1, y1, ...]``.
 
     Raises:

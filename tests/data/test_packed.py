@@ -15,6 +15,7 @@ def test_records_come_back_whole():
     with pytest.raises(IndexError, match="record 5 of 5"):
         packed[5]
     assert packed[np.int64(2)] == records[2]
+    assert packed[-1] == records[-1] and packed[1:4:2] == records[1:4:2]
 
 
 def test_no_records():

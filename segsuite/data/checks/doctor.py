@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
@@ -114,5 +114,5 @@ def _examine_images(name: str, files: list[str], report: Report) -> dict[str, Im
     return dict(zip(files, facts, strict=True))
 
 
-def _with_bar(iterator, items: Sequence, title: str) -> tqdm:
+def _with_bar(iterator: Iterator, items: Sequence, title: str) -> tqdm:
     return tqdm(iterator, total=len(items), desc=title, file=sys.stderr, disable=None)

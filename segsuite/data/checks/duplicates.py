@@ -90,12 +90,12 @@ def near_pairs(hashes: Sequence[int | None]) -> Iterator[tuple[int, int, int]]:
         groups = defaultdict(list)
         for i, value in enumerate(hashes):
             if value is not None:
-                groups[value >> start & ((1 << stop - start) - 1)].append(i)
+                groups[value >> start & ((1 << stop - start) - 1)].append((i, value))
         for group in groups.values():
             if len(group) > _LARGEST_GROUP:
                 continue
-            for i, j in combinations(group, 2):
-                distance = (hashes[i] ^ hashes[j]).bit_count()
+            for (i, a), (j, b) in combinations(group, 2):
+                distance = (a ^ b).bit_count()
                 if distance <= _MAX_DISTANCE and (i, j) not in found:
                     found.add((i, j))
                     yield i, j, distance

@@ -80,10 +80,11 @@ def _fix_label_maps(name: str, metadata: Metadata, output: Path) -> list[str]:
         )
         fixed, how = _fixed_labels(labels, metadata)
         reason = next((kind for kind, _ in image.faults if kind in UNUSABLE), None)
-        if reason is None and fixed is None:
-            reason = labels.faults[0][0]
-        if reason is None and fixed.shape != image.size:
-            reason = "size-mismatch"
+        if reason is None:
+            if fixed is None:
+                reason = labels.faults[0][0]
+            elif fixed.shape != image.size:
+                reason = "size-mismatch"
         if reason is None and image.digest in seen:
             reason = f"the same as {seen[image.digest]}"
         if reason is not None:
@@ -172,13 +173,13 @@ def _fix_coco(coco: CocoFile, output: Path) -> list[str]:
     for annotation in coco.content["annotations"]:
         id = annotation.get("id")
         fixed, how = _fixed_annotation(annotation, images, coco.categories)
-        content = json.dumps({**annotation, "id": None}, sort_keys=True)
-        if fixed is not None and content in contents:
+        same = json.dumps({**annotation, "id": None}, sort_keys=True)
+        if fixed is not None and same in contents:
             fixed, how = None, "the same object again"
         if fixed is None:
             changes.append(f"left out annotation {id}: {how}")
             continue
-        contents.add(content)
+        contents.add(same)
         if id in used or not _is_id(id):
             fixed["id"], free = free, free + 1
             how = f"{how}; id is {fixed['id']}".removeprefix("; ")

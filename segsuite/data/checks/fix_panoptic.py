@@ -29,7 +29,7 @@ def fix_panoptic(panoptic: PanopticFile, output: Path) -> list[str]:
         if reason is not None:
             changes.append(f"left out {facts.file_name}: {reason}")
             continue
-        segments = []
+        segments: list[dict[str, Any]] = []
         for segment in annotation.get("segments_info", []):
             fixed, how = _fixed(segment, {s["id"] for s in segments}, panoptic, facts)
             if how:
@@ -65,7 +65,7 @@ def _fixed(
     segment: dict[str, Any], used: set, panoptic: PanopticFile, facts: SegmentFacts
 ) -> tuple[dict[str, Any] | None, str]:
     """The segment as it should be, and what was done; None where it is left out."""
-    area = facts.areas.get(segment.get("id"), 0)
+    area = facts.areas.get(segment["id"], 0) if "id" in segment else 0
     if not area:
         return None, "left out, without a pixel:"
     if segment.get("category_id") not in panoptic.categories:

@@ -111,9 +111,9 @@ def report_panoptic(
         maps: of the PNG of each annotation of the file, in its order.
     """
     annotated = Counter(a.get("image_id") for a in panoptic.content["annotations"])
-    for id, image in panoptic.images.items():
+    for id, entry in panoptic.images.items():
         if id not in annotated:
-            report.add(name, "image-without-labels", panoptic.image_file(image))
+            report.add(name, "image-without-labels", panoptic.image_file(entry))
     of_categories: list[dict[Any, int]] = []
     index = {id: i for i, id in enumerate(sorted(panoptic.categories))}
     for annotation, facts in zip(panoptic.content["annotations"], maps, strict=True):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-import numpy as np
-
 from segsuite.config import CfgNode
 from segsuite.errors import DataError
 from segsuite.utils import comm
@@ -211,7 +209,7 @@ def _find_fault(record: dict, num_classes: int, ignore_label: int) -> str | None
     )
     return (
         f"{labels} holds the label {found}; expected 0 to {num_classes - 1}, or {ignore_label} for "
-        f"pixels to leave out. {_advice(labels, np.count_nonzero(outside))}"
+        f"pixels to leave out. {_advice(labels, int(outside.sum()))}"
     )
 
 

@@ -176,13 +176,13 @@ def report_classes(
             for i in range(len(classes))
         ],
     }
-    for i in np.flatnonzero(~seen):
+    for i in np.flatnonzero(~seen).tolist():
         report.add(name, "class-unseen", f"class {i} ({classes[i]})")
     if seen.any():
-        rarest = np.flatnonzero(seen)[amount[seen].argmin()]
+        rarest = int(np.flatnonzero(seen)[amount[seen].argmin()])
         ratio = amount.max() / amount[rarest]
         if ratio > _HEAVY_IMBALANCE:
-            where = f"{classes[amount.argmax()]} : {classes[rarest]} = {ratio:.0f} : 1"
+            where = f"{classes[int(amount.argmax())]} : {classes[rarest]} = {ratio:.0f} : 1"
             report.add(name, "class-imbalance", where)
 
 

@@ -11,6 +11,8 @@ Expected under the datasets folder, as the archive unpacks::
 
 from __future__ import annotations
 
+import functools
+
 from ..sem_seg import IGNORE_LABEL
 from .folder import load_sem_seg_folder
 from .register import register_sem_seg
@@ -183,5 +185,5 @@ def register_ade20k() -> None:
     label_map = {0: IGNORE_LABEL} | {i + 1: i for i in range(len(_CLASSES))}
     for split in _FOLDERS:
         register_sem_seg(
-            f"ade20k_sem_seg_{split}", lambda split=split: load_ade20k(split), _CLASSES, label_map
+            f"ade20k_sem_seg_{split}", functools.partial(load_ade20k, split), _CLASSES, label_map
         )

@@ -12,6 +12,8 @@ Expected under the datasets folder::
 
 from __future__ import annotations
 
+import functools
+
 from ..sem_seg import IGNORE_LABEL
 from .folder import load_sem_seg_folder
 from .register import register_sem_seg
@@ -44,5 +46,5 @@ def register_camvid() -> None:
     label_map = {i: i for i in range(len(_CLASSES))} | {_VOID: IGNORE_LABEL}
     for split in ("train", "val", "test"):
         register_sem_seg(
-            f"camvid_{split}", lambda split=split: load_camvid(split), _CLASSES, label_map
+            f"camvid_{split}", functools.partial(load_camvid, split), _CLASSES, label_map
         )

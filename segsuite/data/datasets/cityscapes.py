@@ -13,6 +13,8 @@ Expected under the datasets folder, as the archives unpack::
 
 from __future__ import annotations
 
+import functools
+
 from ..sem_seg import IGNORE_LABEL
 from .folder import load_sem_seg_folder
 from .register import register_sem_seg
@@ -62,7 +64,7 @@ def register_cityscapes() -> None:
     for split in ("train", "val", "test"):
         register_sem_seg(
             f"cityscapes_fine_sem_seg_{split}",
-            lambda split=split: load_cityscapes(split),
+            functools.partial(load_cityscapes, split),
             classes,
             label_map,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -151,8 +152,7 @@ def _get(entry: Mapping[str, Any], key: str, kind: str, json_file: str) -> Any:
 
 def _repeated(entries: list[dict], kind: str) -> str:
     """Say which ids of `entries` occur more than once."""
-    seen: set = set()
-    twice = [e["id"] for e in entries if e["id"] in seen or seen.add(e["id"])]
+    twice = [id for id, count in Counter(e["id"] for e in entries).items() if count > 1]
     return f"{kind} with the same id: {some(twice)}; expected ids that occur once. Number them anew"
 
 

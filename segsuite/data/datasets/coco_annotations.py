@@ -6,7 +6,7 @@ import functools
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,12 @@ from segsuite.structures import to_rle
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5
+
+
+class TakesFaults(Protocol):
+    """What `clean_annotation` tells what it leaves out."""
+
+    def add(self, kind: str, annotation_id: Any, /) -> None: ...
 
 
 class Faults:
@@ -48,7 +54,7 @@ def _warn_once(text: str) -> None:
 
 
 def clean_annotation(
-    annotation: Mapping[str, Any], height: int, width: int, faults: Faults
+    annotation: Mapping[str, Any], height: int, width: int, faults: TakesFaults
 ) -> dict[str, Any] | None:
     """Take from an annotation what training needs.
 
@@ -65,12 +71,15 @@ def clean_annotation(
     id_ = annotation["id"]
     bbox = annotation.get("bbox")
     if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_finite, bbox)):
-        return faults.add("without a bbox of four numbers", id_)
+        faults.add("without a bbox of four numbers", id_)
+        return None
     x, y, w, h = bbox
     if w <= 0 or h <= 0:
-        return faults.add("with a bbox of no or negative size", id_)
+        faults.add("with a bbox of no or negative size", id_)
+        return None
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        return faults.add("with a bbox outside of the image", id_)
+        faults.add("with a bbox outside of the image", id_)
+        return None
     # "ignore" is that of older files; both mean: neither learn it nor count it as wrong.
     crowd = int(bool(annotation.get("iscrowd", 0) or annotation.get("ignore", 0)))
     cleaned = {"id": id_, "iscrowd": crowd, "bbox": bbox}
@@ -84,12 +93,13 @@ def clean_annotation(
         try:
             cleaned["segmentation"] = to_rle(segmentation, height, width)
         except (KeyError, TypeError, ValueError) as e:
-            return faults.add(f"with an RLE that is not one of this image: {e!s}", id_)
+            faults.add(f"with an RLE that is not one of this image: {e!s}", id_)
+            return None
     return cleaned
 
 
 def _clean_polygons(
-    polygons: list, height: int, width: int, annotation_id: Any, faults: Faults
+    polygons: list, height: int, width: int, annotation_id: Any, faults: TakesFaults
 ) -> list[np.ndarray]:
     kept = []
     for polygon in polygons:

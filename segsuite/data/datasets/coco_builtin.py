@@ -11,6 +11,8 @@ Expected under the datasets folder::
 
 from __future__ import annotations
 
+import functools
+
 from ..catalog import DatasetCatalog, MetadataCatalog
 from ..palette import voc_colors
 from ..panoptic import THINGS_LABEL
@@ -75,14 +77,18 @@ def _register_panoptic(split: str) -> None:
         ("stuffonly", paths, {"evaluator_type": "sem_seg"}),
     ):
         name = f"coco_2017_{split}_panoptic_{kind}"
-        DatasetCatalog.register(name, lambda paths=kind_paths: _load_panoptic(paths))
+        DatasetCatalog.register(name, functools.partial(_load_panoptic, kind_paths))
         MetadataCatalog.get(name).set(**facts, **kind_facts).set_later(
-            **{
-                key: lambda path=path: str(datasets_root() / path)
-                for key, path in kind_paths.items()
-            }
+            **{key: functools.partial(_path, path) for key, path in kind_paths.items()}
         )
 
 
+def _path(path: str) -> str:
+    return str(datasets_root() / path)
+
+
 def _load_panoptic(paths: dict[str, str]) -> list[dict]:
-    return load_coco_panoptic(*(datasets_root() / path for path in paths.values()))
+    files = {key: _path(path) for key, path in paths.items()}
+    return load_coco_panoptic(
+        files["panoptic_json"], files["panoptic_root"], files["image_root"], files.get("json_file")
+    )

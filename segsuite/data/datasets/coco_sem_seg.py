@@ -23,6 +23,7 @@ Expected under the datasets folder; ``tools/prepare_data.py`` writes the last tw
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -113,7 +114,7 @@ def register_coco_sem_seg() -> None:
         for split in ("train", "val"):
             register_sem_seg(
                 f"coco_{kind}_sem_seg_{split}",
-                lambda kind=kind, split=split: load_coco_sem_seg(kind, split),
+                functools.partial(load_coco_sem_seg, kind, split),
                 {name: colors[id] for id, name in names.items()},
                 label_map,
             )

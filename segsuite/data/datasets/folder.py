@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
-from ..palette import default_colors
+from ..palette import default_colors, rgb
 from ..sem_seg import IGNORE_LABEL
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
@@ -61,7 +61,7 @@ def register_sem_seg_folder(
         ValueError: the arguments contradict each other or an earlier registration.
     """
     classes = list(classes)
-    colors = default_colors(len(classes)) if colors is None else [tuple(c) for c in colors]
+    colors = default_colors(len(classes)) if colors is None else [rgb(c) for c in colors]
     if len(colors) != len(classes):
         raise ValueError(f"data set '{name}': {len(colors)} colors for {len(classes)} classes")
     if label_map is not None:
@@ -175,7 +175,7 @@ def _count(names: list[str], kind: str) -> str:
     return f"{len(names)} {kind}{'s' if len(names) > 1 else ''}"
 
 
-def _some(paths) -> str:
+def _some(paths: Iterable[str | os.PathLike]) -> str:
     """The first three paths."""
-    paths = [str(p) for p in paths]
-    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    names = [str(p) for p in paths]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -12,6 +12,7 @@ Under the datasets folder, made when it is first asked for::
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -52,7 +53,7 @@ def register_shapes() -> None:
     """Register ``shapes_train`` and ``shapes_val``, and ``shapes_instances_...`` for instances."""
     for split in NUM_IMAGES:
         name = f"shapes_{split}"
-        DatasetCatalog.register(name, lambda split=split: load_shapes(split))
+        DatasetCatalog.register(name, functools.partial(load_shapes, split))
         MetadataCatalog.get(name).set(
             stuff_classes=list(CLASSES),
             stuff_colors=list(COLORS),

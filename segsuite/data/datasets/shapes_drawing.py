@@ -7,6 +7,7 @@ smooth edges, and a pixel belongs to a shape that covers half of it or more.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
@@ -61,7 +62,15 @@ class _Dice:
     def __init__(self, key: tuple[int, int]) -> None:
         self._words = np.random.Philox(key=np.array(key, dtype=np.uint64))
 
-    def between(self, low: int, high: int, shape: tuple[int, ...] | None = None):
+    @overload
+    def between(self, low: int, high: int) -> int: ...
+
+    @overload
+    def between(self, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray: ...
+
+    def between(
+        self, low: int, high: int, shape: tuple[int, ...] | None = None
+    ) -> int | np.ndarray:
         """An int, or an array of them, from `low` to `high` inclusive."""
         count = 1 if shape is None else int(np.prod(shape))
         words = self._words.random_raw(count) >> np.uint64(32)
@@ -202,4 +211,5 @@ def _blur(coverage: np.ndarray) -> np.ndarray:
     """(h, w) int32: the mean over 3 x 3 pixels."""
     h, w = coverage.shape
     padded = np.pad(coverage, 1)
-    return sum(padded[i : i + h, j : j + w] for i in range(3) for j in range(3)) // 9
+    windows = [padded[i : i + h, j : j + w] for i in range(3) for j in range(3)]
+    return np.sum(windows, axis=0, dtype=padded.dtype) // 9

@@ -38,23 +38,26 @@ _GROUND = len(CLASSES)
 def register_shapes_panoptic() -> None:
     """Register ``shapes_panoptic_train`` and ``shapes_panoptic_val``."""
     for split in NUM_IMAGES:
-        name = f"shapes_panoptic_{split}"
-        DatasetCatalog.register(name, lambda split=split: load_shapes_panoptic(split))
-        MetadataCatalog.get(name).set(
-            thing_classes=list(CLASSES[1:]),
-            thing_colors=list(COLORS[1:]),
-            thing_dataset_id_to_contiguous_id={i: i - 1 for i in range(1, _GROUND)},
-            stuff_classes=["things", "ground"],
-            stuff_colors=[(255, 255, 255), COLORS[0]],
-            stuff_dataset_id_to_contiguous_id={_GROUND: 1},
-            ignore_label=IGNORE_LABEL,
-            evaluator_type="coco_panoptic_seg",
-        ).set_later(
-            panoptic_json=lambda split=split: str(_folder() / f"panoptic_{split}.json"),
-            panoptic_root=lambda split=split: str(_folder() / f"panoptic_{split}"),
-            json_file=lambda split=split: str(_instances_file(split)),
-            image_root=lambda split=split: str(datasets_root() / FOLDER / "images" / split),
-        )
+        _register(f"shapes_panoptic_{split}", split)
+
+
+def _register(name: str, split: str) -> None:
+    DatasetCatalog.register(name, lambda: load_shapes_panoptic(split))
+    MetadataCatalog.get(name).set(
+        thing_classes=list(CLASSES[1:]),
+        thing_colors=list(COLORS[1:]),
+        thing_dataset_id_to_contiguous_id={i: i - 1 for i in range(1, _GROUND)},
+        stuff_classes=["things", "ground"],
+        stuff_colors=[(255, 255, 255), COLORS[0]],
+        stuff_dataset_id_to_contiguous_id={_GROUND: 1},
+        ignore_label=IGNORE_LABEL,
+        evaluator_type="coco_panoptic_seg",
+    ).set_later(
+        panoptic_json=lambda: str(_folder() / f"panoptic_{split}.json"),
+        panoptic_root=lambda: str(_folder() / f"panoptic_{split}"),
+        json_file=lambda: str(_instances_file(split)),
+        image_root=lambda: str(datasets_root() / FOLDER / "images" / split),
+    )
 
 
 def load_shapes_panoptic(split: str) -> list[dict]:

@@ -19,6 +19,7 @@ Expected under the datasets folder::
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from ..palette import voc_colors
@@ -99,6 +100,6 @@ def register_voc() -> None:
         for split in splits:
             register_sem_seg(
                 f"voc_{year}_sem_seg_{split}",
-                lambda year=year, split=split: load_voc(year, split),
+                functools.partial(load_voc, year, split),
                 classes,
             )

@@ -7,6 +7,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -18,16 +19,16 @@ def unpack(file: Path, folder: Path) -> None:
         ValueError: it is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    bar = {"desc": f"unpacking {file.name}", "file": sys.stderr, "disable": None}
+    bar: dict[str, Any] = {"desc": f"unpacking {file.name}", "file": sys.stderr, "disable": None}
     try:
         if file.suffix == ".zip":
             with zipfile.ZipFile(file) as archive:
                 for member in tqdm(archive.infolist(), **bar):
                     archive.extract(member, folder)
         else:
-            with tarfile.open(file) as archive:
-                for member in tqdm(archive, **bar):
-                    archive.extract(member, folder, filter="data")
+            with tarfile.open(file) as tar:
+                for entry in tqdm(tar, **bar):
+                    tar.extract(entry, folder, filter="data")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
         raise ValueError(
             f"{file} ({os.path.getsize(file)} bytes) can't be unpacked: {e}. Download it again"
