@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ class ASPP(nn.Module):
     ):
         super().__init__()
         conv3x3 = DepthwiseSeparableConv2d if depthwise else Conv2d
-        options = {"norm": norm, "activation": F.relu_}
+        options: dict[str, Any] = {"norm": norm, "activation": F.relu_}
         self.convs = nn.ModuleList([Conv2d(in_channels, out_channels, 1, **options)])
         for dilation in dilations:
             self.convs.append(conv3x3(in_channels, out_channels, 3, dilation=dilation, **options))

@@ -23,6 +23,9 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or comm.get_world_size() == 1:
             return super().forward(x)
+        assert self.num_batches_tracked is not None
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.momentum is not None
         self.num_batches_tracked.add_(1)
         if x.is_cuda:
             return _CudaSyncBatchNorm.apply(

@@ -33,8 +33,7 @@ class FittingInference:
     def __init__(self, cfg: CfgNode, model: nn.Module):
         self._cfg, self._model = cfg, model
         self._whole = build_inference(cfg, model)
-        enabled = cfg.TEST.SLIDING_WINDOW.ENABLED
-        self._may_cut = isinstance(model, SemanticSegmentor) and not enabled
+        self._may_cut = not cfg.TEST.SLIDING_WINDOW.ENABLED
         self._chosen: dict[tuple[int, ...], nn.Module] = {}
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -52,12 +51,14 @@ class FittingInference:
 
     def _must_cut(self, record: dict[str, Any]) -> bool:
         height, width = record["image"].shape[-2:]
-        window = self._cfg.TEST.SLIDING_WINDOW
-        if not self._may_cut or (height <= window.SIZE[0] and width <= window.SIZE[1]):
+        model, window = self._model, self._cfg.TEST.SLIDING_WINDOW
+        if not isinstance(model, SemanticSegmentor) or not self._may_cut:
+            return False
+        if height <= window.SIZE[0] and width <= window.SIZE[1]:
             return False
         limit, source = window.MEMORY_LIMIT * _MIB, "TEST.SLIDING_WINDOW.MEMORY_LIMIT"
         if not limit:
-            free = free_memory(self._model.device)
+            free = free_memory(model.device)
             if free is None:
                 return False
             limit, source = free // 2, "half of what is free"

@@ -58,7 +58,7 @@ class SemSegAugmentation(nn.Module):
     def _predict(self, record: dict[str, Any]) -> SemSegLogits:
         height, width = record["image"].shape[-2:]
         size = record.get("height", height), record.get("width", width)
-        total = None
+        total: torch.Tensor | None = None
         for min_size in self.min_sizes:
             image = self._resized(record["image"], min_size)
             for flipped in (False, True) if self.flip else (False,):
@@ -73,6 +73,7 @@ class SemSegAugmentation(nn.Module):
                     logits = prediction.logits
                     total = logits.new_zeros((len(logits), *size), dtype=torch.float32)
                 _add_probabilities(prediction, flipped, total)
+        assert total is not None  # min_sizes is not empty
         count = len(self.min_sizes) * (2 if self.flip else 1)
         return SemSegLogits(total.div_(count).log_(), size, size)
 

@@ -21,19 +21,22 @@ def build_inference(cfg: CfgNode, model: nn.Module) -> nn.Module:
     """
     window, aug = cfg.TEST.SLIDING_WINDOW, cfg.TEST.AUG
     asked = [f"TEST.{key}" for key in ("SLIDING_WINDOW", "AUG") if cfg.TEST[key].ENABLED]
-    if asked and not isinstance(model, SemanticSegmentor):
+    if not asked:
+        return model
+    if not isinstance(model, SemanticSegmentor):
         raise ValueError(
             f"{' and '.join(asked)} can't be used with a {type(model).__name__}, only with a "
             "SemanticSegmentor; set ENABLED to False"
         )
+    inference: nn.Module = model
     if window.ENABLED:
         strides = [shape.stride for shape in model.backbone.output_shape().values()]
         alignment = math.lcm(32, max(model.backbone.size_divisibility, 1), *strides)
-        model = SlidingWindow(
+        inference = SlidingWindow(
             model, window_size=window.SIZE, overlap=window.OVERLAP, alignment=alignment
         )
     if aug.ENABLED:
-        model = SemSegAugmentation(
-            model, min_sizes=aug.MIN_SIZES, max_size=aug.MAX_SIZE, flip=aug.FLIP
+        inference = SemSegAugmentation(
+            inference, min_sizes=aug.MIN_SIZES, max_size=aug.MAX_SIZE, flip=aug.FLIP
         )
-    return model
+    return inference
