@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -46,3 +48,21 @@ def datasets_root(shapes_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point SEGSUITE_DATASETS at a folder with the shapes set and, where it is there, CamVid."""
     monkeypatch.setenv("SEGSUITE_DATASETS", str(shapes_root))
     return shapes_root
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[..., Any]]:
+    """``registered(REGISTRY)`` decorates, ``registered(REGISTRY)(obj, name="x")`` registers, and
+    after the test it is forgotten."""
+    added = []
+
+    def of(registry: Any) -> Callable[..., Any]:
+        def register(obj: Any, name: str | None = None) -> Any:
+            added.append((registry, name or obj.__name__))
+            return registry.register(obj, name=name)
+
+        return register
+
+    yield of
+    for registry, name in added:
+        registry.remove(name)

@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from segsuite.config import CfgNode
+from segsuite.config import CfgNode, build_entry, read_entries
 from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
+from segsuite.errors import DataError, UnknownNameError
 from segsuite.utils.registry import Registry, unknown_name
 
-from .evaluator import DatasetEvaluator
+from .evaluator import DatasetEvaluator, DatasetEvaluators
 
-# Callables (cfg, dataset_name, output_dir) -> DatasetEvaluator, by the `evaluator_type` of the data
-# set's metadata.
+# Callables (cfg, dataset_name, output_dir, **arguments) -> DatasetEvaluator, by `evaluator_type` of
+# the data set's metadata or an entry of TEST.EVALUATORS.
 EVALUATOR_REGISTRY = Registry("EVALUATOR")
 
 
 def build_evaluator(
     cfg: CfgNode, dataset_name: str, output_dir: str | os.PathLike | None = None
 ) -> DatasetEvaluator:
-    """Build the evaluator that the metadata of a data set asks for.
+    """The evaluator that the metadata of a data set asks for, and those of TEST.EVALUATORS.
+
+    (An entry of the first one's name gives it arguments.)
 
     Args:
-        output_dir: where the evaluator may write files; None: it writes none.
+        output_dir: where the evaluators may write files; None: they write none.
 
     Raises:
-        KeyError: there is no such data set, or no such evaluator.
-        ValueError: the metadata has no ``evaluator_type``.
+        KeyError: there is no such data set or no such evaluator, or it does not take an argument.
+        ValueError: the metadata has no ``evaluator_type``, and TEST.EVALUATORS is empty.
     """
     if dataset_name not in DatasetCatalog:
-        raise KeyError(unknown_name(dataset_name, DatasetCatalog.list(), "DatasetCatalog"))
+        raise UnknownNameError(unknown_name(dataset_name, DatasetCatalog.list(), "DatasetCatalog"))
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type")
-    if evaluator_type is None:
-        raise ValueError(
+    entries: dict[str, dict[str, Any]] = {} if evaluator_type is None else {evaluator_type: {}}
+    entries.update(read_entries(cfg.TEST.EVALUATORS, "TEST.EVALUATORS"))
+    if not entries:
+        raise DataError(
             f"the metadata of data set '{dataset_name}' has no evaluator_type; set it with "
             f"MetadataCatalog.get('{dataset_name}').set(evaluator_type=...) to one of "
-            f"{', '.join(EVALUATOR_REGISTRY)}"
+            f"{', '.join(EVALUATOR_REGISTRY)}, or name evaluators in TEST.EVALUATORS"
         )
-    return EVALUATOR_REGISTRY.get(evaluator_type)(cfg, dataset_name, output_dir)
+    built = [
+        build_entry(
+            *(EVALUATOR_REGISTRY.get(name), name, arguments, "TEST.EVALUATORS"),
+            *(cfg, dataset_name, output_dir),
+        )
+        for name, arguments in entries.items()
+    ]
+    return built[0] if len(built) == 1 else DatasetEvaluators(built)

@@ -7,8 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from segsuite.config import CfgNode
-from segsuite.utils.registry import unknown_name
+from segsuite.config import CfgNode, build_entry, read_arguments
+from segsuite.errors import ConfigError, UnknownNameError, WeightsError
+from segsuite.utils.registry import Registry
+
+# Callables (cfg, params, **SOLVER.OPTIMIZER_ARGS) -> torch.optim.Optimizer, by SOLVER.OPTIMIZER;
+# `params` are the groups of `param_groups`.
+OPTIMIZER_REGISTRY = Registry("OPTIMIZER")
 
 # `_NormBase` is what every BatchNorm, SyncBatchNorm and InstanceNorm derives from.
 NORM_TYPES = (
@@ -71,8 +76,10 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     checkpoint and leaves the hyper-parameters as the config has them.
 
     Raises:
-        KeyError: SOLVER.OPTIMIZER is not one of the known names.
+        KeyError: SOLVER.OPTIMIZER is not in the registry, or does not take an argument of
+            SOLVER.OPTIMIZER_ARGS.
         ValueError: nothing in the model is trainable, or a hyper-parameter is out of its range.
+        TypeError: what was built is no optimiser.
     """
     solver = cfg.SOLVER
     groups = param_groups(
@@ -85,37 +92,65 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         backbone_multiplier=solver.BACKBONE_MULTIPLIER,
     )
     if not groups:
-        raise ValueError(
+        raise ConfigError(
             "the model has no trainable parameter; lower MODEL.BACKBONE.FREEZE_AT, or unfreeze some"
         )
-    # Fused kernels make one pass over memory: several times as fast on CPU, no host sync for the
-    # loss scaler on CUDA.
-    devices = {param.device.type for group in groups for param in group["params"]}
-    fused = True if devices <= {"cpu", "cuda"} else None
-
-    momentum = {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV}
-    betas = {"betas": tuple(solver.BETAS)}
-    kinds: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
-        "SGD": (torch.optim.SGD, momentum),
-        "ADAM": (torch.optim.Adam, betas),
-        "ADAMW": (torch.optim.AdamW, betas),
-    }
-    if solver.OPTIMIZER not in kinds:
-        raise KeyError(unknown_name(solver.OPTIMIZER, kinds, "optimisers of SOLVER.OPTIMIZER"))
-    kind, options = kinds[solver.OPTIMIZER]
-    try:
-        optimizer = kind(
-            groups, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, fused=fused, **options
+    name = solver.OPTIMIZER
+    build = OPTIMIZER_REGISTRY.get(name)
+    arguments = read_arguments(solver.OPTIMIZER_ARGS)
+    optimizer = build_entry(build, name, arguments, "SOLVER.OPTIMIZER_ARGS", cfg, groups)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"SOLVER.OPTIMIZER: '{name}' gave a {type(optimizer).__name__}; what is registered in "
+            "OPTIMIZER_REGISTRY takes the configuration and the groups of parameters and returns a "
+            "torch.optim.Optimizer"
         )
-    except (ValueError, IndexError) as error:
-        raise ValueError(
-            f"SOLVER.OPTIMIZER {solver.OPTIMIZER} with BASE_LR {solver.BASE_LR}, {options}: {error}"
-        ) from error
-    if kind is torch.optim.SGD and fused:
-        optimizer.register_step_pre_hook(_start_momentum)
     optimizer.register_load_state_dict_pre_hook(_keep_hyper_parameters)
     optimizer.register_load_state_dict_post_hook(_match_strides)
     return optimizer
+
+
+@OPTIMIZER_REGISTRY.register(name="SGD")
+def _build_sgd(cfg: CfgNode, params: list[dict[str, Any]], **kwargs: Any) -> torch.optim.Optimizer:
+    momentum = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
+    optimizer = _build(torch.optim.SGD, cfg, params, {**momentum, **kwargs})
+    if optimizer.defaults["fused"]:
+        optimizer.register_step_pre_hook(_start_momentum)
+    return optimizer
+
+
+@OPTIMIZER_REGISTRY.register(name="ADAM")
+def _build_adam(cfg: CfgNode, params: list[dict[str, Any]], **kwargs: Any) -> torch.optim.Optimizer:
+    return _build(torch.optim.Adam, cfg, params, {"betas": tuple(cfg.SOLVER.BETAS), **kwargs})
+
+
+@OPTIMIZER_REGISTRY.register(name="ADAMW")
+def _build_adamw(
+    cfg: CfgNode, params: list[dict[str, Any]], **kwargs: Any
+) -> torch.optim.Optimizer:
+    return _build(torch.optim.AdamW, cfg, params, {"betas": tuple(cfg.SOLVER.BETAS), **kwargs})
+
+
+def _build(
+    kind: type[torch.optim.Optimizer],
+    cfg: CfgNode,
+    params: list[dict[str, Any]],
+    options: dict[str, Any],
+) -> torch.optim.Optimizer:
+    # Fused kernels make one pass over memory: several times as fast on CPU, no host sync for the
+    # loss scaler on CUDA.
+    devices = {param.device.type for group in params for param in group["params"]}
+    if devices <= {"cpu", "cuda"} and not options.get("foreach"):
+        options = {"fused": True, **options}
+    solver = cfg.SOLVER
+    options = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY, **options}
+    given = ", ".join(f"{key.upper()} {value}" for key, value in options.items())
+    try:
+        return build_entry(kind, solver.OPTIMIZER, options, "SOLVER.OPTIMIZER_ARGS", params)
+    except UnknownNameError:
+        raise
+    except (ValueError, IndexError, TypeError, RuntimeError) as error:
+        raise ConfigError(f"SOLVER.OPTIMIZER {solver.OPTIMIZER} with {given}: {error}") from error
 
 
 def _start_momentum(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -133,19 +168,22 @@ def _keep_hyper_parameters(
     optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]
 ) -> dict[str, Any]:
     """`state_dict` with the hyper-parameters that `optimizer` was built with."""
-    was_adam, is_adam = (
-        "betas" in groups[0] for groups in (state_dict["param_groups"], optimizer.param_groups)
+    # An optimiser of another version may have further ones; another one has some and lacks some.
+    saved_names, names = (
+        set(group[0]) if group else set()
+        for group in (state_dict["param_groups"], optimizer.param_groups)
     )
-    if was_adam != is_adam:
-        raise ValueError(
-            f"the checkpoint holds the state of {'Adam' if was_adam else 'SGD'}, which SOLVER."
-            "OPTIMIZER is not. Resume with the one that the run began with, or start a new run "
-            "with MODEL.WEIGHTS set to the checkpoint"
+    if saved_names - names and names - saved_names:
+        raise WeightsError(
+            "the checkpoint holds the state of another optimiser than SOLVER.OPTIMIZER, a "
+            f"{type(optimizer).__name__}: one with {', '.join(sorted(saved_names - names))} and "
+            f"without {', '.join(sorted(names - saved_names))}. Resume with the one that the run "
+            "began with, or start a new run with MODEL.WEIGHTS set to the checkpoint"
         )
     saved = [group["params"] for group in state_dict["param_groups"]]
     sizes = [len(group["params"]) for group in optimizer.param_groups]
     if [len(params) for params in saved] != sizes:
-        raise ValueError(
+        raise WeightsError(
             f"the checkpoint's optimizer has groups of {[len(p) for p in saved]} parameters, this "
             f"one of {sizes}: the model or the SOLVER keys that group parameters (WEIGHT_DECAY_*, "
             "BIAS_LR_FACTOR, BACKBONE_MULTIPLIER, FREEZE_AT) changed. Resume with the config.yaml "

@@ -12,11 +12,15 @@ import math
 from collections.abc import Callable
 
 from segsuite.config import CfgNode
-from segsuite.utils.registry import unknown_name
+from segsuite.errors import ConfigError, UnknownNameError
+from segsuite.utils.registry import Registry, unknown_name
 
 logger = logging.getLogger(__name__)
 
 Schedule = Callable[[int], float]
+
+# Callables (cfg) -> Schedule, by SOLVER.LR_SCHEDULER_NAME.
+LR_SCHEDULE_REGISTRY = Registry("LR_SCHEDULE")
 
 
 def multi_step(steps: list[int], gamma: float) -> Schedule:
@@ -45,46 +49,59 @@ def ramp(iterations: int, method: str, start: float, end: float) -> Schedule:
     if method == "linear":
         return lambda i: start + (end - start) * i / iterations
     known = ("constant", "linear")
-    raise KeyError(unknown_name(method, known, "methods of SOLVER.WARMUP_METHOD"))
+    raise UnknownNameError(unknown_name(method, known, "methods of SOLVER.WARMUP_METHOD"))
+
+
+def with_warmup(cfg: CfgNode, schedule: Schedule) -> Schedule:
+    """`schedule` after SOLVER.WARMUP_ITERS iterations of a ramp to the value that it has there."""
+    solver = cfg.SOLVER
+    iterations = min(solver.WARMUP_ITERS, solver.MAX_ITER)
+    start, end = solver.WARMUP_FACTOR * schedule(0), schedule(iterations)
+    warmup = ramp(iterations, solver.WARMUP_METHOD, start, end)
+    return lambda i: warmup(i) if i < iterations else schedule(i)
 
 
 def build_lr_multiplier(cfg: CfgNode) -> Schedule:
     """The factor on the base learning rates at an iteration of [0, SOLVER.MAX_ITER).
-
-    WarmupMultiStepLR and WarmupCosineLR ramp to the value that their schedule has at the end of the
-    warm-up; WarmupPolyLR multiplies its schedule by a ramp to 1, as DeepLab does.
 
     Raises:
         KeyError: SOLVER.LR_SCHEDULER_NAME or SOLVER.WARMUP_METHOD is unknown.
         ValueError: SOLVER.STEPS does not ascend, or MAX_ITER or BASE_LR is not above 0.
     """
     solver = cfg.SOLVER
-    name, max_iter, factor = solver.LR_SCHEDULER_NAME, solver.MAX_ITER, solver.WARMUP_FACTOR
-    if max_iter <= 0:
-        raise ValueError(f"SOLVER.MAX_ITER is {max_iter}; it must be at least 1")
+    if solver.MAX_ITER <= 0:
+        raise ConfigError(f"SOLVER.MAX_ITER is {solver.MAX_ITER}; it must be at least 1")
     if solver.BASE_LR <= 0:
-        raise ValueError(f"SOLVER.BASE_LR is {solver.BASE_LR}; it must be above 0")
-    warmup_iters = min(solver.WARMUP_ITERS, max_iter)
+        raise ConfigError(f"SOLVER.BASE_LR is {solver.BASE_LR}; it must be above 0")
+    return LR_SCHEDULE_REGISTRY.get(solver.LR_SCHEDULER_NAME)(cfg)
 
-    if name == "WarmupPolyLR":
-        schedule = poly(max_iter, solver.POLY_LR_POWER, solver.POLY_LR_CONSTANT_ENDING)
-        warmup = ramp(warmup_iters, solver.WARMUP_METHOD, factor, 1.0)
-        return lambda i: schedule(i) * (warmup(i) if i < warmup_iters else 1.0)
-    if name == "WarmupMultiStepLR":
-        schedule = multi_step(_checked_steps(list(solver.STEPS), max_iter), solver.GAMMA)
-    elif name == "WarmupCosineLR":
-        schedule = cosine(max_iter, solver.BASE_LR_END / solver.BASE_LR)
-    else:
-        known = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupPolyLR")
-        raise KeyError(unknown_name(name, known, "schedules of SOLVER.LR_SCHEDULER_NAME"))
-    warmup = ramp(warmup_iters, solver.WARMUP_METHOD, factor * schedule(0), schedule(warmup_iters))
-    return lambda i: warmup(i) if i < warmup_iters else schedule(i)
+
+@LR_SCHEDULE_REGISTRY.register(name="WarmupMultiStepLR")
+def _warmup_multi_step(cfg: CfgNode) -> Schedule:
+    steps = _checked_steps(list(cfg.SOLVER.STEPS), cfg.SOLVER.MAX_ITER)
+    return with_warmup(cfg, multi_step(steps, cfg.SOLVER.GAMMA))
+
+
+@LR_SCHEDULE_REGISTRY.register(name="WarmupCosineLR")
+def _warmup_cosine(cfg: CfgNode) -> Schedule:
+    solver = cfg.SOLVER
+    return with_warmup(cfg, cosine(solver.MAX_ITER, solver.BASE_LR_END / solver.BASE_LR))
+
+
+@LR_SCHEDULE_REGISTRY.register(name="WarmupPolyLR")
+def _warmup_poly(cfg: CfgNode) -> Schedule:
+    """Multiplied by a ramp to 1, as DeepLab does."""
+    solver = cfg.SOLVER
+    schedule = poly(solver.MAX_ITER, solver.POLY_LR_POWER, solver.POLY_LR_CONSTANT_ENDING)
+    iterations = min(solver.WARMUP_ITERS, solver.MAX_ITER)
+    warmup = ramp(iterations, solver.WARMUP_METHOD, solver.WARMUP_FACTOR, 1.0)
+    return lambda i: schedule(i) * (warmup(i) if i < iterations else 1.0)
 
 
 def _checked_steps(steps: list[int], max_iter: int) -> list[int]:
     """`steps` without those that training never reaches."""
     if steps != sorted(set(steps)):
-        raise ValueError(f"SOLVER.STEPS must ascend without repetition; it is {tuple(steps)}")
+        raise ConfigError(f"SOLVER.STEPS must ascend without repetition; it is {tuple(steps)}")
     reached = [step for step in steps if step < max_iter]
     if reached != steps:
         logger.warning(

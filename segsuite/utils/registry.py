@@ -55,6 +55,15 @@ class Registry:
             return self._objects[name]
         raise KeyError(unknown_name(name, self._objects, f"{self.name} registry"))
 
+    def remove(self, name: str) -> None:
+        """Forget what is registered as `name`.
+
+        Raises:
+            KeyError: nothing is.
+        """
+        self.get(name)
+        del self._objects[name]
+
     def __contains__(self, name: str) -> bool:
         return name in self._objects
 

@@ -63,3 +63,20 @@ def test_a_name_that_is_not_registered(train):
 def test_what_is_no_hook(train):
     with pytest.raises(TypeError, match="HOOKS: 'no_hook' gave a str"):
         train("HOOKS", ("no_hook",))
+
+
+def test_arguments_of_a_hook(train, tmp_path, registered):
+    @registered(HOOK_REGISTRY)
+    class Mark(HookBase):
+        def __init__(self, cfg, *, value=1.0):
+            self.value = value
+
+        def after_step(self):
+            self.trainer.storage.put_scalar("mark", self.value, smoothing_hint=False)
+
+    train("HOOKS", ({"Mark": {"VALUE": 5.0}}, "StepCounter"))
+    assert lines(tmp_path)[-1]["mark"] == 5.0 and "steps" in lines(tmp_path)[-1]
+    with pytest.raises(KeyError, match=r"HOOKS: Mark has no argument VALU\. Did you mean VALUE"):
+        train("HOOKS", ({"Mark": {"VALU": 5.0}},), resume=True)
+    with pytest.raises(ValueError, match="HOOKS: 7 is no entry"):
+        train("HOOKS", (7,), resume=True)

@@ -5,10 +5,10 @@ import torch
 import torchvision
 from torch import nn
 
-from segsuite.config import get_cfg, load_config
+from segsuite.config import CfgNode, get_cfg, load_config
 from segsuite.layers import get_norm
 from segsuite.modeling import build_model
-from segsuite.solver import build_optimizer, param_groups
+from segsuite.solver import OPTIMIZER_REGISTRY, build_optimizer, param_groups
 from tests.helpers import REPO
 
 
@@ -212,22 +212,57 @@ class TestBuildOptimizer:
             optimizer.load_state_dict(state)
 
     def test_unknown_name(self):
-        with pytest.raises(KeyError, match=r"SOLVER.OPTIMIZER.*Did you mean 'ADAMW'"):
+        with pytest.raises(KeyError, match=r"OPTIMIZER registry.*Did you mean 'ADAMW'"):
             build_optimizer(configured(OPTIMIZER="AdamW2"), small_net())
 
     @pytest.mark.parametrize(
         "solver, match",
         [
-            ({"BASE_LR": -1.0}, r"SGD with BASE_LR -1\.0.*Invalid learning rate"),
+            ({"BASE_LR": -1.0}, r"SGD with LR -1\.0.*Invalid learning rate"),
             ({"MOMENTUM": 0.0, "NESTEROV": True}, "Nesterov momentum requires"),
             ({"WEIGHT_DECAY": -1.0}, "Invalid weight_decay"),
-            ({"OPTIMIZER": "ADAMW", "BETAS": (0.9, 1.0)}, r"'betas': \(0\.9, 1\.0\)"),
-            ({"OPTIMIZER": "ADAMW", "BETAS": (0.9,)}, r"'betas': \(0\.9,\)"),
+            ({"OPTIMIZER": "ADAMW", "BETAS": (0.9, 1.0)}, r"BETAS \(0\.9, 1\.0\)"),
+            ({"OPTIMIZER": "ADAMW", "BETAS": (0.9,)}, r"BETAS \(0\.9,\)"),
         ],
     )
     def test_values_out_of_range(self, solver, match):
         with pytest.raises(ValueError, match=match):
             build_optimizer(configured(**solver), small_net())
+
+    def test_arguments_without_a_key(self):
+        cfg = configured(OPTIMIZER="ADAMW")
+        cfg.merge_from_list(
+            ["SOLVER.OPTIMIZER_ARGS.EPS", "1e-6", "SOLVER.OPTIMIZER_ARGS.FUSED", "False"]
+        )
+        defaults = build_optimizer(cfg, small_net()).defaults
+        assert (defaults["eps"], defaults["fused"]) == (1e-6, False)
+        cfg = configured(OPTIMIZER_ARGS=CfgNode({"FUSED": False, "DAMPENING": 0.5}))
+        model = small_net()
+        train(model, build_optimizer(cfg, model), range(2))
+        cfg.SOLVER.OPTIMIZER_ARGS = CfgNode({"DAMPNING": 0.5})
+        with pytest.raises(KeyError, match=r"SGD has no argument DAMPNING. Did you mean DAMPENING"):
+            build_optimizer(cfg, small_net())
+
+    def test_one_of_an_outside_package(self, registered):
+        @registered(OPTIMIZER_REGISTRY)
+        def Slow(cfg, params, *, alpha=0.9):
+            return torch.optim.RMSprop(params, lr=cfg.SOLVER.BASE_LR, alpha=alpha)
+
+        cfg = configured(OPTIMIZER="Slow", BASE_LR=0.5, BIAS_LR_FACTOR=2.0)
+        cfg.SOLVER.OPTIMIZER_ARGS = CfgNode({"ALPHA": 0.5})
+        optimizer = build_optimizer(cfg, small_net())
+        assert type(optimizer) is torch.optim.RMSprop and optimizer.defaults["alpha"] == 0.5
+        assert {group["base_lr"] for group in optimizer.param_groups} == {0.5, 1.0}
+        with pytest.raises(ValueError, match=r"with alpha, .* and without .*nesterov"):
+            build_optimizer(configured(), small_net()).load_state_dict(optimizer.state_dict())
+        cfg.SOLVER.OPTIMIZER_ARGS = CfgNode({"BETA": 0.5})
+        with pytest.raises(KeyError, match=r"Slow has no argument BETA. .*It has: ALPHA"):
+            build_optimizer(cfg, small_net())
+
+    def test_what_is_registered_gives_an_optimiser(self, registered):
+        registered(OPTIMIZER_REGISTRY)(lambda cfg, params: None, name="Nothing")
+        with pytest.raises(TypeError, match="'Nothing' gave a NoneType"):
+            build_optimizer(configured(OPTIMIZER="Nothing"), small_net())
 
     def test_nothing_trainable(self):
         with pytest.raises(ValueError, match="FREEZE_AT"):

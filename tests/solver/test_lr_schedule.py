@@ -4,7 +4,7 @@ import pytest
 from fvcore.common import param_scheduler as reference
 
 from segsuite.config import get_cfg
-from segsuite.solver import build_lr_multiplier
+from segsuite.solver import LR_SCHEDULE_REGISTRY, build_lr_multiplier, with_warmup
 
 
 def multiplier(**solver):
@@ -113,3 +113,14 @@ def test_steps_beyond_the_end_are_dropped(caplog):
 def test_errors(error, match, solver):
     with pytest.raises(error, match=match):
         multiplier(**{**COMMON, **solver})
+
+
+def test_one_of_an_outside_package(registered):
+    @registered(LR_SCHEDULE_REGISTRY)
+    def Triangle(cfg):
+        return with_warmup(cfg, lambda i: 1 - i / cfg.SOLVER.MAX_ITER)
+
+    lr = multiplier(LR_SCHEDULER_NAME="Triangle", **COMMON)
+    assert [lr(0), lr(5), lr(10), lr(50)] == pytest.approx([0.1, 0.5, 0.9, 0.5])
+    with pytest.raises(ValueError, match="MAX_ITER"):
+        multiplier(LR_SCHEDULER_NAME="Triangle", **{**COMMON, "MAX_ITER": 0})

@@ -37,3 +37,12 @@ def test_name_taken():
     registry.register(int, name="x")
     with pytest.raises(KeyError, match="already registered"):
         registry.register(float, name="x")
+
+
+def test_remove():
+    registry = Registry("TOY")
+    registry.register(int, name="x")
+    registry.remove("x")
+    assert "x" not in registry
+    with pytest.raises(KeyError, match="'x' is not in the TOY registry"):
+        registry.remove("x")

@@ -16,7 +16,8 @@ _C.VERSION = 2
 # Modules imported before the rest of the file is read; they may register components and, with a
 # function `add_config(cfg)`, defaults of their own.
 _C.PLUGINS = ()
-# Hooks of HOOK_REGISTRY that run beside the built-in ones, in this order: see docs/extending.md.
+# Hooks of HOOK_REGISTRY that run beside the built-in ones, in this order: names, or
+# {NAME: {ARGUMENT: value}}. See docs/extending.md.
 _C.HOOKS = ()
 _C.OUTPUT_DIR = "./output"
 # One seed governs weights, data order and augmentation. Negative: drawn at start and written to

@@ -3,8 +3,11 @@
 from ..node import CfgNode as CN
 
 SOLVER = CN()
-SOLVER.OPTIMIZER = "SGD"  # "SGD", "ADAM", "ADAMW"
-# "WarmupMultiStepLR", "WarmupCosineLR", "WarmupPolyLR"
+# Of OPTIMIZER_REGISTRY: "SGD", "ADAM", "ADAMW", or a plug-in's.
+SOLVER.OPTIMIZER = "SGD"
+# Arguments of it that have no key here: {EPS: 1.0e-6, AMSGRAD: True}.
+SOLVER.OPTIMIZER_ARGS = CN(new_allowed=True)
+# Of LR_SCHEDULE_REGISTRY: "WarmupMultiStepLR", "WarmupCosineLR", "WarmupPolyLR", or a plug-in's.
 SOLVER.LR_SCHEDULER_NAME = "WarmupMultiStepLR"
 SOLVER.MAX_ITER = 40000
 # Images per optimiser step, over all processes and accumulation steps.

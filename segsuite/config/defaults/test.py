@@ -5,6 +5,9 @@ from ..node import CfgNode as CN
 TEST = CN()
 # Iterations between evaluations; 0: only at the end.
 TEST.EVAL_PERIOD = 0
+# Evaluators of EVALUATOR_REGISTRY beside the one that each data set asks for: names, or
+# {NAME: {ARGUMENT: value}}.
+TEST.EVALUATORS = ()
 
 # Autocast the model in evaluation, as SOLVER.AMP does in training; weights stay as they are.
 TEST.AMP = CN()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from segsuite.config import CfgNode
+from segsuite.config import CfgNode, build_entry, read_entries
 from segsuite.utils.registry import Registry
 
 from ..train_loop import HookBase
 
-# Callables (cfg) -> HookBase.
+# Callables (cfg) -> HookBase, or with arguments (cfg, **arguments).
 HOOK_REGISTRY = Registry("HOOK")
 
 
@@ -15,12 +15,13 @@ def build_named_hooks(cfg: CfgNode) -> list[HookBase]:
     """Build the hooks of ``HOOKS``, in that order.
 
     Raises:
-        KeyError: no hook has that name.
+        KeyError: no hook has that name, or it does not take an argument.
+        ValueError: an entry is neither a name nor a name with arguments.
         TypeError: what was built is no hook.
     """
     built = []
-    for name in cfg.HOOKS:
-        hook = HOOK_REGISTRY.get(name)(cfg)
+    for name, arguments in read_entries(cfg.HOOKS, "HOOKS"):
+        hook = build_entry(HOOK_REGISTRY.get(name), name, arguments, "HOOKS", cfg)
         if not isinstance(hook, HookBase):
             raise TypeError(
                 f"HOOKS: '{name}' gave a {type(hook).__name__}; what is registered in "
