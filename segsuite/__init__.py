@@ -2,11 +2,23 @@
 
 __version__ = "0.1.0"
 
+# Where what can be had from here is defined. It is imported when it is asked for: `import segsuite`
+# alone stays free of PyTorch.
+_LAZY = {
+    "Predictor": "segsuite.predict",
+    "Run": "segsuite.runs",
+}
 
-def __getattr__(name: str):
-    # Imported when it is asked for: `import segsuite` alone stays free of PyTorch.
-    if name == "Predictor":
-        from segsuite.predict import Predictor
+__all__ = ["Predictor", "Run", "__version__"]
 
-        return Predictor
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'segsuite' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -8,7 +8,6 @@ as many as it may find (TEST.DETECTIONS_PER_IMAGE).
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from segsuite.modeling import build_model
 from segsuite.profiling.analysis import Memory, ModuleCost, measure_memory, module_costs
 from segsuite.profiling.synthetic import synthetic_batch
 from segsuite.solver import build_optimizer
+from segsuite.utils.files import write_json
 
 EPILOG = r"""after `make demo`:
   python tools/analyze_model.py --config-file configs/demo.yaml --size 128 128 \
@@ -64,7 +64,6 @@ def main(args: argparse.Namespace) -> None:
     print(table(costs))
     print(f"\n{summary(cfg, args, costs[0], memory)}")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         figures = {
             "config": args.config_file,
             "size": list(args.size),
@@ -73,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
             "memory_mib": asdict(memory),
             "modules": [asdict(cost) for cost in costs],
         }
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(args.json, figures, indent=1)
 
 
 def table(costs: list[ModuleCost]) -> str:

@@ -7,7 +7,6 @@ Weights are random unless MODEL.WEIGHTS names some. Nothing is written but the -
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from segsuite.config import load_config
 from segsuite.data import register_from_config
 from segsuite.engine import DefaultTrainer, add_config_arguments, launch
 from segsuite.profiling.benchmark import benchmark_evaluation, benchmark_loader, benchmark_training
+from segsuite.utils.files import write_json
 
 EPILOG = r"""after `make demo`:
   python tools/benchmark.py --config-file configs/demo.yaml --steps 5 --images 20 \
@@ -75,8 +75,7 @@ def main(args: argparse.Namespace) -> None:
         figures["training"] = benchmark_training(cfg, model, args.steps)
         show("training", figures["training"], "ms_per_step", "ms/step")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(args.json, figures, indent=1)
 
 
 def show(title: str, figures: dict[str, Any], breakdown: str, unit: str) -> None:

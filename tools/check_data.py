@@ -8,7 +8,6 @@ they share. The exit status is 1 if there are errors.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from segsuite.data import register_from_config
 from segsuite.data.checks import examine_datasets, write_fixed_copy
 from segsuite.data.checks.report import statistics_table
 from segsuite.engine import launch
+from segsuite.utils.files import write_json
 
 EPILOG = """after `make demo`:
   python tools/check_data.py shapes_train shapes_val
@@ -40,8 +40,7 @@ def main(args: argparse.Namespace) -> None:
         print(f"{name}: {statistics['images']} images\n{statistics_table(statistics)}\n")
     print(report.text())
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report.to_dict(), indent=1) + "\n")
+        write_json(args.json, report.to_dict(), indent=1)
     if args.fix:
         for name in names:
             changes = write_fixed_copy(name, args.fix / name)

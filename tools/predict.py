@@ -8,8 +8,9 @@ import sys
 
 from segsuite.config import load_config
 from segsuite.engine import launch
-from segsuite.predict import Predictor, load_run_config
+from segsuite.predict import Predictor
 from segsuite.predict.predict_files import find_inputs, predict_files
+from segsuite.runs import Run
 
 EPILOG = r"""after `make demo`:
   python tools/predict.py --run-dir output/demo --input datasets/shapes_v1/images/val \
@@ -64,8 +65,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     inputs = find_inputs(args.input)
-    load = load_run_config if args.run_dir else load_config
-    cfg = load(args.run_dir or args.config_file, args.opts)
+    if args.run_dir:
+        cfg = Run(args.run_dir).load_config(args.opts)
+    else:
+        cfg = load_config(args.config_file, args.opts)
     predictor = Predictor.from_config(cfg, args.min_score)
     failures = predict_files(
         predictor, inputs, args.output, live=args.live, frame_maps=args.frame_maps

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from segsuite.engine import launch
 from segsuite.visualization.report import write_report
@@ -32,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    path = write_report(args.runs, args.output or Path(args.runs[0], "report.html"))
+    path = write_report(args.runs, args.output)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

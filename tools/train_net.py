@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from segsuite.config import load_config
 from segsuite.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from segsuite.runs.plugins import naming_missing_plugins
 
 EPILOG = r"""after `make demo`:
   python tools/train_net.py --config-file output/demo/config.yaml --eval-only
@@ -18,6 +20,12 @@ EPILOG = r"""after `make demo`:
 
 
 def main(args: argparse.Namespace) -> None:
+    # The file may be the config.yaml of a run.
+    with naming_missing_plugins(Path(args.config_file).parent):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
     args.eval_only = args.eval_only or args.results is not None
     cfg = load_config(args.config_file, args.opts, args.plugin)
     default_setup(cfg, args)

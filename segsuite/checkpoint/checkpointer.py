@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from segsuite.utils.files import atomic_file, remove_unfinished
+
 from .integrity import seal
 from .load_state import load_state
 
@@ -32,6 +34,8 @@ _PLAIN_TYPES = {
     bool,
     type(None),
 }
+# What there is beside the periodic checkpoints: weights after the last iteration, and the best.
+FINAL, BEST = "model_final", "model_best"
 _PERIODIC = re.compile(r"model_(\d{7,})\.pth")
 
 
@@ -49,6 +53,10 @@ class Checkpointer:
         self.directory = Path(directory)
         self.keep = keep
 
+    def save_periodic(self, iteration: int, state: dict[str, Any]) -> Path:
+        """`save` under the name of the periodic checkpoint after `iteration` iterations."""
+        return self.save(f"model_{iteration:07d}", state)
+
     def save(self, name: str, state: dict[str, Any]) -> Path:
         """Write `state` to ``<name>.pth``: whole and on the disk, or not at all.
 
@@ -63,7 +71,10 @@ class Checkpointer:
         archive = buffer.getbuffer()
         comment = seal(archive)
         try:
-            self._write(path, archive, comment)
+            remove_unfinished(self.directory, path.suffix)  # by a run that was killed
+            with atomic_file(path, "wb") as file:
+                file.write(archive)
+                file.write(comment)
         except OSError as error:
             free = shutil.disk_usage(self.directory).free if self.directory.is_dir() else 0
             raise OSError(
@@ -117,27 +128,6 @@ class Checkpointer:
                 "only start a new run as MODEL.WEIGHTS"
             )
         return state
-
-    def _write(self, path: Path, *parts: memoryview | bytes) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        for left_over in self.directory.glob(".*.pth.tmp"):
-            left_over.unlink(missing_ok=True)  # by a run that was killed while it wrote
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                for part in parts:
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        # The new name is on the disk only when its folder is.
-        folder = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _check_plain(value: Any, where: str) -> None:

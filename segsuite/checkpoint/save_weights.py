@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from segsuite.utils.files import atomic_file, atomic_path
+
 from .convert import Classes
 
 
@@ -24,9 +26,9 @@ def save_weights(
     """
     path = Path(path)
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in weights.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".pth":
-        torch.save({"model": tensors, "classes": classes}, path)
+        with atomic_file(path, "wb") as file:
+            torch.save({"model": tensors, "classes": classes}, file)
     elif path.suffix == ".safetensors":
         try:
             from safetensors.torch import save_file
@@ -34,6 +36,7 @@ def save_weights(
             raise ImportError(
                 f"writing '{path}' needs the package safetensors: pip install safetensors"
             ) from error
-        save_file(tensors, path, {"classes": json.dumps(classes)})
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, {"classes": json.dumps(classes)})
     else:
         raise ValueError(f"'{path}': weights are written as .pth or .safetensors")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
-import os
 import secrets
-from pathlib import Path
 
 import torch
 
@@ -15,10 +13,12 @@ from segsuite.checkpoint import seed_all
 from segsuite.config import CfgNode
 from segsuite.config.node import read_yaml_chain
 from segsuite.data import check_datasets, compute_class_weights, register_from_config
+from segsuite.runs.files import RunFiles
 from segsuite.runs.output_dir import claim_output_dir, prepare_output_dir
-from segsuite.runs.run_info import write_run_info
+from segsuite.runs.run_info import note_start
 from segsuite.utils import comm
 from segsuite.utils.env import collect_env
+from segsuite.utils.files import write_text
 from segsuite.utils.logger import setup_logger
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,8 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
         if not args.eval_only:
             claim_output_dir(cfg.OUTPUT_DIR, resume=args.resume)
     comm.synchronize()
-    setup_logger(cfg.OUTPUT_DIR, comm.get_rank())
+    files = RunFiles(cfg.OUTPUT_DIR)
+    setup_logger(files.log(comm.get_rank()), comm.get_rank())
     logger.info("environment\n%s", collect_env())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
 
@@ -131,11 +132,8 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
     seed_all(cfg.SEED)
     logger.info("configuration\n%s", cfg.dump())
     if comm.is_main_process() and not args.eval_only:
-        path = Path(cfg.OUTPUT_DIR, "config.yaml")
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(cfg.dump())
-        temporary.replace(path)
-        write_run_info(cfg)
+        write_text(files.config, cfg.dump())
+        note_start(cfg, resume=args.resume)
 
 
 def _without_training(cfg: CfgNode) -> CfgNode:
@@ -159,8 +157,8 @@ def _set_class_weights(cfg: CfgNode) -> None:
 
 def _draw_seed(cfg: CfgNode, resume: bool) -> int:
     """A seed for SEED < 0: that of the run that is resumed, or a new one."""
-    path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
-    if resume and os.path.exists(path):
+    path = RunFiles(cfg.OUTPUT_DIR).config
+    if resume and path.exists():
         for _, earlier in read_yaml_chain(path):
             return earlier["SEED"]
     return secrets.randbelow(2**31)

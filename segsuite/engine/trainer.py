@@ -26,10 +26,13 @@ from segsuite.evaluation import (
 )
 from segsuite.modeling import build_inference, build_model
 from segsuite.predict.examples import save_examples
+from segsuite.runs.files import RunFiles
 from segsuite.runs.output_dir import check_free_space
+from segsuite.runs.run_info import note_first_iteration
 from segsuite.runs.weights import class_names, load_trained_weights
 from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_optimizer
 from segsuite.utils import comm
+from segsuite.utils.nested import flatten
 from segsuite.utils.writers import ConsoleWriter, EventWriter, JSONWriter, TensorboardWriter
 from segsuite.visualization.report import write_report
 
@@ -74,6 +77,7 @@ class DefaultTrainer(SimpleTrainer):
             clip_gradients=build_gradient_clipper(cfg),
         )
         self.cfg = cfg
+        self.files = RunFiles(cfg.OUTPUT_DIR)
         self.checkpointer = Checkpointer(cfg.OUTPUT_DIR, keep=cfg.SOLVER.CHECKPOINTS_TO_KEEP)
         self._first_iter = 0
         self._evaluation = hooks.EvalHook(self.evaluate, period=cfg.TEST.EVAL_PERIOD)
@@ -107,14 +111,14 @@ class DefaultTrainer(SimpleTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         """What turns predictions on a data set into figures."""
-        return build_evaluator(cfg, dataset_name, Path(cfg.OUTPUT_DIR, "evaluation", dataset_name))
+        folder = RunFiles(cfg.OUTPUT_DIR).evaluation(dataset_name).folder
+        return build_evaluator(cfg, dataset_name, folder)
 
     def build_writers(self) -> list[EventWriter]:
         """Where figures are written."""
-        folder = Path(self.cfg.OUTPUT_DIR)
-        writers: list[EventWriter] = [ConsoleWriter(), JSONWriter(folder / "metrics.json")]
+        writers: list[EventWriter] = [ConsoleWriter(), JSONWriter(self.files.metrics)]
         if self.cfg.LOG.TENSORBOARD:
-            writers.append(TensorboardWriter(folder / "tensorboard"))
+            writers.append(TensorboardWriter(self.files.tensorboard))
         return writers
 
     def build_hooks(self) -> list[HookBase]:
@@ -124,17 +128,17 @@ class DefaultTrainer(SimpleTrainer):
         last, so that it holds the whole step. Those that ``HOOKS`` names see the results of an
         evaluation, and what they put in the storage is written.
         """
-        cfg, folder = self.cfg, Path(self.cfg.OUTPUT_DIR)
+        cfg = self.cfg
         grad_norm = hooks.GradientNorm()
         built: list[HookBase] = [
             hooks.IterationTimer(),
             hooks.LRScheduler(self.optimizer, build_lr_multiplier(cfg)),
             grad_norm,
-            hooks.NaNGuard(folder, grad_norm),
+            hooks.NaNGuard(cfg.OUTPUT_DIR, grad_norm),
         ]
         if cfg.PROFILER.ENABLED:
             start, steps = cfg.PROFILER.START, cfg.PROFILER.STEPS
-            built.append(hooks.Profiler(folder / "profile", start=start, steps=steps))
+            built.append(hooks.Profiler(cfg.OUTPUT_DIR, start=start, steps=steps))
         if self._ema is not None:
             built.append(self._ema)
         if cfg.DATASETS.TEST:
@@ -150,7 +154,7 @@ class DefaultTrainer(SimpleTrainer):
             ),
         ]
         if cfg.DATASETS.TEST and cfg.TEST.REPORT:
-            built.append(hooks.ReportHook(folder, self._evaluation))
+            built.append(hooks.ReportHook(cfg.OUTPUT_DIR, self._evaluation))
         return built
 
     def _build_evaluation_hooks(self) -> list[HookBase]:
@@ -184,6 +188,8 @@ class DefaultTrainer(SimpleTrainer):
             ValueError: the checkpoint does not fit the configuration.
         """
         path, state = self._latest_checkpoint() if resume else (None, None)
+        if comm.is_main_process():
+            note_first_iteration(self.cfg.OUTPUT_DIR, state["iteration"] if state else 0)
         if path is None or state is None:
             if self.cfg.MODEL.WEIGHTS:
                 load_weights(self.model, self.cfg.MODEL.WEIGHTS, classes=class_names(self.cfg))
@@ -211,8 +217,8 @@ class DefaultTrainer(SimpleTrainer):
                 f"SEED is {self.cfg.SEED}, but the run in {path} was started with {state['seed']}; "
                 "a run keeps its seed when it is resumed"
             )
-        earlier = dict(_flatten(yaml.safe_load(state["config"])))
-        for name, value in _flatten(yaml.safe_load(self.cfg.dump())):
+        earlier = flatten(yaml.safe_load(state["config"]))
+        for name, value in flatten(yaml.safe_load(self.cfg.dump())).items():
             if earlier.get(name) != value:
                 logger.warning("resuming with %s %s -> %s", name, earlier.get(name), value)
 
@@ -263,13 +269,13 @@ class DefaultTrainer(SimpleTrainer):
             loader = cls.build_test_loader(cfg, name)
             evaluator = cls.build_evaluator(cfg, name)
             logger.info("evaluating on %s", name)
-            folder = Path(cfg.OUTPUT_DIR, "evaluation", name)
+            files = RunFiles(cfg.OUTPUT_DIR).evaluation(name)
             results[name] = inference_on_dataset(
-                model, loader, evaluator, dtype, speed_file=folder / "speed.json"
+                model, loader, evaluator, dtype, speed_file=files.speed
             )
             logger.info("results\n%s", results_table(results[name], title=name))
             if cfg.TEST.EXAMPLES and comm.is_main_process():
-                save_examples(cfg, model, name, folder, count=cfg.TEST.EXAMPLES)
+                save_examples(cfg, model, name, files, count=cfg.TEST.EXAMPLES)
         return next(iter(results.values())) if len(results) == 1 else results
 
     @classmethod
@@ -284,7 +290,7 @@ class DefaultTrainer(SimpleTrainer):
         load_trained_weights(model, cfg)
         results = cls.test(cfg, model)
         if cfg.TEST.REPORT and comm.is_main_process():
-            path = write_report([cfg.OUTPUT_DIR], Path(cfg.OUTPUT_DIR, "report.html"))
+            path = write_report([cfg.OUTPUT_DIR])
             logger.info("report: %s", path)
         return results
 
@@ -315,11 +321,3 @@ class DefaultTrainer(SimpleTrainer):
 
     def _about(self) -> dict[str, Any]:
         return {"config": self.cfg.dump(), "classes": class_names(self.cfg)}
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

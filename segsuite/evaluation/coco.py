@@ -6,15 +6,16 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import MetadataCatalog
+from segsuite.runs.files import EvaluationFiles
 from segsuite.structures import Instances, ROIMasks, encode_masks
 from segsuite.utils import comm
+from segsuite.utils.files import write_json, write_text
 
 from .build import EVALUATOR_REGISTRY
 from .coco_files import COCOGroundTruth, read_coco_results, tasks_of_results
@@ -23,8 +24,6 @@ from .evaluator import DatasetEvaluator
 from .spool import Spool
 
 logger = logging.getLogger(__name__)
-
-RESULTS_FILE = "coco_instances_results.json"
 
 
 @EVALUATOR_REGISTRY.register(name="coco")
@@ -70,7 +69,7 @@ class COCOEvaluator(DatasetEvaluator):
         self._dataset_name = dataset_name
         self._tasks = list(tasks)
         self._engine = choose_engine(engine)
-        self._output_dir = None if output_dir is None else Path(output_dir)
+        self._files = None if output_dir is None else EvaluationFiles(output_dir)
         self._truth = COCOGroundTruth.read(json_file, image_ids)
         if category_ids is None:
             category_ids = {c: k for k, c in enumerate(sorted(self._truth.categories))}
@@ -104,7 +103,7 @@ class COCOEvaluator(DatasetEvaluator):
         }
 
     def reset(self) -> None:
-        self._spool = Spool(self._output_dir)
+        self._spool = Spool(None if self._files is None else self._files.folder)
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Write down the detections of a batch.
@@ -140,8 +139,8 @@ class COCOEvaluator(DatasetEvaluator):
                     *(self._truth.path, min(missing)),
                 )
             detections = [d for _, of_image in images for d in of_image]
-            if self._output_dir is not None:
-                _write_list(self._output_dir / RESULTS_FILE, detections)
+            if self._files is not None:
+                write_text(self._files.coco_results, _json_lines(detections))
             results = self._figures(detections, self._tasks)
         return comm.broadcast_object(results)
 
@@ -234,7 +233,7 @@ class COCOEvaluator(DatasetEvaluator):
                 name: [None if v != v else v for v in curve]
                 for name, curve in figures.pr_curves.items()
             }
-        if self._output_dir is not None:
+        if self._files is not None:
             content = {
                 "dataset": self._dataset_name,
                 "engine": self._engine,
@@ -244,9 +243,7 @@ class COCOEvaluator(DatasetEvaluator):
                 },
                 "pr_curves": pr_curves,
             }
-            self._output_dir.mkdir(parents=True, exist_ok=True)
-            path = self._output_dir / "coco_evaluation.json"
-            path.write_text(json.dumps(content) + "\n")
+            write_json(self._files.coco, content)
         return results
 
 
@@ -257,7 +254,7 @@ def _mask_size(masks: ROIMasks | torch.Tensor) -> tuple[int, int]:
     return height, width
 
 
-def _write_list(path: Path, values: list[dict[str, Any]]) -> None:
+def _json_lines(values: list[dict[str, Any]]) -> str:
     """A JSON list with a line for each value."""
     lines = ",\n".join(json.dumps(value, separators=(",", ":")) for value in values)
-    path.write_text(f"[\n{lines}\n]\n" if values else "[]\n")
+    return f"[\n{lines}\n]\n" if values else "[]\n"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from segsuite.errors import DataError
+from segsuite.runs import Evaluation, Run, RunFiles
 
 from .bootstrap import Comparison, compare_mean_iou
 from .image_counts import load_image_counts
@@ -14,7 +17,8 @@ from .image_counts import load_image_counts
 
 def evaluated_datasets(run: str | os.PathLike) -> list[str]:
     """The data sets of which a run's folder has the pixel counts of each image."""
-    return sorted(path.parent.name for path in Path(run, "evaluation").glob("*/image_counts.pt"))
+    evaluations = Run(run).evaluations.items()
+    return [name for name, evaluation in evaluations if evaluation.files.image_counts.exists()]
 
 
 def compare_runs(
@@ -29,12 +33,13 @@ def compare_runs(
         The comparison, and the number of images.
 
     Raises:
-        FileNotFoundError: a run was not evaluated on the data set.
-        ValueError: other images, classes or rules for absent classes.
+        MissingFileError: a run was not evaluated on the data set.
+        DataError: other images, classes or rules for absent classes.
     """
-    folders = [Path(run, "evaluation", dataset_name) for run in (first, second)]
-    counts = [load_image_counts(folder / "image_counts.pt") for folder in folders]
-    texts = [json.loads((folder / "sem_seg_evaluation.json").read_text()) for folder in folders]
+    evaluations = [Evaluation(RunFiles(run).evaluation(dataset_name)) for run in (first, second)]
+    folders = [evaluation.files.folder for evaluation in evaluations]
+    counts = [load_image_counts(evaluation.files.image_counts) for evaluation in evaluations]
+    texts = [evaluation.contents["sem_seg"] for evaluation in evaluations]
     _check_same(folders, "classes", [text["classes"] for text in texts])
     rules = [text["results"]["absent_classes"] for text in texts]
     _check_same(folders, "rule for absent classes", rules)
@@ -47,11 +52,11 @@ def compare_runs(
     return comparison, len(order)
 
 
-def _check_same(folders: list[Path], what: str, values: list) -> None:
+def _check_same(folders: list[Path], what: str, values: list[Any]) -> None:
     if values[0] == values[1]:
         return
     of_each = [v if isinstance(v, str) else f"{len(v)}, first {v[:3]}" for v in values]
-    raise ValueError(
+    raise DataError(
         f"{folders[0]} and {folders[1]} have not the same {what} ({of_each[0]}; {of_each[1]}); "
         "evaluate both runs on the same data set in the same way"
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +18,8 @@ from tqdm import tqdm
 
 from segsuite.layers import folded_convs
 from segsuite.utils import comm
+from segsuite.utils.files import write_json
+from segsuite.utils.memory import peak_memory
 from segsuite.utils.phase_clock import PhaseClock
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,8 @@ def inference_on_dataset(
         loader: sized; gives batches as lists of records.
         amp_dtype: the type that the model is autocast to; None for none.
         speed_file: gets, as JSON, this process's ``images``, ``seconds``, ``ms_per_image`` by
-            phase, ``peak_memory_mib`` of the process so far and ``peak_gpu_memory_mib``.
+            phase, ``peak_memory_mib`` of the process so far (None on Windows) and
+            ``peak_gpu_memory_mib``.
     """
     total = len(loader)  # type: ignore[arg-type]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -160,8 +161,7 @@ def inference_on_dataset(
     if images:
         logger.info("evaluated %d images: %s", images, _speed(clock, images))
         if speed_file is not None and comm.is_main_process():
-            Path(speed_file).parent.mkdir(parents=True, exist_ok=True)
-            Path(speed_file).write_text(json.dumps(_report(clock, images)) + "\n")
+            write_json(speed_file, _report(clock, images))
     return evaluator.evaluate()
 
 
@@ -181,12 +181,12 @@ def _report(clock: PhaseClock, images: int) -> dict[str, Any]:
     """Seconds and memory up to here."""
     phases = clock.seconds()
     cuda = torch.cuda.is_initialized()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_memory()
     return {
         "images": images,
         "seconds": time.perf_counter() - clock.start,
         "ms_per_image": {p: 1e3 * seconds / images for p, seconds in phases.items()},
-        "peak_memory_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
+        "peak_memory_mib": None if peak is None else peak / 2**20,
         "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if cuda else 0,
     }
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from segsuite.errors import MissingFileError
 from segsuite.utils import comm
+from segsuite.utils.files import atomic_file
 
 
 @dataclass
@@ -53,17 +55,18 @@ class ImageCounts:
 
 def save_image_counts(path: str | os.PathLike, gathered: dict) -> None:
     """Write what `ImageCounts.gather` gave, for `load_image_counts`."""
-    torch.save(gathered, path)
+    with atomic_file(path, "wb") as file:
+        torch.save(gathered, file)
 
 
 def load_image_counts(path: str | os.PathLike) -> dict:
     """The ``image_ids``, ``file_names`` and (N, 3, K) int64 ``counts`` of an evaluation.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        MissingFileError: there is no such file.
     """
     if not os.path.exists(path):
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"no pixel counts {path}: evaluate the run again, which writes them "
             "(tools/train_net.py --eval-only)"
         )

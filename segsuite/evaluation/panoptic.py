@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +12,9 @@ import torch
 from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
 from segsuite.data.panoptic import write_panoptic
+from segsuite.runs.files import EvaluationFiles
 from segsuite.utils import comm
+from segsuite.utils.files import write_json
 
 from .build import EVALUATOR_REGISTRY
 from .coco import COCOEvaluator
@@ -25,8 +25,6 @@ from .sem_seg import SemSegEvaluator
 from .spool import Spool
 
 logger = logging.getLogger(__name__)
-
-RESULTS_FILE = "panoptic_results.json"
 
 
 class PanopticEvaluator(DatasetEvaluator):
@@ -62,7 +60,7 @@ class PanopticEvaluator(DatasetEvaluator):
                 `thing_ids` or `stuff_ids` is not in the file.
         """
         self._dataset_name = dataset_name
-        self._output_dir = None if output_dir is None else Path(output_dir)
+        self._files = None if output_dir is None else EvaluationFiles(output_dir)
         self._truth = PanopticGroundTruth.read(panoptic_json, panoptic_root)
         self._category_ids: dict[tuple[bool, int], int] = {}
         for is_thing, ids in ((True, thing_ids), (False, stuff_ids)):
@@ -90,7 +88,7 @@ class PanopticEvaluator(DatasetEvaluator):
         }
 
     def reset(self) -> None:
-        self._spool = Spool(self._output_dir)
+        self._spool = Spool(None if self._files is None else self._files.folder)
         self._counts = torch.zeros(len(self._truth.names), 4, dtype=torch.float64)
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
@@ -118,8 +116,8 @@ class PanopticEvaluator(DatasetEvaluator):
             }
             self._count(image_id, name, segmentation, segments)
             png = self._truth.images[image_id][0]
-            if self._output_dir is not None:
-                path = self._output_dir / Path(RESULTS_FILE).stem / png
+            if self._files is not None:
+                path = self._files.panoptic_maps / png
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_panoptic(path, segmentation.numpy())
             annotation = {"image_id": image_id, "file_name": png, "segments_info": infos}
@@ -140,9 +138,8 @@ class PanopticEvaluator(DatasetEvaluator):
         counts = comm.gather(self._counts)
         results = None
         if comm.is_main_process():
-            if self._output_dir is not None:
-                path = self._output_dir / RESULTS_FILE
-                path.write_text(json.dumps({"annotations": annotations}) + "\n")
+            if self._files is not None:
+                write_json(self._files.panoptic_results, {"annotations": annotations})
             done = {annotation["image_id"] for annotation in annotations}
             results = self._figures(torch.stack(counts).sum(dim=0), done)
         return comm.broadcast_object(results)
@@ -219,14 +216,12 @@ class PanopticEvaluator(DatasetEvaluator):
             ):
                 figures[f"{name.upper()}-{category}"] = value
         figures = {name: 100 * value for name, value in figures.items()}
-        if self._output_dir is not None:
+        if self._files is not None:
             content = {
                 "dataset": self._dataset_name,
                 "results": {k: None if v != v else v for k, v in figures.items()},
             }
-            self._output_dir.mkdir(parents=True, exist_ok=True)
-            path = self._output_dir / "panoptic_evaluation.json"
-            path.write_text(json.dumps(content) + "\n")
+            write_json(self._files.panoptic, content)
         return {"panoptic_seg": figures}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,10 @@ from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import MetadataCatalog
 from segsuite.data.sem_seg import read_sem_seg
 from segsuite.ops.confusion_matrix import confusion_matrix_from_logits
+from segsuite.runs.files import EvaluationFiles
 from segsuite.structures import SemSegLogits
 from segsuite.utils import comm
+from segsuite.utils.files import write_json
 
 from .bootstrap import LEVEL, NUM_SAMPLES, iou_intervals
 from .boundary import boundary_confusion_matrix, boundary_iou
@@ -76,7 +77,7 @@ class SemSegEvaluator(DatasetEvaluator):
         self._label_map = label_map
         self._absent_classes = absent_classes
         self._boundary_dilation_ratio = boundary_dilation_ratio
-        self._output_dir = None if output_dir is None else Path(output_dir)
+        self._files = None if output_dir is None else EvaluationFiles(output_dir)
         self._save_predictions = save_predictions and output_dir is not None
         self._colors = [tuple(color) for color in colors]
         self.reset()
@@ -137,7 +138,7 @@ class SemSegEvaluator(DatasetEvaluator):
                 source_size=prediction.source_size,
             )
             self._matrix = self._matrix.to(device) + matrix
-            if self._output_dir is not None:
+            if self._files is not None:
                 name = record.get("file_name", "")
                 self._image_counts.add(record.get("image_id", name), name, matrix)
                 self._calibration = self._calibration.to(device) + calibration_counts(
@@ -202,13 +203,14 @@ class SemSegEvaluator(DatasetEvaluator):
                 figures[f"{figure}-{name}"] = value
         results: dict[str, Any] = {name: 100 * value.item() for name, value in figures.items()}
         results["absent_classes"] = self._absent_classes
-        if self._output_dir is not None:
+        if self._files is not None:
             images = self._image_counts.gather()
             calibration = comm.all_reduce_sum_(self._calibration.clone())
             if comm.is_main_process():
-                self._output_dir.mkdir(parents=True, exist_ok=True)
-                save_image_counts(self._output_dir / "image_counts.pt", images)
-                self._write_results(results, matrix, calibration, images["counts"])
+                save_image_counts(self._files.image_counts, images)
+                self._write_results(
+                    self._files.sem_seg, results, matrix, calibration, images["counts"]
+                )
         return {"sem_seg": results}
 
     def _ground_truth(self, record: dict[str, Any]) -> torch.Tensor:
@@ -249,7 +251,7 @@ class SemSegEvaluator(DatasetEvaluator):
         )
 
     def _write_prediction(self, record: dict[str, Any], prediction: SemSegLogits) -> None:
-        path = self._output_dir / "predictions" / f"{record['image_id']}.png"
+        path = self._files.predictions / f"{record['image_id']}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         labels = prediction.labels().cpu().numpy()
         if labels.dtype != "uint8":
@@ -262,6 +264,7 @@ class SemSegEvaluator(DatasetEvaluator):
 
     def _write_results(
         self,
+        path: Path,
         results: dict[str, Any],
         matrix: torch.Tensor,
         calibration: torch.Tensor,
@@ -279,8 +282,7 @@ class SemSegEvaluator(DatasetEvaluator):
                 "figures": {} if image_counts is None else self._intervals(image_counts),
             },
         }
-        path = self._output_dir / "sem_seg_evaluation.json"
-        path.write_text(json.dumps(content) + "\n")
+        write_json(path, content)
 
     def _intervals(self, image_counts: torch.Tensor) -> dict[str, list[float | None]]:
         """Lower and upper ends in percent, None for classes left out."""

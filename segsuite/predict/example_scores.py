@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +12,8 @@ import torch
 from segsuite.data import Metadata
 from segsuite.data.boxes import corner_boxes, record_size
 from segsuite.evaluation import image_ious, load_image_counts, panoptic_counts, panoptic_quality
-from segsuite.evaluation.panoptic import RESULTS_FILE
 from segsuite.evaluation.panoptic_files import PanopticGroundTruth, read_panoptic_results
+from segsuite.runs.files import EvaluationFiles
 from segsuite.structures import Boxes, pairwise_iou
 
 _MIN_SCORE = _MIN_IOU = 0.5
@@ -37,9 +36,9 @@ class ImageScores:
     classes: dict[str, list[str]]
 
 
-def semantic_scores(folder: Path, metadata: Metadata) -> ImageScores | None:
+def semantic_scores(files: EvaluationFiles, metadata: Metadata) -> ImageScores | None:
     """The mIoU of each image; None where the evaluator kept no counts of the images."""
-    path = folder / "image_counts.pt"
+    path = files.image_counts
     saved = load_image_counts(path) if path.exists() else {"counts": None}
     if saved["counts"] is None:
         return None
@@ -55,7 +54,7 @@ def semantic_scores(folder: Path, metadata: Metadata) -> ImageScores | None:
 
 
 def instance_scores(
-    folder: Path, records: Mapping[str, Mapping], metadata: Metadata
+    files: EvaluationFiles, records: Mapping[str, Mapping], metadata: Metadata
 ) -> ImageScores | None:
     """The F1 score of each image's boxes: those that overlap an object of their class by at least
     half are found. None where there are no predictions.
@@ -63,7 +62,7 @@ def instance_scores(
     Args:
         records: of the data set by image id as text.
     """
-    path = folder / "coco_instances_results.json"
+    path = files.coco_results
     if not path.exists():
         return None
     detections: dict[str, list[dict]] = {image_id: [] for image_id in records}
@@ -97,9 +96,9 @@ def instance_scores(
     return result
 
 
-def panoptic_scores(folder: Path, metadata: Metadata) -> ImageScores | None:
+def panoptic_scores(files: EvaluationFiles, metadata: Metadata) -> ImageScores | None:
     """The panoptic quality of each image; None where there are no predictions."""
-    path = folder / RESULTS_FILE
+    path = files.panoptic_results
     if not path.exists():
         return None
     truth = PanopticGroundTruth.read(metadata.panoptic_json, metadata.panoptic_root)

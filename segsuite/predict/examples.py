@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +20,8 @@ from segsuite.data import (
 )
 from segsuite.data.panoptic import read_panoptic
 from segsuite.evaluation import evaluating
+from segsuite.runs.files import EvaluationFiles
+from segsuite.utils.files import write_json
 from segsuite.visualization import Prediction
 from segsuite.visualization.examples import (
     Pictures,
@@ -35,7 +35,7 @@ from .example_scores import ImageScores, instance_scores, panoptic_scores, seman
 
 
 def save_examples(
-    cfg: CfgNode, model: nn.Module, dataset_name: str, folder: Path, *, count: int = 6
+    cfg: CfgNode, model: nn.Module, dataset_name: str, files: EvaluationFiles, *, count: int = 6
 ) -> None:
     """Predict the images again on which an evaluation went worst and best, and draw them.
 
@@ -46,19 +46,18 @@ def save_examples(
     data sets without such labels.
 
     Args:
-        folder: where the evaluator has written its files.
+        files: where the evaluator has written.
         count: the number of worst images, and of best.
     """
     records = {str(r["image_id"]): r for r in get_records(dataset_name)}
     metadata = MetadataCatalog.get(dataset_name)
-    ranking = _rank(folder, records, metadata)
+    ranking = _rank(files, records, metadata)
     if ranking is None:
         return
     ranked = sorted((i for i in ranking.scores if i in records), key=lambda i: ranking.scores[i])
     worst = ranked[: min(count, (len(ranked) + 1) // 2)]
     best = ranked[len(worst) :][-count:][::-1]
-    target = folder / "examples"
-    shutil.rmtree(target, ignore_errors=True)
+    shutil.rmtree(files.examples, ignore_errors=True)
     mapper = InferenceMapper(cfg)
     examples = []
     with evaluating(model), torch.inference_mode():
@@ -77,20 +76,21 @@ def save_examples(
                     "classes": classes,
                     "width": width,
                     "height": height,
-                    **save_pictures(target, f"{number:02d}", pictures),
+                    **save_pictures(files.examples, f"{number:02d}", pictures),
                 }
             )
-    target.mkdir(exist_ok=True)
     content = {"task": ranking.task, "examples": examples}
-    (target / "examples.json").write_text(json.dumps(content) + "\n")
+    write_json(files.examples_index, content)
 
 
-def _rank(folder: Path, records: Mapping[str, dict], metadata: Metadata) -> ImageScores | None:
+def _rank(
+    files: EvaluationFiles, records: Mapping[str, dict], metadata: Metadata
+) -> ImageScores | None:
     """The scores of the first task for which all records have labels and there are results."""
     ways = {
-        "segments_info": lambda: panoptic_scores(folder, metadata),
-        "sem_seg_file_name": lambda: semantic_scores(folder, metadata),
-        "annotations": lambda: instance_scores(folder, records, metadata),
+        "segments_info": lambda: panoptic_scores(files, metadata),
+        "sem_seg_file_name": lambda: semantic_scores(files, metadata),
+        "annotations": lambda: instance_scores(files, records, metadata),
     }
     labelled = (way for key, way in ways.items() if all(key in r for r in records.values()))
     return next(filter(None, (way() for way in labelled)), None)

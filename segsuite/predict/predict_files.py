@@ -14,6 +14,8 @@ from typing import Any
 from tqdm import tqdm
 
 from segsuite.data.image import decode_image
+from segsuite.runs.files import EvaluationFiles
+from segsuite.utils.files import atomic_path
 from segsuite.visualization import ColorTracker, Prediction, save_image
 from segsuite.visualization.video import VideoReader, VideoWriter
 
@@ -91,7 +93,7 @@ def predict_files(
     output_dir.mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
     with (
-        _JSONArray(output_dir / "coco_instances_results.json") as results,
+        _JSONArray(EvaluationFiles(output_dir).coco_results) as results,
         _JSONArray(output_dir / "panoptic_segments.json") as segments,
         tqdm(total=len(inputs), unit="file", file=sys.stderr, disable=None) as bar,
     ):
@@ -164,9 +166,8 @@ def _show(
 ) -> None:
     line = {"image": name, "seconds": round(seconds, 4), "found": prediction.found()}
     print(json.dumps(line), flush=True)
-    temporary = output_dir / ".latest.jpg"
-    save_image(temporary, picture)
-    temporary.replace(output_dir / "latest.jpg")
+    with atomic_path(output_dir / "latest.jpg", sync=False) as temporary:
+        save_image(temporary, picture)
 
 
 class _JSONArray:

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from segsuite.config import CfgNode, load_config
+from segsuite.config import CfgNode
 from segsuite.data import InferenceMapper, Metadata, as_rgb, register_from_config
 from segsuite.layers import fold_convs
 from segsuite.modeling import build_model
+from segsuite.runs import Run
+from segsuite.runs.plugins import naming_missing_plugins
 from segsuite.runs.run_info import run_metadata
 from segsuite.runs.weights import load_trained_weights
 from segsuite.visualization import Prediction
@@ -34,15 +36,15 @@ class Predictor:
         min_score: instances below it are not drawn.
 
     Raises:
-        FileNotFoundError: the folder has no configuration or no weights.
-        ValueError: the weights do not fit.
+        MissingFileError: the folder has no configuration or no weights.
+        MissingPackageError: a plug-in of the run is missing.
+        WeightsError: the weights do not fit.
     """
 
     def __init__(
         self, run_dir: str | os.PathLike, overrides: list[Any] | tuple = (), min_score: float = 0.5
     ):
-        cfg = load_run_config(run_dir, overrides)
-        self._set_up(cfg, min_score)
+        self._set_up(Run(run_dir).load_config(overrides), min_score)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, min_score: float = 0.5) -> Predictor:
@@ -52,9 +54,10 @@ class Predictor:
         return predictor
 
     def _set_up(self, cfg: CfgNode, min_score: float) -> None:
-        register_from_config(cfg)
         self.cfg = cfg
-        self.model: nn.Module = build_model(cfg).eval()
+        with naming_missing_plugins(cfg.OUTPUT_DIR):
+            register_from_config(cfg)
+            self.model: nn.Module = build_model(cfg).eval()
         load_trained_weights(self.model, cfg)
         fold_convs(self.model)
         self._inference = FittingInference(cfg, self.model)
@@ -75,18 +78,3 @@ class Predictor:
         with torch.inference_mode():
             outputs = self._inference(self._mapper(pixels))
         return Prediction(pixels, outputs, self.metadata, self._min_score)
-
-
-def load_run_config(run_dir: str | os.PathLike, overrides: list[Any] | tuple = ()) -> CfgNode:
-    """The configuration of a finished run, with OUTPUT_DIR where the run is now.
-
-    Raises:
-        FileNotFoundError: the folder holds no ``config.yaml``.
-    """
-    path = os.path.join(run_dir, "config.yaml")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"'{run_dir}' is no run: it has no config.yaml. Give the OUTPUT_DIR of a training, "
-            "such as output/demo after `make demo`"
-        )
-    return load_config(path, ["OUTPUT_DIR", os.fspath(run_dir), "MODEL.WEIGHTS", "", *overrides])

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from segsuite.engine.hooks import LRScheduler
 from segsuite.engine.train_loop import HookBase, SimpleTrainer
 from segsuite.evaluation import DatasetEvaluator, build_evaluator, inference_on_dataset
 from segsuite.modeling import build_inference
+from segsuite.runs.files import EvaluationFiles
 from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_optimizer
 from segsuite.utils.phase_clock import PhaseClock
 
@@ -163,7 +163,7 @@ def benchmark_evaluation(cfg: CfgNode, model: nn.Module, images: int) -> dict[st
     device = next(model.parameters()).device
     with tempfile.TemporaryDirectory() as folder:
         evaluator = _TimedEvaluator(build_evaluator(cfg, name, folder))
-        speed_file = Path(folder, "speed.json")
+        speed_file = EvaluationFiles(folder).speed
         inference_on_dataset(
             build_inference(cfg, model),
             loader,

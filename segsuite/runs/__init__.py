@@ -1,1 +1,6 @@
-"""The folder of a run: its files, its lock, what it notes about itself."""
+"""The folder of a run: the names of its files, its lock, what it notes about itself, reading it."""
+
+from .files import EvaluationFiles, RunFiles
+from .run import Evaluation, Run
+
+__all__ = ["Evaluation", "EvaluationFiles", "Run", "RunFiles"]

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-_LOCK_NAME = ".lock"
+from .files import RunFiles
+
 # Locks are held until the process ends, so the files stay open.
 _held: dict[Path, IO[bytes]] = {}
 
@@ -77,7 +78,7 @@ def check_free_space(path: str | os.PathLike, needed: int) -> None:
 def _lock(folder: Path) -> None:
     if folder in _held:
         return
-    file = (folder / _LOCK_NAME).open("a+b")
+    file = RunFiles(folder).lock.open("a+b")
     try:
         # A POSIX lock: forked loader workers don't inherit it, so it ends with this process even
         # when they outlive it for a moment.

@@ -1,20 +1,29 @@
-"""``OUTPUT_DIR/run_info.json``: where a run comes from, and the classes that it is about."""
+"""``OUTPUT_DIR/run_info.json``: where a run comes from, and the classes that it is about.
+
+Its ``starts`` has an entry for each time that the run was started or resumed: ``started`` (UTC),
+``command``, ``git_revision``, ``environment`` (names and versions), ``plugins`` (see `plugins_of`),
+``processes``, and the ``iteration`` it began at, null until that is known. ``metadata`` has names
+and colours of the classes.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from segsuite.config import CfgNode
 from segsuite.data import Metadata, MetadataCatalog
+from segsuite.errors import ConfigError
+from segsuite.utils import comm
 from segsuite.utils.env import env_rows, git_revision
+from segsuite.utils.files import write_json
 
-FILE_NAME = "run_info.json"
+from .files import RunFiles, read_json
+from .plugins import plugins_of
+
 # Facts about classes that a prediction needs where the data set is not.
 _FACTS = (
     *("thing_classes", "thing_colors", "thing_dataset_id_to_contiguous_id"),
@@ -22,45 +31,57 @@ _FACTS = (
 )
 
 
-def write_run_info(cfg: CfgNode) -> None:
-    """Write the file for a run that starts now."""
+def note_start(cfg: CfgNode, *, resume: bool) -> None:
+    """Write the file for a run that starts now, or add to it where the run goes on."""
     metadata = _catalog_metadata(cfg)
-    info = {
+    starts = read_json(RunFiles(cfg.OUTPUT_DIR).info).get("starts", []) if resume else []
+    start = {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
         "git_revision": git_revision(),
         "environment": dict(env_rows()),
+        "plugins": plugins_of(cfg),
+        "processes": comm.get_world_size(),
+        "iteration": None if resume else 0,
+    }
+    info = {
+        "starts": [*starts, start],
         "metadata": {} if metadata is None else _facts(metadata),
     }
-    path = Path(cfg.OUTPUT_DIR, FILE_NAME)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(info, indent=1) + "\n")
-    temporary.replace(path)
+    write_json(RunFiles(cfg.OUTPUT_DIR).info, info, indent=1)
 
 
-def read_run_info(run_dir: str | os.PathLike) -> dict[str, Any]:
-    """What `write_run_info` wrote; empty where it did not."""
-    path = Path(run_dir, FILE_NAME)
-    return json.loads(path.read_text()) if path.exists() else {}
+def note_first_iteration(output_dir: str | os.PathLike[str], iteration: int) -> None:
+    """Say of the last start at which iteration it began."""
+    files = RunFiles(output_dir)
+    info = read_json(files.info)
+    if info.get("starts"):
+        info["starts"][-1]["iteration"] = iteration
+        write_json(files.info, info, indent=1)
+
+
+def noted_metadata(info: dict[str, Any]) -> Metadata | None:
+    """Names and colours of the classes in the content of the file; None where they are not."""
+    noted = dict(info.get("metadata") or {})
+    if not noted:
+        return None
+    for key in ("thing_dataset_id_to_contiguous_id", "stuff_dataset_id_to_contiguous_id"):
+        if key in noted:  # keys of JSON are text
+            noted[key] = {int(k): v for k, v in noted[key].items()}
+    return Metadata("of the run").set(**noted)
 
 
 def run_metadata(cfg: CfgNode) -> Metadata:
     """Names and colours of the classes of a run: as it noted them, else as its data sets have them.
 
     Raises:
-        ValueError: neither is there.
+        ConfigError: neither is there.
     """
-    noted = read_run_info(cfg.OUTPUT_DIR).get("metadata")
-    if noted:
-        for key in ("thing_dataset_id_to_contiguous_id", "stuff_dataset_id_to_contiguous_id"):
-            if key in noted:  # keys of JSON are text
-                noted[key] = {int(k): v for k, v in noted[key].items()}
-        return Metadata("of the run").set(**noted)
-    metadata = _catalog_metadata(cfg)
+    metadata = noted_metadata(read_json(RunFiles(cfg.OUTPUT_DIR).info)) or _catalog_metadata(cfg)
     if metadata is None:
-        raise ValueError(
-            f"no class names: '{cfg.OUTPUT_DIR}' has no {FILE_NAME}, and the configuration names "
-            "no data set; set DATASETS.TEST to the one that the model was trained for"
+        raise ConfigError(
+            f"no class names: there is no {RunFiles(cfg.OUTPUT_DIR).info}, and the configuration "
+            "names no data set; set DATASETS.TEST to the one that the model was trained for"
         )
     return metadata
 

@@ -9,6 +9,9 @@ from torch import nn
 from segsuite.checkpoint import load_weights
 from segsuite.config import CfgNode
 from segsuite.data import MetadataCatalog
+from segsuite.errors import MissingFileError, WeightsError
+
+from .files import RunFiles
 
 
 def class_names(cfg: CfgNode) -> dict[str, list[str]]:
@@ -30,21 +33,22 @@ def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
         The file or address.
 
     Raises:
-        FileNotFoundError: there are no weights.
+        MissingFileError: there are no weights.
         OSError: they cannot be downloaded.
-        ValueError: they are not all of the model's.
+        WeightsError: they are not all of the model's.
     """
-    run = [Path(cfg.OUTPUT_DIR, name) for name in ("model_final.pth", "model_best.pth")]
-    path = cfg.MODEL.WEIGHTS or next((p for p in run if p.exists()), None)
+    files = RunFiles(cfg.OUTPUT_DIR)
+    of_run = (path for path in (files.final, files.best) if path.exists())
+    path = cfg.MODEL.WEIGHTS or next(of_run, None)
     if path is None:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"nothing to evaluate: MODEL.WEIGHTS is empty, and '{cfg.OUTPUT_DIR}' has neither "
-            "model_final.pth nor model_best.pth"
+            f"{files.final.name} nor {files.best.name}"
         )
     report = load_weights(model, path, classes=class_names(cfg))
     lacking = report.missing + report.reinitialized
     if lacking:
-        raise ValueError(
+        raise WeightsError(
             f"'{path}' lacks {len(lacking)} of the model's tensors or some classes of them, first "
             f"'{lacking[0]}': it can start a training, but not be evaluated"
         )

@@ -1,4 +1,4 @@
-"""Logging: coloured lines on the console, plain ones in ``OUTPUT_DIR/log.txt``."""
+"""Logging: coloured lines on the console, plain ones in a file."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class _ConsoleHandler(logging.StreamHandler):
 
 
 def setup_logger(
-    output_dir: str | os.PathLike | None = None, rank: int = 0, name: str = "segsuite"
+    file: str | os.PathLike[str] | None = None, rank: int = 0, name: str = "segsuite"
 ) -> logging.Logger:
     """Set up the logger `name` and all below it; calling it again replaces what it set up.
 
-    The main process writes to the console. With `output_dir` it also writes ``log.txt`` there,
-    the others ``log.rank<N>.txt``.
+    The main process writes to the console. With `file`, which each process has its own of, lines
+    are added there too.
     """
     logger = logging.getLogger(name)
     logger.setLevel(logging.INFO)
@@ -52,12 +52,11 @@ def setup_logger(
         console = _ConsoleHandler(sys.stdout)
         console.setFormatter(_ConsoleFormatter())
         logger.addHandler(console)
-    if output_dir is not None:
-        os.makedirs(output_dir, exist_ok=True)
-        filename = "log.txt" if rank == 0 else f"log.rank{rank}.txt"
-        file = logging.FileHandler(os.path.join(output_dir, filename))
-        file.setFormatter(
+    if file is not None:
+        os.makedirs(os.path.dirname(file) or ".", exist_ok=True)
+        handler = logging.FileHandler(file, encoding="utf-8")
+        handler.setFormatter(
             logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", _DATE)
         )
-        logger.addHandler(file)
+        logger.addHandler(handler)
     return logger

@@ -1,10 +1,16 @@
-"""How much memory there is left."""
+"""How much memory there is left, and how much was used."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -23,6 +29,14 @@ def free_memory(device: torch.device) -> int | None:
         return None
     left = [_available(), *map(_left_of_group, _groups())]
     return min((n for n in left if n is not None), default=None)
+
+
+def peak_memory() -> int | None:
+    """The most bytes of memory that this process has had so far; None where nothing tells."""
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _available() -> int | None:

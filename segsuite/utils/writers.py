@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from .events import EventStorage
+from .files import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,7 @@ class JSONWriter(EventWriter):
 
     def open(self, *, start_iter: int, max_iter: int) -> None:
         self._new_from = start_iter
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(self._lines_before(start_iter)))
-        temporary.replace(self._path)
+        write_text(self._path, "".join(self._lines_before(start_iter)))
         self._file = self._path.open("a")
 
     def _lines_before(self, iteration: int) -> Iterator[str]:

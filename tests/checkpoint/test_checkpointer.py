@@ -66,7 +66,7 @@ class TestSaveAndLoad:
         assert_is_state(torch.load(path, weights_only=True, mmap=True), 5)
 
     def test_nothing_but_the_checkpoint_is_left(self, tmp_path):
-        (tmp_path / ".model_0000001.pth.tmp").write_bytes(b"of a killed run")
+        (tmp_path / ".tmp-0123abcd-model_0000001.pth").write_bytes(b"of a killed run")
         (tmp_path / "metrics.json").write_text("{}")
         Checkpointer(tmp_path).save(name(5), state(5))
         assert sorted(p.name for p in tmp_path.iterdir()) == ["metrics.json", "model_0000005.pth"]
@@ -139,9 +139,11 @@ class TestSaveAndLoad:
         monkeypatch.setattr(Path, "replace", record(lambda path: f"rename {path.name}", replace))
         monkeypatch.setattr(Path, "unlink", record(lambda path: f"remove {path.name}", unlink))
         checkpointer.save(name(2), state(2))
-        assert [event for event in events if event != "remove .model_0000002.pth.tmp"] == [
+        temporary = next(e for e in events if e.startswith("rename ")).removeprefix("rename ")
+        assert temporary.endswith("model_0000002.pth") and temporary.startswith(".")
+        assert [event for event in events if event != f"remove {temporary}"] == [
             "sync file",
-            "rename .model_0000002.pth.tmp",
+            f"rename {temporary}",
             "sync folder",
             "remove model_0000001.pth",
         ]
@@ -182,7 +184,7 @@ class TestKill:
 
         def run():
             if moment == "first byte":
-                monkeypatch.setattr(Path, "open", lambda self, mode: self.touch() or die())
+                monkeypatch.setattr(Path, "open", lambda self, *_, **__: self.touch() or die())
             elif moment == "half":
                 size = (tmp_path / "model_0000001.pth").stat().st_size
                 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

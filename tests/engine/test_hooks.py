@@ -321,7 +321,7 @@ class TestNaNGuard:
 
 class TestProfiler:
     def test_trace_of_the_steps(self, tmp_path):
-        run(toy_trainer(), [hooks.Profiler(tmp_path / "profile", start=2, steps=3)])
+        run(toy_trainer(), [hooks.Profiler(tmp_path, start=2, steps=3)])
         trace = json.loads((tmp_path / "profile" / "rank0.json").read_text())
         steps = [e for e in trace["traceEvents"] if "SGD.step" in e.get("name", "")]
         assert len({e["ts"] for e in steps}) >= 3

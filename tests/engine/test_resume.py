@@ -99,7 +99,7 @@ def test_killed_while_a_checkpoint_is_written(config, whole, tmp_path, moment, l
     assert process.wait() == -signal.SIGKILL
     assert f"model_{last:07d}.pth at iteration {last}" in finish(config, tmp_path)
     assert_same_run(tmp_path, whole)
-    assert not list(tmp_path.glob("*.tmp")) + list(tmp_path.glob(".*.tmp"))
+    assert not list(tmp_path.glob(".tmp-*"))
 
 
 def terminate_group():

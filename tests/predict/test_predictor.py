@@ -5,7 +5,6 @@ from PIL import Image
 
 import segsuite
 from segsuite.data import read_image
-from segsuite.predict import load_run_config
 from tests.finished_runs import tiny_images, tiny_run
 from tests.processes import run_python
 
@@ -52,7 +51,7 @@ def test_other_arrays_are_refused(predictor, image):
 
 def test_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no config\.yaml.*output/demo"):
-        load_run_config(tmp_path)
+        segsuite.Predictor(tmp_path)
     (tmp_path / "config.yaml").write_text((tiny_run() / "config.yaml").read_text())
     with pytest.raises(FileNotFoundError, match=r"neither model_final\.pth nor model_best\.pth"):
         segsuite.Predictor(tmp_path)

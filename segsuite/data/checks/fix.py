@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from pycocotools import mask as coco_mask
 
 from segsuite.structures import to_rle
+from segsuite.utils.files import write_json
 
 from ..catalog import Metadata, MetadataCatalog
 from ..image import read_image
@@ -193,7 +194,7 @@ def _fix_coco(coco: CocoFile, output: Path) -> list[str]:
         "annotations": annotations,
         "categories": list(reversed(coco.categories.values())),
     }
-    (output / "annotations.json").write_text(json.dumps(content))
+    write_json(output / "annotations.json", content)
     return changes
 
 

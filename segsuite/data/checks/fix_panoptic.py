@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from segsuite.utils.files import write_json
 
 from .images import UNUSABLE, examine_image
 from .panoptic import PanopticFile, SegmentFacts, examine_segments
@@ -46,7 +47,7 @@ def fix_panoptic(panoptic: PanopticFile, output: Path) -> list[str]:
         "images": list(images.values()),
         "annotations": list(annotations.values()),
     }
-    (output / "panoptic.json").write_text(json.dumps(content))
+    write_json(output / "panoptic.json", content)
     return changes
 
 

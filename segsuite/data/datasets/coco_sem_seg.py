@@ -34,6 +34,8 @@ import numpy as np
 from PIL import Image
 from pycocotools.coco import COCO
 
+from segsuite.utils.files import atomic_path
+
 from ..image import decode, open_image
 from ..palette import voc_colors
 from ..sem_seg import IGNORE_LABEL
@@ -223,7 +225,6 @@ class LabelMapWriter:
             if not path.exists():
                 image = Image.fromarray(self._draw(item))
                 image.putpalette(palette)
-                unfinished = path.with_suffix(".tmp")
-                image.save(unfinished, format="PNG")
-                unfinished.replace(path)
+                with atomic_path(path) as temporary:
+                    image.save(temporary)
             yield path

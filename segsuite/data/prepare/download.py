@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from segsuite.utils.files import publish
+
 _BLOCK = 1 << 20
 _TIMEOUT = 60
 _ATTEMPTS = 5
@@ -50,7 +52,7 @@ def download(url: str, path: str | os.PathLike, checksum: str = "") -> Path:
                         f"{url} can't be downloaded: {e}. {after} bytes are in {part}; run it "
                         f"again to go on, or put the file there yourself as {path}"
                     ) from None
-        part.replace(path)
+        publish(part, path)
     try:
         check_file(path, checksum)
     except ValueError:

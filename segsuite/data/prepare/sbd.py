@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from segsuite.utils.files import atomic_path, write_text
+
 from ..datasets.voc import LABEL_FOLDERS, voc_folder
 from ..palette import voc_colors
 
@@ -44,8 +46,8 @@ def convert_sbd(root: Path) -> None:
         labels = loadmat(sbd / "cls" / f"{name}.mat")["GTcls"]["Segmentation"][0, 0]
         image = Image.fromarray(labels.astype(np.uint8))
         image.putpalette(palette)
-        unfinished = path.with_suffix(".tmp")
-        image.save(unfinished, format="PNG")
-        unfinished.replace(path)
+        with atomic_path(path) as temporary:
+            image.save(temporary)
     names |= set((lists / "train.txt").read_text().split())
-    (lists / "trainaug.txt").write_text("".join(f"{name}\n" for name in sorted(names - held_out)))
+    trainaug = "".join(f"{name}\n" for name in sorted(names - held_out))
+    write_text(lists / "trainaug.txt", trainaug)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from segsuite.checkpoint import Checkpointer
+from segsuite.checkpoint.checkpointer import BEST, FINAL
 from segsuite.utils import comm
 
 from ..train_loop import HookBase
@@ -39,13 +40,13 @@ class PeriodicCheckpointer(HookBase):
             return
         state = self.trainer.state_dict()  # with all processes
         if comm.is_main_process():
-            self._checkpointer.save(f"model_{following:07d}", state)
+            self._checkpointer.save_periodic(following, state)
 
     def after_train(self) -> None:
         if self.trainer.interrupted:
             logger.info("the run can be resumed from iteration %d", self.trainer.iter)
         elif comm.is_main_process():
-            self._checkpointer.save("model_final", self._final_state())
+            self._checkpointer.save(FINAL, self._final_state())
 
 
 class BestCheckpointer(HookBase):
@@ -74,7 +75,7 @@ class BestCheckpointer(HookBase):
         logger.info("best so far: %s %.4f", self._best.name, self._best.value)
         if comm.is_main_process():
             metric = {self._best.name: self._best.value}
-            self._checkpointer.save("model_best", {**self._state(), "metric": metric})
+            self._checkpointer.save(BEST, {**self._state(), "metric": metric})
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best.value}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from segsuite.utils.nested import flatten
 from segsuite.utils.registry import unknown_name
 
 from ..train_loop import HookBase
@@ -39,7 +40,11 @@ class EvalHook(HookBase):
     def after_step(self) -> None:
         if not self.is_due:
             return
-        self.results = dict(_flatten(self._evaluate()))
+        self.results = {
+            name: float(value)
+            for name, value in flatten(self._evaluate(), "/").items()
+            if not isinstance(value, (str, Mapping))  # such as the rule that a figure follows
+        }
         for name, value in self.results.items():
             self.trainer.storage.put_scalar(name, value, smoothing_hint=False)
 
@@ -48,14 +53,6 @@ class EvalHook(HookBase):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.results = state["results"]
-
-
-def _flatten(results: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for name, value in results.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}/")
-        elif not isinstance(value, str):  # such as the rule that a figure follows
-            yield f"{prefix}{name}", float(value)
 
 
 class BestMetric:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from segsuite.runs.files import RunFiles
+from segsuite.utils.files import atomic_file
 
 from ..train_loop import HookBase, SimpleTrainer
 
@@ -53,8 +56,8 @@ class NaNGuard(HookBase):
     Register it after `GradientNorm`.
 
     Args:
-        folder: gets ``nonfinite_<iteration>.pth``: the process's share of the batch, the losses and
-            the norm.
+        output_dir: of the run; gets ``nonfinite_<iteration>.pth``: the process's share of the
+            batch, the losses and the norm.
 
     Raises:
         NonFiniteError: from `after_backward` or later; names the iteration and the images.
@@ -62,8 +65,8 @@ class NaNGuard(HookBase):
 
     trainer: SimpleTrainer
 
-    def __init__(self, folder: Path, grad_norm: GradientNorm):
-        self._folder = folder
+    def __init__(self, output_dir: str | os.PathLike[str], grad_norm: GradientNorm):
+        self._files = RunFiles(output_dir)
         self._grad_norm = grad_norm
         self._steps: deque[_Step] = deque()
 
@@ -93,9 +96,10 @@ class NaNGuard(HookBase):
 
     def _fail(self, step: _Step) -> None:
         figures = {n: float(v) for n, v in {**step.losses, "grad_norm": step.grad_norm}.items()}
-        path = self._folder / f"nonfinite_{step.iteration:07d}.pth"
+        path = self._files.nonfinite(step.iteration)
         content = {"iteration": step.iteration, "batch": step.batch, "figures": figures}
-        torch.save(content, path)
+        with atomic_file(path, "wb") as file:
+            torch.save(content, file)
         images = ", ".join(str(r.get("file_name", r.get("image_id", "?"))) for r in step.batch)
         shown = ", ".join(f"{name} {value:g}" for name, value in figures.items())
         raise NonFiniteError(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+import os
 
 import torch
 from torch.profiler import ProfilerActivity
 
+from segsuite.runs.files import RunFiles
 from segsuite.utils import comm
+from segsuite.utils.files import atomic_path
 
 from ..train_loop import HookBase
 
@@ -16,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 class Profiler(HookBase):
-    """Traces the iterations ``[start, start + steps)`` into ``folder/rank<N>.json``.
+    """Traces the iterations ``[start, start + steps)`` into ``profile/rank<N>.json`` of a run.
 
     The file opens in chrome://tracing and https://ui.perfetto.dev; the operators that took most
     time are logged.
     """
 
-    def __init__(self, folder: Path, *, start: int, steps: int):
-        self._folder = folder
+    def __init__(self, output_dir: str | os.PathLike[str], *, start: int, steps: int):
+        self._files = RunFiles(output_dir)
         self._start = start
         self._steps = steps
         self._profile: torch.profiler.profile | None = None
@@ -45,9 +47,9 @@ class Profiler(HookBase):
             return
         profile, self._profile = self._profile, None
         profile.stop()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"rank{comm.get_rank()}.json"
-        profile.export_chrome_trace(str(path))
+        path = self._files.trace(comm.get_rank())
+        with atomic_path(path) as temporary:
+            profile.export_chrome_trace(str(temporary))
         by = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
         table = profile.key_averages().table(sort_by=by, row_limit=15)
         logger.info("profile of %d iterations in %s\n%s", self._steps, path, table)

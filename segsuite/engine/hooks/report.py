@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 
+from segsuite.runs.files import RunFiles
 from segsuite.utils import comm
 from segsuite.visualization.report import write_report
 
@@ -22,12 +22,12 @@ class ReportHook(HookBase):
         output_dir: of the run.
     """
 
-    def __init__(self, output_dir: str | os.PathLike, eval_hook: EvalHook):
-        self._output_dir = Path(output_dir)
+    def __init__(self, output_dir: str | os.PathLike[str], eval_hook: EvalHook):
+        self._files = RunFiles(output_dir)
         self._eval_hook = eval_hook
 
     def after_step(self) -> None:
         if self._eval_hook.is_due and comm.is_main_process():
-            path = write_report([self._output_dir], self._output_dir / "report.html")
+            path = write_report([self._files.folder])
             if self.trainer.is_last_step:
                 logger.info("report: %s", path)

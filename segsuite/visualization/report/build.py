@@ -12,6 +12,8 @@ from typing import Any
 import jinja2
 
 import segsuite
+from segsuite.runs import Evaluation, Run
+from segsuite.utils.files import write_text
 
 from ..errors import ERROR_COLORS
 from .charts import Series, line_chart, number, reliability_chart
@@ -23,29 +25,27 @@ from .figures import (
     split_figures,
     top_confusions,
 )
-from .run import Evaluation, Run, load_run
 
 _CARDS = 4  # figures of each task at the top of the page
 _SIZES = (("small", "s"), ("medium", "m"), ("large", "l"))
 
 
-def write_report(run_dirs: Sequence[str | os.PathLike], path: str | os.PathLike) -> Path:
+def write_report(
+    run_dirs: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str] | None = None
+) -> Path:
     """Write the report of one run, or of several side by side.
 
     Args:
         run_dirs: output folders.
-        path: the HTML file.
+        path: the HTML file; None: ``report.html`` of the first run.
 
     Raises:
-        FileNotFoundError: a folder is no run.
+        MissingFileError: a folder is no run.
     """
-    runs = [load_run(folder) for folder in run_dirs]
+    runs = [Run(folder) for folder in run_dirs]
     _name_apart(runs)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(render(runs))
-    temporary.replace(path)
+    path = runs[0].files.report if path is None else Path(path)
+    write_text(path, render(runs))
     return path
 
 
@@ -68,7 +68,7 @@ def render(runs: Sequence[Run]) -> str:
         differences=config_differences(runs) if len(runs) > 1 else [],
         curves=_curves(runs),
         tasks=_tasks(runs),
-        speed={run.name: speed_rows(run, next(iter(run.evaluations), None)) for run in runs},
+        speed={run.name: speed_rows(run) for run in runs},
     )
 
 
@@ -89,7 +89,7 @@ def _curves(runs: Sequence[Run]) -> list[tuple[str, str]]:
     losses = [n for n in names if n == "total_loss" or n.startswith("loss")]
     if len(losses) == 2:
         losses = ["total_loss"]  # the one that there is
-    metrics = dict.fromkeys(run.config.get("TEST.BEST_METRIC") for run in runs)
+    metrics = dict.fromkeys(run.settings.get("TEST.BEST_METRIC") for run in runs)
     wanted = [*losses, *filter(None, metrics), "lr", "grad_norm"]
     last = max((line["iteration"] + 1 for run in runs for line in run.metrics), default=1)
     charts = []
@@ -107,7 +107,7 @@ def _curves(runs: Sequence[Run]) -> list[tuple[str, str]]:
 def _tasks(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A section for each data set and task, with what each run has of it."""
     keys = dict.fromkeys(
-        (e.dataset, task) for r in runs for e in r.evaluations for task in e.results
+        (e.dataset, task) for r in runs for e in r.evaluations.values() for task in e.results
     )
     return [_task(runs, dataset, task) for dataset, task in keys]
 
@@ -115,10 +115,8 @@ def _tasks(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _task(runs: Sequence[Run], dataset: str, task: str) -> dict[str, Any]:
     columns = []
     for i, run in enumerate(runs):
-        evaluation = next(
-            (e for e in run.evaluations if e.dataset == dataset and task in e.results), None
-        )
-        if evaluation is not None:
+        evaluation = run.evaluations.get(dataset)
+        if evaluation is not None and task in evaluation.results:
             columns.append(_column(run, i, evaluation, task))
     summary = list(dict.fromkeys(f for column in columns for f in column["summary"]))
     classes = list(dict.fromkeys(c for column in columns for c in column["by_class"]))
@@ -154,7 +152,7 @@ def _column(run: Run, index: int, evaluation: Evaluation, task: str) -> dict[str
     """What a run has to say about a task."""
     results = evaluation.results[task]
     summary, by_class, notes = split_figures(results)
-    content = evaluation.files[task]
+    content = evaluation.contents[task]
     calibration = content.get("calibration") or {}
     chart = None
     if calibration.get("ECE") is not None:

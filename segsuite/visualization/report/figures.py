@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from .run import Evaluation, Run
+from segsuite.runs import Run
 
 # What every run has of its own; no difference worth telling.
 _OWN_KEYS = {"OUTPUT_DIR", "VERSION"}
@@ -31,10 +31,10 @@ def split_figures(figures: dict[str, Any]) -> tuple[dict, dict[str, dict], dict[
 
 def config_differences(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     """The keys in which runs differ, and the value of each run; those that one lacks come last."""
-    keys = dict.fromkeys(key for run in runs for key in run.config)
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
     rows = []
     for key in keys:
-        values = [run.config.get(key, _ABSENT) for run in runs]
+        values = [run.settings.get(key, _ABSENT) for run in runs]
         if key not in _OWN_KEYS and any(v != values[0] for v in values):
             rows.append((key, [str(v) for v in values]))
     return sorted(rows, key=lambda row: _ABSENT in row[1])
@@ -80,15 +80,16 @@ def top_confusions(content: dict[str, Any], count: int = 8) -> list[dict[str, An
 
 def facts(run: Run) -> list[tuple[str, str]]:
     """What was run, and where, in pairs of name and value."""
-    info, config = run.info, run.config
-    environment = info.get("environment", {})
+    config = run.settings
+    first, *resumed = run.info.get("starts") or [{}]
     model = str(config.get("MODEL.META_ARCHITECTURE", ""))
     parts = [config.get("MODEL.BACKBONE.NAME"), config.get("MODEL.SEM_SEG_HEAD.NAME")]
     if model == "SemanticSegmentor":
         model += f" ({', '.join(str(p) for p in parts if p)})"
     rows = [
-        ("started", _local_time(info.get("started", ""))),
-        ("command", info.get("command", "")),
+        ("started", _time(first.get("started", ""))),
+        ("command", first.get("command", "")),
+        *_resumed_rows(first, resumed),
         ("model", model),
         ("first weights", str(config.get("MODEL.WEIGHTS") or "random")),
         ("trained on", _names(config.get("DATASETS.TRAIN"))),
@@ -96,26 +97,28 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("images a step", str(config.get("SOLVER.IMS_PER_BATCH", ""))),
         ("optimiser", f"{config.get('SOLVER.OPTIMIZER', '')}, lr {config.get('SOLVER.BASE_LR')}"),
         ("seed", str(config.get("SEED", ""))),
-        ("git revision", info.get("git_revision") or "unknown"),
-        *environment.items(),
+        ("git revision", first.get("git_revision") or "unknown"),
+        ("plug-ins", ", ".join(map(_plugin_name, first.get("plugins", [])))),
+        *first.get("environment", {}).items(),
         ("folder", str(run.folder)),
     ]
     return [(name, value) for name, value in rows if value]
 
 
-def speed_rows(run: Run, evaluation: Evaluation | None) -> list[tuple[str, str]]:
-    """Seconds and memory of training and evaluation."""
+def speed_rows(run: Run) -> list[tuple[str, str]]:
+    """Seconds and memory of training and of the evaluation on the first data set."""
     rows = []
     for name, figure in (("training step", "time"), ("of which data", "data_time")):
         values = sorted(v for _, v in run.curve(figure))
         if values:
             rows.append((name, f"{1e3 * values[len(values) // 2]:.0f} ms (median)"))
-    speed = evaluation.speed if evaluation else {}
+    speed = next((evaluation.speed for evaluation in run.evaluations.values()), {})
     if speed:
         rows.append(("evaluation", f"{speed['images'] / speed['seconds']:.1f} images/s"))
         for phase, ms in speed["ms_per_image"].items():
             rows.append((f"  {phase}", f"{ms:.1f} ms an image"))
-        rows.append(("peak memory", f"{speed['peak_memory_mib']:,.0f} MiB"))
+        if speed["peak_memory_mib"]:
+            rows.append(("peak memory", f"{speed['peak_memory_mib']:,.0f} MiB"))
         if speed.get("peak_gpu_memory_mib"):
             rows.append(("peak GPU memory", f"{speed['peak_gpu_memory_mib']:,.0f} MiB"))
     return rows
@@ -125,7 +128,32 @@ def _names(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
 
 
-def _local_time(text: str) -> str:
+def _resumed_rows(first: dict[str, Any], resumed: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """When and how the run went on, and what was no longer as at the start before."""
+    rows = []
+    before = first
+    for start in resumed:
+        rows.append(("resumed", f"{_time(start['started'])}, at iteration {start['iteration']}"))
+        rows.append(("  command", start["command"]))
+        was, now = _circumstances(before), _circumstances(start)
+        changes = [f"{k} {was.get(k)} → {now.get(k)}" for k in now if was.get(k) != now[k]]
+        rows.append(("  changed", "; ".join(changes)))
+        before = start
+    return rows
+
+
+def _circumstances(start: dict[str, Any]) -> dict[str, Any]:
+    plugins = ", ".join(map(_plugin_name, start.get("plugins", []))) or "none"
+    facts = {"git revision": start.get("git_revision"), "processes": start.get("processes")}
+    return {**facts, "plug-ins": plugins, **start.get("environment", {})}
+
+
+def _plugin_name(plugin: dict[str, Any]) -> str:
+    version = f" ({plugin['distribution']} {plugin['version']})" if "version" in plugin else ""
+    return plugin["module"] + version
+
+
+def _time(text: str) -> str:
     if not text:
         return ""
     return datetime.datetime.fromisoformat(text).strftime("%d %B %Y, %H:%M UTC")

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from segsuite.visualization.report import load_run, write_report
+from segsuite.runs import Run
+from segsuite.visualization.report import write_report
 from segsuite.visualization.report.figures import confusion_table, top_confusions
 from tests.finished_runs import coco_run, tiny_run
 
@@ -47,8 +48,8 @@ def test_instances_have_curves_and_sizes_and_names_are_escaped(tmp_path):
     assert "&lt;dog&gt;" in page.text and "<dog>" not in page.text
     assert "Precision over recall" in page.text and "AP by the size" in page.text
     # Half a line at the end of metrics.json is what a killed run leaves.
-    assert load_run(run).curve("total_loss")[-1] == (9, pytest.approx(1 / 9))
-    assert load_run(run).curve("loss_mask") == []
+    assert Run(run).curve("total_loss")[-1] == (9, pytest.approx(1 / 9))
+    assert Run(run).curve("loss_mask") == []
 
 
 def test_runs_side_by_side_and_what_differs(tmp_path):

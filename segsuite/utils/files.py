@@ -1,0 +1,110 @@
+"""Files that appear under their names when they are whole, and not at all otherwise.
+
+What is written goes to a temporary file in the same folder, which is brought to the disk and then
+renamed: a reader, a kill or a loss of power at any moment finds the old content or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+_PREFIX = ".tmp-"
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
+    """A file to write in place of `path`, which takes its name when the block ends.
+
+    For what writes to a name rather than to an open file; the suffix is that of `path`. After an
+    error the file is removed, and what `path` was before is left as it is. Folders are made.
+
+    ::
+
+        with atomic_path("output/labels.png") as temporary:
+            image.save(temporary)
+
+    Args:
+        sync: False does not wait for the disk: enough against a kill, not against a loss of power.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own for each write: two processes that write one file don't mix their halves.
+    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield temporary
+        if sync:
+            publish(temporary, path)
+        else:
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Like `open` with `mode` "w" (UTF-8) or "wb"; the file is there when the block has ended.
+
+    ::
+
+        with atomic_file("output/state.pth", "wb") as file:
+            torch.save(state, file)
+    """
+    encoding = None if "b" in mode else "utf-8"
+    with atomic_path(path) as temporary, temporary.open(mode, encoding=encoding) as file:
+        yield file
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    with atomic_file(path) as file:
+        file.write(text)
+
+
+def write_json(
+    path: str | os.PathLike[str],
+    content: Any,
+    *,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+) -> None:
+    """Write a JSON file that ends with a line break, whole or not at all.
+
+    Args:
+        indent, separators: see `json.dumps`.
+
+    Raises:
+        TypeError: `content` holds what JSON does not; nothing is written.
+    """
+    write_text(path, json.dumps(content, indent=indent, separators=separators) + "\n")
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Bring a finished file to the disk and give it its name, in place of what has it."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    if hasattr(os, "O_DIRECTORY"):  # Windows can't open folders
+        # The new name is on the disk only when its folder is.
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def remove_unfinished(folder: str | os.PathLike[str], suffix: str = "") -> None:
+    """Remove what processes that were killed while they wrote have left in a folder.
+
+    Only for one that has the folder to itself: another's write would fail.
+
+    Args:
+        suffix: of the files that were to be written; "": of any.
+    """
+    for left_over in Path(folder).glob(f"{_PREFIX}*{suffix}"):
+        left_over.unlink(missing_ok=True)
