@@ -78,7 +78,7 @@ class SemSegEvaluator(DatasetEvaluator):
         self._absent_classes = absent_classes
         self._boundary_dilation_ratio = boundary_dilation_ratio
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
-        self._save_predictions = save_predictions and output_dir is not None
+        self._predictions = self._files.predictions if self._files and save_predictions else None
         self._colors = [tuple(color) for color in colors]
         self.reset()
 
@@ -157,8 +157,9 @@ class SemSegEvaluator(DatasetEvaluator):
                     dilation_ratio=self._boundary_dilation_ratio,
                     out=self._boundary_matrix,
                 )
-            if self._save_predictions:
-                self._write_prediction(record, prediction)
+            if self._predictions is not None:
+                path = self._predictions / f"{record['image_id']}.png"
+                self._write_prediction(path, prediction)
 
     def evaluate(self) -> dict[str, dict[str, Any]]:
         """The figures of all processes' images, in percent, NaN for classes left out by the rule.
@@ -250,8 +251,7 @@ class SemSegEvaluator(DatasetEvaluator):
             "pixels. Mend the file, or give the data set a label_map"
         )
 
-    def _write_prediction(self, record: dict[str, Any], prediction: SemSegLogits) -> None:
-        path = self._files.predictions / f"{record['image_id']}.png"
+    def _write_prediction(self, path: Path, prediction: SemSegLogits) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         labels = prediction.labels().cpu().numpy()
         if labels.dtype != "uint8":
