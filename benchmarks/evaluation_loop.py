@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from segsuite.checkpoint import load_weights
-from segsuite.config import load_config
+from segsuite.config import CfgNode, load_config
 from segsuite.data import MetadataCatalog, build_test_loader, register_from_config
 from segsuite.data.sem_seg import read_sem_seg
 from segsuite.evaluation import DatasetEvaluator, build_evaluator, inference_on_dataset
@@ -58,6 +59,40 @@ class UsualEvaluator(DatasetEvaluator):
         return {"sem_seg": {"mIoU": 100 * float(sem_seg_metrics(matrix).mean_iou)}}
 
 
+class Nothing(DatasetEvaluator):
+    """What the model alone takes."""
+
+    def reset(self) -> None: ...
+    def process(self, inputs, outputs) -> None: ...
+    def evaluate(self) -> dict:
+        return {}
+
+
+def read_batches(cfg: CfgNode, name: str) -> list[list[dict]]:
+    """The test batches of a data set with their label maps, all of it in memory."""
+    batches = list(build_test_loader(cfg, name))
+    label_map = MetadataCatalog.get(name).get("label_map")
+    for record in (record for batch in batches for record in batch):
+        labels = read_sem_seg(record["sem_seg_file_name"], label_map)
+        record["sem_seg_gt"] = torch.from_numpy(labels)
+    return batches
+
+
+def measure(
+    model: nn.Module, batches: list, evaluators: dict[str, DatasetEvaluator], runs: int
+) -> tuple[dict[str, float], dict[str, dict]]:
+    """Milliseconds an image, the median of `runs`, and the results of each evaluator."""
+    seconds: dict[str, list[float]] = {way: [] for way in evaluators}
+    results = {}
+    for run in range(runs + 1):  # the first one warms up
+        for way, evaluator in evaluators.items():
+            start = time.perf_counter()
+            results[way] = inference_on_dataset(model, batches, evaluator)
+            if run:
+                seconds[way].append(time.perf_counter() - start)
+    return {way: 1e3 * statistics.median(s) / len(batches) for way, s in seconds.items()}, results
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = ROOT / "configs" / "camvid" / "unet_resnet18_20min.yaml"
@@ -72,34 +107,13 @@ def main() -> None:
     model = build_model(cfg)
     if args.weights:
         load_weights(model, args.weights)
-    batches = list(build_test_loader(cfg, name))
-    label_map = MetadataCatalog.get(name).get("label_map")
-    for batch in batches:
-        for record in batch:
-            record["sem_seg_gt"] = torch.from_numpy(
-                read_sem_seg(record["sem_seg_file_name"], label_map)
-            )
-
-    class Nothing(DatasetEvaluator):
-        def reset(self) -> None: ...
-        def process(self, inputs, outputs) -> None: ...
-        def evaluate(self) -> dict:
-            return {}
-
+    batches = read_batches(cfg, name)
     evaluators = {
         "model alone": Nothing(),
         "usual": UsualEvaluator(head.NUM_CLASSES, head.IGNORE_VALUE),
         "fused": build_evaluator(cfg, name),
     }
-    seconds: dict[str, list[float]] = {way: [] for way in evaluators}
-    results = {}
-    for run in range(args.runs + 1):  # the first one warms up
-        for way, evaluator in evaluators.items():
-            start = time.perf_counter()
-            results[way] = inference_on_dataset(model, batches, evaluator)
-            if run:
-                seconds[way].append(time.perf_counter() - start)
-    ms = {way: 1e3 * statistics.median(s) / len(batches) for way, s in seconds.items()}
+    ms, results = measure(model, batches, evaluators, args.runs)
     alone = ms["model alone"]
     print(f"{name}, {len(batches)} images, {torch.get_num_threads()} threads, ms per image")
     print(f"  model alone {alone:.2f}")

@@ -82,26 +82,13 @@ def panoptic_counts(
     if without:
         raise ValueError(f"predicted segment {without[0]} has no pixel")
 
+    ious = _match(overlaps, areas, predicted, true_areas, true)
+    ignored = _ignored_pixels(overlaps, predicted, true)
+    matched = {p for p, _ in ious}
+    found = {t for _, t in ious}
     counts = torch.zeros(num_categories, 4, dtype=torch.float64)
-    found: set[int] = set()
-    matched: set[int] = set()
-    ignored: Counter[int] = Counter()  # pixels of predicted segments that are nobody's
-    for (p, t), pixels in overlaps.items():
-        if p == VOID:
-            continue
-        category = predicted[p].category
-        if t == VOID:
-            ignored[p] += pixels
-        elif true[t].category == category:
-            if true[t].is_crowd:
-                ignored[p] += pixels
-                continue
-            union = areas[p] + true_areas[t] - pixels - overlaps.get((p, VOID), 0)
-            if 2 * pixels > union:
-                found.add(t)
-                matched.add(p)
-                counts[category, 0] += pixels / union
-                counts[category, 1] += 1
+    for (p, _), iou in ious.items():
+        counts[predicted[p].category, :2] += torch.tensor([iou, 1], dtype=torch.float64)
     for p, segment in predicted.items():
         if p not in matched and 2 * ignored[p] <= areas[p]:
             counts[segment.category, 2] += 1
@@ -109,6 +96,40 @@ def panoptic_counts(
         if t not in found and not segment.is_crowd:
             counts[segment.category, 3] += 1
     return counts
+
+
+def _match(
+    overlaps: Mapping[tuple[int, int], int],
+    areas: Mapping[int, int],
+    predicted: Mapping[int, PanopticSegment],
+    true_areas: Mapping[int, int],
+    true: Mapping[int, PanopticSegment],
+) -> dict[tuple[int, int], float]:
+    """The IoU of each pair of segments of one category where it is above one half."""
+    ious = {}
+    for (p, t), pixels in overlaps.items():
+        if VOID in (p, t) or true[t].is_crowd or true[t].category != predicted[p].category:
+            continue
+        union = areas[p] + true_areas[t] - pixels - overlaps.get((p, VOID), 0)
+        if 2 * pixels > union:
+            ious[p, t] = pixels / union
+    return ious
+
+
+def _ignored_pixels(
+    overlaps: Mapping[tuple[int, int], int],
+    predicted: Mapping[int, PanopticSegment],
+    true: Mapping[int, PanopticSegment],
+) -> Counter[int]:
+    """Pixels of each predicted segment that are nobody's: void, or in crowds of its category."""
+    ignored: Counter[int] = Counter()
+    for (p, t), pixels in overlaps.items():
+        if p == VOID:
+            continue
+        in_crowd = t != VOID and true[t].is_crowd and true[t].category == predicted[p].category
+        if t == VOID or in_crowd:
+            ignored[p] += pixels
+    return ignored
 
 
 def panoptic_quality(counts: torch.Tensor) -> PanopticQuality:

@@ -45,31 +45,57 @@ def play(
     Raises:
         AssertionError, Exception: something of it does not work; the message names the block.
     """
-    printed, outputs = "", {}
+    player = _Player(folder, run, check, environment)
     for block in read_blocks(page):
         try:
-            if block.filename:
-                file = folder / block.filename
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(block.text)
-            if block.language == "python":
-                if not block.filename:
-                    printed = output_of(["-c", block.text], folder, environment)
-            elif block.language == "sh":
-                for command in read_commands(block, folder):
-                    if check:
-                        check_command(command, folder)
-                    if run is not None:
-                        printed = outputs[str(command)] = run(command)
-            elif block.language == "output":
-                assert printed == block.text, f"printed is\n{printed}"
-            elif block.language not in _READERS:
-                raise ValueError(f"no test covers '{block.language}'; there are {_LANGUAGES}")
-            elif check or block.language != "yaml":
-                _READERS[block.language](block)
+            player.play(block)
         except Exception as error:
             raise AssertionError(f"{block} ({block.language}): {error}") from error
-    return outputs
+    return player.outputs
+
+
+class _Player:
+    """Does what blocks say; the arguments are those of `play`.
+
+    Attributes:
+        printed: what the last block or command printed.
+        outputs: what each command printed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        run: Callable[[Command], str] | None,
+        check: bool,
+        environment: Mapping[str, str] | None,
+    ):
+        self.folder, self.run, self.check, self.environment = folder, run, check, environment
+        self.printed = ""
+        self.outputs: dict[str, str] = {}
+
+    def play(self, block: Block) -> None:
+        if block.filename:
+            file = self.folder / block.filename
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text)
+        if block.language == "python":
+            if not block.filename:
+                self.printed = output_of(["-c", block.text], self.folder, self.environment)
+        elif block.language == "sh":
+            self.play_commands(block)
+        elif block.language == "output":
+            assert self.printed == block.text, f"printed is\n{self.printed}"
+        elif block.language not in _READERS:
+            raise ValueError(f"no test covers '{block.language}'; there are {_LANGUAGES}")
+        elif self.check or block.language != "yaml":
+            _READERS[block.language](block)
+
+    def play_commands(self, block: Block) -> None:
+        for command in read_commands(block, self.folder):
+            if self.check:
+                check_command(command, self.folder)
+            if self.run is not None:
+                self.printed = self.outputs[str(command)] = self.run(command)
 
 
 def _read_yaml(block: Block) -> None:

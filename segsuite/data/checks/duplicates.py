@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 from .images import ImageFacts
 from .report import Report
@@ -30,34 +31,51 @@ def report_duplicates(
         images: of each data set.
         kinds: how each is evaluated.
     """
-    splits = _splits(images, kinds, report)
-    named: list[tuple[str, str, ImageFacts]] = []  # split, data set, image
-    seen: set[tuple[str, str]] = set()
+    entries = _entries(images, _splits(images, kinds, report))
+    same = defaultdict(list)
+    for entry in entries:
+        same[entry.facts.digest].append(entry)
+    for first, *others in same.values():
+        for entry in others:
+            detail = f"the same as {first.facts.file_name}"
+            _report_pair(first, entry, ("duplicate-image", "leakage"), detail, report)
+    for i, j, distance in near_pairs([entry.facts.phash for entry in entries]):
+        first, entry = entries[i], entries[j]
+        if first.facts.digest != entry.facts.digest:
+            alike = f"{64 - distance} of 64 bits agree"
+            detail = f"looks like {first.facts.file_name} ({alike})"
+            _report_pair(first, entry, ("near-duplicate", "near-leakage"), detail, report)
+
+
+class _Entry(NamedTuple):
+    """An image of a data set, and the first data set of the split that this one is."""
+
+    split: str
+    name: str
+    facts: ImageFacts
+
+
+def _entries(images: Mapping[str, Sequence[ImageFacts]], splits: Mapping[str, str]) -> list[_Entry]:
+    """The images that can be read; a file is listed once for a split."""
+    entries = {}
     for name, of_this in images.items():
         for facts in of_this:
-            key = (splits[name], os.path.realpath(facts.file_name))
-            if facts.size and key not in seen:
-                named.append((splits[name], name, facts))
-            seen.add(key)
-    same = defaultdict(list)
-    for entry in named:
-        same[entry[2].digest].append(entry)
-    for (first_split, first_name, first), *others in same.values():
-        for split, name, facts in others:
-            detail = f"the same as {first.file_name}"
-            if split != first_split:
-                report.add(f"{first_name} and {name}", "leakage", facts.file_name, detail)
-            else:
-                report.add(name, "duplicate-image", facts.file_name, detail)
-    for i, j, distance in near_pairs([facts.phash for *_, facts in named]):
-        (split, name, facts), (other_split, other_name, other) = named[i], named[j]
-        if facts.digest == other.digest:
-            continue
-        detail = f"looks like {facts.file_name} ({64 - distance} of 64 bits agree)"
-        if split == other_split:
-            report.add(name, "near-duplicate", other.file_name, detail)
-        else:
-            report.add(f"{name} and {other_name}", "near-leakage", other.file_name, detail)
+            if facts.size:
+                key = splits[name], os.path.realpath(facts.file_name)
+                entries.setdefault(key, _Entry(splits[name], name, facts))
+    return list(entries.values())
+
+
+def _report_pair(
+    first: _Entry, second: _Entry, kinds: tuple[str, str], detail: str, report: Report
+) -> None:
+    """Two images of one split are of the first of `kinds`, those of two splits of the second."""
+    within, between = kinds
+    if first.split == second.split:
+        report.add(second.name, within, second.facts.file_name, detail)
+    else:
+        where = f"{first.name} and {second.name}"
+        report.add(where, between, second.facts.file_name, detail)
 
 
 def _splits(

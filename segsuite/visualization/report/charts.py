@@ -10,6 +10,7 @@ from html import escape
 _WIDTH, _HEIGHT = 420, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 12, 34
 _MAX_POINTS = 400
+_MAX_DOTS = 40
 
 
 @dataclass
@@ -41,41 +42,66 @@ def line_chart(
     points = [p for s in series for p in s.points if all(map(math.isfinite, p))]
     if not points:
         return ""
-    x_ticks = _ticks(*(x_range or _extent([p[0] for p in points])))
+    x_range = x_range or _extent([p[0] for p in points])
+    x_ticks = _ticks(*x_range)
     y_ticks = _ticks(*(y_range or _extent([p[1] for p in points])))
-    x_low, x_high = x_range or _extent([p[0] for p in points])
-    y_low, y_high = y_range or (y_ticks[0], y_ticks[-1])
-
-    def x(value: float) -> float:
-        return _LEFT + (value - x_low) / (x_high - x_low) * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(value: float) -> float:
-        return _HEIGHT - _BOTTOM - (value - y_low) / (y_high - y_low) * (_HEIGHT - _TOP - _BOTTOM)
-
-    parts = []
-    for tick in y_ticks:
-        if y_low <= tick <= y_high:
-            ends = f'x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"'
-            parts.append(f'<line class="grid" {ends}/>')
-            parts.append(_text(_LEFT - 6, y(tick) + 4, number(tick), "end"))
+    plane = _Plane(x_range, y_range or (y_ticks[0], y_ticks[-1]))
+    parts = [_grid_line(plane.y(tick), tick) for tick in y_ticks if plane.has_y(tick)]
     for tick in x_ticks:
-        if x_low <= tick <= x_high:
-            parts.append(_text(x(tick), _HEIGHT - _BOTTOM + 15, number(tick), "middle"))
+        if plane.has_x(tick):
+            parts.append(_text(plane.x(tick), _HEIGHT - _BOTTOM + 15, number(tick), "middle"))
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, escape(x_label), "middle"))
     if diagonal:
-        corners = f'x1="{x(x_low):.1f}" y1="{y(x_low):.1f}" x2="{x(x_high):.1f}"'
-        parts.append(f'<line class="diagonal" {corners} y2="{y(x_high):.1f}"/>')
+        low, high = plane.x_range
+        corners = f'x1="{plane.x(low):.1f}" y1="{plane.y(low):.1f}" x2="{plane.x(high):.1f}"'
+        parts.append(f'<line class="diagonal" {corners} y2="{plane.y(high):.1f}"/>')
     for s in series:
-        shown = [p for p in _thin(s.points) if all(map(math.isfinite, p))]
-        path = " ".join(f"{x(a):.1f},{y(min(max(b, y_low), y_high)):.1f}" for a, b in shown)
-        dash = " dashed" if s.dashed else ""
-        parts.append(f'<polyline class="line c{s.color % 7}{dash}" points="{path}"/>')
-        if len(shown) <= 40:
-            for a, b in shown:
-                title = f"<title>{escape(s.name)}: {number(b)} at {number(a)}</title>"
-                place = f'cx="{x(a):.1f}" cy="{y(min(max(b, y_low), y_high)):.1f}"'
-                parts.append(f'<circle class="dot c{s.color % 7}" {place} r="3">{title}</circle>')
+        parts += _line(s, plane)
     return _svg(parts, label)
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Where values are on a chart, in its pixels."""
+
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+
+    def x(self, value: float) -> float:
+        low, high = self.x_range
+        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        low, high = self.y_range
+        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+
+    def has_x(self, value: float) -> bool:
+        return self.x_range[0] <= value <= self.x_range[1]
+
+    def has_y(self, value: float) -> bool:
+        return self.y_range[0] <= value <= self.y_range[1]
+
+
+def _line(series: Series, plane: _Plane) -> list[str]:
+    low, high = plane.y_range
+    shown = [p for p in _thin(series.points) if all(map(math.isfinite, p))]
+    places = [(plane.x(a), plane.y(min(max(b, low), high))) for a, b in shown]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    color = f"c{series.color % 7}"
+    dash = " dashed" if series.dashed else ""
+    parts = [f'<polyline class="line {color}{dash}" points="{path}"/>']
+    if len(shown) <= _MAX_DOTS:
+        for (a, b), (x, y) in zip(shown, places, strict=True):
+            title = f"<title>{escape(series.name)}: {number(b)} at {number(a)}</title>"
+            place = f'cx="{x:.1f}" cy="{y:.1f}"'
+            parts.append(f'<circle class="dot {color}" {place} r="3">{title}</circle>')
+    return parts
+
+
+def _grid_line(y: float, tick: float) -> str:
+    """A line of the grid and the number beside it."""
+    ends = f'x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"'
+    return f'<line class="grid" {ends}/>' + _text(_LEFT - 6, y + 4, number(tick), "end")
 
 
 def reliability_chart(bins: Sequence[dict], *, color: int, label: str) -> str:
@@ -89,11 +115,7 @@ def reliability_chart(bins: Sequence[dict], *, color: int, label: str) -> str:
     total = sum(b["pixels"] for b in bins) or 1
     parts = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
-        y = bottom - tick * inner_h
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-        parts.append(_text(_LEFT - 6, y + 4, number(tick), "end"))
+        parts.append(_grid_line(bottom - tick * inner_h, tick))
         parts.append(_text(_LEFT + tick * inner_w, bottom + 15, number(tick), "middle"))
     width = inner_w / len(bins)
     for i, b in enumerate(bins):
