@@ -10,6 +10,7 @@ import torch
 
 from segsuite.checkpoint import Checkpointer
 from segsuite.engine import hooks
+from segsuite.engine.hooks import gradients
 from segsuite.engine.train_loop import HookBase
 from segsuite.utils.writers import JSONWriter
 
@@ -153,10 +154,21 @@ class TestBestCheckpointer:
         run(trainer, [evaluation, best])
         saved = torch.load(tmp_path / "model_best.pth", weights_only=True)
         assert saved["at"] == 3 and saved["metric"] == {"task/score": 5.0}
-        other = toy_trainer()
-        other.register_hooks([best])
-        other.load_state_dict(trainer.state_dict())
-        assert best._best.value == 5
+        assert self.resume(tmp_path, trainer, 4.9) == 5.0
+        assert self.resume(tmp_path, trainer, 5.1) == 5.1
+
+    def resume(self, folder, trainer, score):
+        """The best score after a run goes on and is evaluated once more."""
+        evaluation = hooks.EvalHook(scores(score), period=0)
+        best = hooks.BestCheckpointer(
+            Checkpointer(folder), evaluation, metric="task/score", state=dict
+        )
+        resumed = toy_trainer()
+        resumed.register_hooks([evaluation, best])
+        resumed.load_state_dict(trainer.state_dict())
+        resumed.train(10, 11)
+        state = torch.load(folder / "model_best.pth", weights_only=True)
+        return state["metric"]["task/score"]
 
     def test_an_unknown_metric_is_told_and_training_goes_on(self, tmp_path, caplog):
         logger = hooks.evaluation.logger
@@ -286,26 +298,20 @@ class TestNaNGuard:
         with pytest.raises(hooks.NonFiniteError, match=r"iteration 5: .*grad_norm nan"):
             trainer.train(0, 10)
 
-    def test_late_news_still_name_the_right_step(self, tmp_path):
+    def test_late_news_still_name_the_right_step(self, tmp_path, monkeypatch):
         """As on CUDA, where the outcome arrives after further steps have begun."""
 
-        class Late:
-            def __init__(self, iteration):
-                self.iteration = iteration
+        class Late(gradients.FlagOnItsWay):
+            def __init__(self, flag):
+                super().__init__(flag)
+                self.iteration = trainer.iter
 
-            def query(self):
+            @property
+            def arrived(self):
                 return trainer.iter >= self.iteration + 2
 
+        monkeypatch.setattr(gradients, "FlagOnItsWay", Late)
         trainer = self.guarded(tmp_path, lambda batch: batch[0]["x"].fill_(float("nan")))
-        guard = trainer._hooks[1]
-        check = guard._check
-
-        def late_check(*, wait):
-            for step in guard._steps:
-                step.ready = Late(step.iteration)
-            check(wait=wait)
-
-        guard._check = late_check
         with pytest.raises(hooks.NonFiniteError, match=r"iteration 3: .*image_12\.png"):
             trainer.train(0, 10)
         assert trainer.iter == 5

@@ -9,18 +9,19 @@ from segsuite.engine import HOOK_REGISTRY, HookBase
 from .tiny import lines, load, run, tiny_config
 
 
+@HOOK_REGISTRY.register()
 class StepCounter(HookBase):
     """Counts from SEED on, and goes on counting in a run that is resumed."""
 
     def __init__(self, cfg):
         self.steps = cfg.SEED
-        self.results = []
 
     def after_step(self):
         self.steps += 1
         self.trainer.storage.put_scalar("steps", self.steps, smoothing_hint=False)
         if "sem_seg/mIoU" in self.trainer.storage:
-            self.results.append(self.trainer.storage.latest()["sem_seg/mIoU"])
+            figure, iteration = self.trainer.storage.latest()["sem_seg/mIoU"]
+            self.trainer.storage.put_scalar("seen", figure + iteration, smoothing_hint=False)
 
     def state_dict(self):
         return {"steps": self.steps}
@@ -29,11 +30,13 @@ class StepCounter(HookBase):
         self.steps = state["steps"]
 
 
-@pytest.fixture
-def train(tmp_path, monkeypatch):
-    hooks = {"StepCounter": StepCounter, "no_hook": lambda cfg: "a text"}
-    monkeypatch.setattr(HOOK_REGISTRY, "_objects", hooks)
+@HOOK_REGISTRY.register()
+def no_hook(cfg):
+    return "a text"
 
+
+@pytest.fixture
+def train(tmp_path):
     def train(*opts, resume=False):
         base = ["OUTPUT_DIR", str(tmp_path), "DATALOADER.NUM_WORKERS", 0, "SOLVER.MAX_ITER", 6]
         return run(tiny_config(), [*base, "SEED", 100, *opts], resume=resume)
@@ -42,10 +45,10 @@ def train(tmp_path, monkeypatch):
 
 
 def test_runs_between_the_evaluation_and_what_writes(train, tmp_path):
-    trainer = train("HOOKS", ("StepCounter",))
-    (hook,) = (h for h in trainer._hooks if isinstance(h, StepCounter))
-    assert hook.results == [(trainer._evaluation.results["sem_seg/mIoU"], 5)]
-    assert [line["steps"] for line in lines(tmp_path)] == [103, 106]
+    train("HOOKS", ("StepCounter",))
+    first, last = lines(tmp_path)
+    assert (first["steps"], last["steps"]) == (103, 106)
+    assert "seen" not in first and last["seen"] == last["sem_seg/mIoU"] + 5
     assert load(tmp_path / "model_0000006.pth")["hooks"]["StepCounter"] == {"steps": 106}
 
 

@@ -2,17 +2,31 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 
 import pytest
 import torch
 
-from segsuite.utils import writers
+from segsuite.utils import comm, writers
 from segsuite.utils.events import EventStorage
 from segsuite.utils.writers import ConsoleWriter, JSONWriter, TensorboardWriter
 
 
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """How many tensors each fetch has brought."""
+    sizes, mean = [], comm.all_reduce_mean
+
+    def all_reduce_mean(tensor):
+        sizes.append(tensor.numel())
+        return mean(tensor)
+
+    monkeypatch.setattr(comm, "all_reduce_mean", all_reduce_mean)
+    return sizes
 
 
 class TestEventStorage:
@@ -24,21 +38,35 @@ class TestEventStorage:
         assert storage.latest() == {"loss": (3.0, 6), "lr": (0.5, 6)}
         assert storage.history("loss") == [(5, 2.0), (6, 3.0)]
 
-    def test_tensors_wait_until_they_are_read(self):
+    def test_tensors_are_fetched_together_when_somebody_reads(self, fetched):
         storage = EventStorage()
-        value = torch.zeros((), requires_grad=True)
-        storage.put_scalar("loss", value * 2)
-        [entry] = storage._waiting
-        assert isinstance(entry[1], torch.Tensor) and not entry[1].requires_grad
+        storage.put_scalars(loss_a=torch.tensor(1.0), loss_b=torch.tensor(2.0), lr=0.1)
+        assert fetched == []
         storage.latest()
-        assert not storage._waiting and entry[1] == 0.0
+        storage.history("loss_a")
+        assert fetched == [2]
 
-    def test_tensors_do_not_pile_up_without_a_reader(self):
+    def test_tensors_do_not_pile_up_without_a_reader(self, fetched):
         storage = EventStorage(keep=10)
         for _ in range(10_001):
             storage.put_scalar("loss", torch.ones(()))
-        assert len(storage._waiting) == 1
+        assert fetched == [10_000]
         assert storage.history("loss") == [(0, 1.0)] * 10
+
+    def test_the_graph_of_a_loss_is_not_kept(self):
+        class Saved:
+            """What autograd keeps for the backward pass."""
+
+            def __init__(self, tensor):
+                kept.append(weakref.ref(self))
+
+        kept, storage = [], EventStorage()
+        with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: None):
+            loss = torch.ones((), requires_grad=True).exp()
+        storage.put_scalar("loss", loss)
+        assert kept[0]() is not None
+        del loss
+        assert kept[0]() is None
 
     def test_a_tensor_changed_later_in_another_dtype_is_fetched_as_float(self):
         storage = EventStorage()

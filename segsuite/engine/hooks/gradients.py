@@ -35,14 +35,34 @@ class NonFiniteError(RuntimeError):
     """The loss or a gradient became infinite or NaN."""
 
 
+class FlagOnItsWay:
+    """A () bool tensor that is being copied to the CPU, without waiting for its device."""
+
+    def __init__(self, flag: torch.Tensor):
+        self._flag, self._copied = flag, None
+        if flag.is_cuda:
+            self._flag = flag.to("cpu", non_blocking=True)  # into pinned memory
+            self._copied = torch.cuda.Event()
+            self._copied.record()
+
+    @property
+    def arrived(self) -> bool:
+        return self._copied is None or self._copied.query()
+
+    def wait(self) -> bool:
+        """The flag."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return bool(self._flag)
+
+
 @dataclass
 class _Step:
     iteration: int
     batch: list[dict]
     losses: dict[str, torch.Tensor]
     grad_norm: torch.Tensor
-    finite: torch.Tensor  # () bool on the CPU; there when `ready` is
-    ready: torch.cuda.Event | None
+    finite: FlagOnItsWay
 
 
 class NaNGuard(HookBase):
@@ -74,24 +94,14 @@ class NaNGuard(HookBase):
         trainer = self.trainer
         total, norm = trainer.losses["total_loss"], self._grad_norm.norm
         finite = torch.isfinite(total if trainer.scaler.is_enabled() else total + norm)
-        ready = None
-        if finite.is_cuda:
-            finite = finite.to("cpu", non_blocking=True)  # into pinned memory
-            ready = torch.cuda.Event()
-            ready.record()
-        step = _Step(trainer.iter, trainer.batch, trainer.losses, norm, finite, ready)
-        self._steps.append(step)
+        flag = FlagOnItsWay(finite)
+        self._steps.append(_Step(trainer.iter, trainer.batch, trainer.losses, norm, flag))
         self._check(wait=False)
 
     def _check(self, *, wait: bool) -> None:
-        while self._steps:
-            step = self._steps[0]
-            if step.ready is not None and not step.ready.query():
-                if not wait:
-                    return
-                step.ready.synchronize()
-            self._steps.popleft()
-            if not step.finite:
+        while self._steps and (wait or self._steps[0].finite.arrived):
+            step = self._steps.popleft()
+            if not step.finite.wait():
                 self._fail(step)
 
     def _fail(self, step: _Step) -> None:
