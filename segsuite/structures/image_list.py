@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,15 +34,20 @@ class ImageList:
         tensors: Sequence[torch.Tensor],
         size_divisibility: int = 0,
         pad_value: float = 0.0,
+        padding_constraints: Mapping[str, int] | None = None,
     ) -> ImageList:
         """Pad to the largest height and width, then up to a multiple of `size_divisibility`.
 
         Args:
             tensors: (C, h, w) or (h, w) each, of one dtype and device.
             size_divisibility: 0 or 1 for none.
+            padding_constraints: as backbones of Detectron2 have them: "square_size", the side that
+                height and width are padded to, and "size_divisibility", which takes the place of
+                the argument.
 
         Raises:
-            ValueError: there are no images, or they differ in channels, dtype or device.
+            ValueError: there are no images, or they differ in channels, dtype or device, or one is
+                larger than "square_size".
         """
         if not tensors:
             raise ValueError("ImageList needs at least one image, got an empty batch")
@@ -54,9 +59,19 @@ class ImageList:
                     f"{_describe(first)}, image {i} is {_describe(t)}"
                 )
         sizes = [(t.shape[-2], t.shape[-1]) for t in tensors]
-        d = max(size_divisibility, 1)
-        height = -(-max(h for h, _ in sizes) // d) * d
-        width = -(-max(w for _, w in sizes) // d) * d
+        constraints = padding_constraints or {}
+        square = constraints.get("square_size", 0)
+        largest = [max(h for h, _ in sizes), max(w for _, w in sizes)]
+        if square > 0:
+            if max(largest) > square:
+                raise ValueError(
+                    f"the backbone takes images of at most {square} x {square} pixels, the largest "
+                    f"of the batch is {largest[0]} x {largest[1]} (height x width); lower "
+                    "INPUT.MIN_SIZE_* and INPUT.MAX_SIZE_*, or crop"
+                )
+            largest = [square, square]
+        d = max(constraints.get("size_divisibility", size_divisibility), 1)
+        height, width = (-(-side // d) * d for side in largest)
         if all(size == (height, width) for size in sizes):
             return cls(torch.stack(list(tensors)), sizes)
         batch = first.new_full((len(tensors), *first.shape[:-2], height, width), pad_value)

@@ -6,7 +6,9 @@ import copy
 
 import pytest
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from segsuite.errors import ConfigError
 from segsuite.modeling.backbone import Backbone
 
 
@@ -58,6 +60,50 @@ class BackboneContract:
         expected, features = backbone(x), other(x)
         for name in expected:
             assert torch.equal(features[name], expected[name])
+
+    def test_freezing_fixes_one_stage_after_the_other(self):
+        count = len(self.build().stages())
+        assert count > 1
+        trainable = []
+        for number in range(count + 1):
+            backbone = self.build()
+            names = {n for n in backbone.state_dict() if not n.endswith("num_batches_tracked")}
+            backbone.freeze(number)
+            after = {n for n in backbone.state_dict() if not n.endswith("num_batches_tracked")}
+            assert after == names
+            for name in (name for stage in backbone.stages()[:number] for name in stage):
+                frozen = backbone.get_submodule(name)
+                assert not any(p.requires_grad for p in frozen.parameters())
+                assert not any(isinstance(m, _BatchNorm) for m in frozen.modules())
+            trainable.append(sum(p.numel() for p in backbone.parameters() if p.requires_grad))
+        assert trainable == sorted(trainable, reverse=True) and trainable[0] > trainable[-1]
+
+    def test_frozen_stages_stay_as_they_are_in_training(self):
+        torch.manual_seed(0)
+        backbone = self.build()
+        for module in backbone.modules():
+            if isinstance(module, _BatchNorm):
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2.0)
+        x = torch.randn(2, 3, 64, 64)
+        expected = backbone.eval()(x)
+        backbone.freeze(1)
+        for name, feature in backbone(x).items():
+            assert (feature - expected[name]).abs().max() <= 1e-3 * expected[name].abs().max()
+        before = copy.deepcopy(backbone.state_dict())
+        layers = [name for stage in backbone.stages()[:1] for name in stage]
+        optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1)
+        sum(f.float().square().mean() for f in backbone.train()(x).values()).backward()
+        optimizer.step()
+        after = backbone.state_dict()
+        changed = [name for name in before if not torch.equal(after[name], before[name])]
+        assert changed
+        assert [n for n in changed if n.startswith(tuple(f"{layer}." for layer in layers))] == []
+
+    def test_impossible_numbers_of_stages_are_refused(self):
+        for number in (-1, len(self.build().stages()) + 1):
+            with pytest.raises(ConfigError, match=rf"FREEZE_AT is {number}; expected 0 .* stages"):
+                self.build().freeze(number)
 
     def test_leaves_its_input_alone(self):
         x = torch.randn(1, 3, 64, 64)

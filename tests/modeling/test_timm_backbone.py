@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from segsuite.config import get_cfg
+from segsuite.errors import ConfigError
 from segsuite.layers import ShapeSpec
 from segsuite.modeling import build_backbone
 from segsuite.modeling.backbone import TimmBackbone
@@ -37,10 +38,28 @@ def test_from_config():
     cfg.MODEL.BACKBONE.NAME = "build_timm_backbone"
     cfg.MODEL.TIMM.NAME = "test_resnet"
     cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = [0.0] * 4, [1.0] * 4
-    with pytest.raises(ValueError, match=r"FREEZE_AT is 2;.* set it to 0"):
-        build_backbone(cfg)
-    cfg.MODEL.BACKBONE.FREEZE_AT = 0
-    assert list(build_backbone(cfg)(torch.randn(1, 4, 64, 64))) == ["f0", "f1", "f2", "f3", "f4"]
+    backbone = build_backbone(cfg)
+    assert list(backbone(torch.randn(1, 4, 64, 64))) == ["f0", "f1", "f2", "f3", "f4"]
+    trained = {n.split(".")[1] for n, p in backbone.named_parameters() if p.requires_grad}
+    assert trained == {"layer2", "layer3", "layer4"}
+
+
+@pytest.mark.parametrize(
+    "name, first_stages",
+    [
+        ("test_convnext", [["net.stem_0", "net.stem_1"], ["net.stages_0"]]),
+        ("test_resnet", [["net.conv1", "net.bn1", "net.act1"], ["net.maxpool", "net.layer1"]]),
+        ("test_efficientnet", [["net.conv_stem", "net.bn1", "net.blocks.0"], ["net.blocks.1"]]),
+    ],
+)
+def test_stages(name, first_stages):
+    assert TimmBackbone(name=name).stages()[:2] == first_stages
+    assert TimmBackbone(name=name, out_indices=[0, 1]).stages()[:2] == first_stages
+
+
+def test_models_without_stages_are_not_frozen_in_part():
+    with pytest.raises(ConfigError, match=r"FREEZE_AT is 1; TimmBackbone has no stages"):
+        TimmBackbone(name="test_vit", freeze_at=1)
 
 
 def test_errors():

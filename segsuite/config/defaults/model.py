@@ -21,7 +21,8 @@ MODEL.COMPILE = False
 
 MODEL.BACKBONE = CN()
 MODEL.BACKBONE.NAME = "build_resnet_backbone"
-# Stages frozen from the input on: 0 none, 1 the stem, 2 the stem and res2, ...
+# Stages frozen from the input on: 0 none; in a ResNet 1 the stem, 2 the stem and res2, ... The
+# stages of the other backbones are listed in docs/model_zoo.md.
 MODEL.BACKBONE.FREEZE_AT = 2
 
 MODEL.RESNETS = CN()

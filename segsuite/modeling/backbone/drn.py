@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
-from segsuite.layers import FrozenBatchNorm2d, ShapeSpec, get_norm
+from segsuite.errors import UnknownNameError
+from segsuite.layers import ShapeSpec, get_norm
 from segsuite.utils.registry import unknown_name
 
 from .backbone import Backbone
@@ -44,10 +45,10 @@ class DRN(Backbone):
         norm: see `get_norm`.
         base_channels: of the first layers; the last ones have 32 times as many.
         freeze_at: layers frozen from the input on: 0 none, 1 the first convolution, 2 layer1 too,
-            ... Their batch norms become FrozenBatchNorm2d.
+            ... See `freeze`.
 
     Raises:
-        KeyError: unknown variant or feature.
+        UnknownNameError: unknown variant or feature.
     """
 
     @configurable
@@ -63,21 +64,16 @@ class DRN(Backbone):
     ):
         super().__init__()
         names = [f"layer{i}" for i in range(1, 9)]
-        for name in out_features:
-            if name not in names:
-                raise KeyError(unknown_name(name, names, "features of DRN"))
+        self.layer_names = self.choose_features(out_features, names)
         if variant not in _VARIANTS:
-            raise KeyError(unknown_name(variant, _VARIANTS, "variants of DRN"))
+            raise UnknownNameError(unknown_name(variant, _VARIANTS, "variants of DRN"))
         blocks, bottleneck = _VARIANTS[variant]
         plain = variant.startswith("D")
-        self.out_features = list(out_features)
         if plain:
             self.layer0 = _plain_layer(in_channels, base_channels, 7, norm)
         else:
             self.conv1 = _conv(in_channels, base_channels, 7)
             self.bn1 = get_norm(norm, base_channels)
-        self.layer_names = names[: 1 + max(map(names.index, out_features))]
-        self._shapes = {}
         channels, stride = base_channels, 1
         for i, name in enumerate(self.layer_names):
             width, dilation = base_channels * _WIDTHS[i], _DILATIONS[i]
@@ -101,7 +97,7 @@ class DRN(Backbone):
                     channels = width * block.expansion
             self.add_module(name, layer)
             stride *= _STRIDES[i]
-            self._shapes[name] = ShapeSpec(channels, stride)
+            self.add_feature(name, channels, stride)
         self.freeze(freeze_at)
 
     @classmethod
@@ -121,17 +117,12 @@ class DRN(Backbone):
         features = {}
         for name in self.layer_names:
             x = features[name] = getattr(self, name)(x)
-        return {name: features[name] for name in self.out_features}
+        return self.chosen(features)
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return {name: self._shapes[name] for name in self.out_features}
-
-    def freeze(self, freeze_at: int) -> None:
-        """Fix the parameters and statistics of the first convolution and `freeze_at` - 1 layers."""
+    def stages(self) -> list[list[str]]:
+        """The first convolution with its norm, layer1, layer2, ... as far as they are built."""
         first = [name for name, _ in self.named_children() if name not in self.layer_names]
-        for name in [*first, *self.layer_names][: freeze_at + len(first) - 1 if freeze_at else 0]:
-            self.add_module(name, FrozenBatchNorm2d.convert(getattr(self, name)))
-            getattr(self, name).requires_grad_(False)
+        return [first, *([name] for name in self.layer_names)]
 
 
 class _BasicBlock(nn.Module):

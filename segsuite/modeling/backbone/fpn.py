@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.layers import Conv2d, ShapeSpec
 from segsuite.utils.registry import unknown_name
 
@@ -45,8 +46,8 @@ class FPN(Backbone):
         fuse_type: "sum", or "avg" of a level and what comes from above.
 
     Raises:
-        KeyError: unknown feature or fuse type.
-        ValueError: the strides do not double.
+        UnknownNameError: unknown feature or fuse type.
+        ConfigError: the strides do not double.
     """
 
     @configurable
@@ -64,13 +65,17 @@ class FPN(Backbone):
         shapes = bottom_up.output_shape()
         for name in in_features:
             if name not in shapes:
-                raise KeyError(unknown_name(name, shapes, "backbone's features (FPN.IN_FEATURES)"))
+                raise UnknownNameError(
+                    unknown_name(name, shapes, "backbone's features (FPN.IN_FEATURES)")
+                )
         if fuse_type not in _FUSE_SCALES:
-            raise KeyError(unknown_name(fuse_type, _FUSE_SCALES, "fuse types (FPN.FUSE_TYPE)"))
+            raise UnknownNameError(
+                unknown_name(fuse_type, _FUSE_SCALES, "fuse types (FPN.FUSE_TYPE)")
+            )
         strides = [shapes[name].stride for name in in_features]
         if any(b != 2 * a for a, b in itertools.pairwise(strides)):
-            raise ValueError(
-                f"the strides of {list(in_features)} are {strides}; "
+            raise ConfigError(
+                f"the strides of MODEL.FPN.IN_FEATURES {list(in_features)} are {strides}; "
                 "each must be twice the one before"
             )
         self.bottom_up = bottom_up
@@ -87,11 +92,9 @@ class FPN(Backbone):
             self.add_module(f"fpn_output{level}", output)
         self.top_block = top_block
         last = self.levels[-1] + (top_block.num_levels if top_block else 0)
-        self._shapes = {
-            f"p{level}": ShapeSpec(out_channels, 2**level)
-            for level in range(self.levels[0], last + 1)
-        }
-        self.size_divisibility = strides[-1]
+        for level in range(self.levels[0], last + 1):
+            self.add_feature(f"p{level}", out_channels, 2**level)
+        self.size_divisibility = math.lcm(strides[-1], max(bottom_up.size_divisibility, 1))
 
     @classmethod
     def from_config(cls, cfg, bottom_up: Backbone) -> dict:
@@ -119,10 +122,19 @@ class FPN(Backbone):
             coarsest = self.levels[-1]
             more = self.top_block(outputs[f"p{coarsest}"])
             outputs.update({f"p{coarsest + 1 + i}": level for i, level in enumerate(more)})
-        return {name: outputs[name] for name in self._shapes}
+        return self.chosen(outputs)
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return dict(self._shapes)
+    @property
+    def padding_constraints(self) -> Mapping[str, int]:
+        return self.bottom_up.padding_constraints
+
+    def stages(self) -> list[list[str]]:
+        """Those of the network below; the pyramid itself is always trained."""
+        return [[f"bottom_up.{name}" for name in stage] for stage in self.bottom_up.stages()]
+
+    def freeze(self, stages: int) -> None:
+        """Freeze the first stages of the network below, in its own way."""
+        self.bottom_up.freeze(stages)
 
 
 def _add_upsampled(x: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
-from segsuite.utils.registry import unknown_name
 
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY
@@ -35,10 +35,12 @@ class HRNet(Backbone):
         blocks: of two convolutions, in each branch of each module.
         upsampling: how coarse branches reach fine ones: "nearest" as the ImageNet weights of timm
             and the authors were trained, "bilinear" as the authors' segmentation weights were.
+        freeze_at: stages frozen from the input on: 0 none, 1 the two strided convolutions, 2 the
+            stage of one branch too, ... 5 all. See `freeze`.
 
     Raises:
-        KeyError: unknown feature.
-        ValueError: unknown upsampling.
+        UnknownNameError: unknown feature.
+        ConfigError: unknown upsampling.
     """
 
     @configurable
@@ -52,33 +54,31 @@ class HRNet(Backbone):
         modules: Sequence[int] = (1, 4, 3),
         blocks: int = 4,
         upsampling: str = "nearest",
+        freeze_at: int = 0,
     ):
         super().__init__()
-        for name in out_features:
-            if name not in _FEATURES:
-                raise KeyError(unknown_name(name, _FEATURES, "features of HRNet"))
+        self.choose_features(out_features, _FEATURES)
         if upsampling not in _UPSAMPLING:
-            raise ValueError(
+            raise ConfigError(
                 f"MODEL.HRNET.UPSAMPLING is '{upsampling}'; it may be 'nearest' or 'bilinear'"
             )
         widths = [width * 2**i for i in range(4)]
-        self.out_features = list(out_features)
-        self._shapes = dict(
-            zip(_FEATURES, map(ShapeSpec, (64, *widths), (2, 4, 8, 16, 32)), strict=True)
-        )
+        for i, (name, channels) in enumerate(zip(_FEATURES, (64, *widths), strict=True), 1):
+            self.add_feature(name, channels, 2**i)
         self.conv1 = Conv2d(in_channels, 64, 3, stride=2, norm=norm, activation=F.relu_)
         self.conv2 = Conv2d(64, 64, 3, stride=2, norm=norm, activation=F.relu_)
         self.layer1 = make_stage(
             BottleneckBlock, 64, 256, stride=1, dilations=[1] * 4, bottleneck_channels=64, norm=norm
         )
-        channels = [256]
+        before = [256]
         for i, count in enumerate(modules):
-            self.add_module(f"transition{i + 1}", _transition(channels, widths[: i + 2], norm))
-            channels = widths[: i + 2]
+            self.add_module(f"transition{i + 1}", _transition(before, widths[: i + 2], norm))
+            before = widths[: i + 2]
             stage = nn.Sequential(
-                *[_ExchangeModule(channels, blocks, norm, upsampling) for _ in range(count)]
+                *[_ExchangeModule(before, blocks, norm, upsampling) for _ in range(count)]
             )
             self.add_module(f"stage{i + 2}", stage)
+        self.freeze(freeze_at)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
@@ -91,6 +91,7 @@ class HRNet(Backbone):
             "modules": c.MODULES,
             "blocks": c.BLOCKS,
             "upsampling": c.UPSAMPLING,
+            "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
         }
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -107,10 +108,13 @@ class HRNet(Backbone):
             ]
             branches = stage(branches)
         features = dict(zip(_FEATURES, [half, *branches], strict=True))
-        return {name: features[name] for name in self.out_features}
+        return self.chosen(features)
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return {name: self._shapes[name] for name in self.out_features}
+    def stages(self) -> list[list[str]]:
+        """The two strided convolutions, then the authors' stages of one, two, three and four
+        branches."""
+        exchanges = [[f"transition{i}", f"stage{i + 1}"] for i in (1, 2, 3)]
+        return [["conv1", "conv2"], ["layer1"], *exchanges]
 
 
 def _transition(before: Sequence[int], after: Sequence[int], norm: str) -> nn.ModuleList:
@@ -175,5 +179,5 @@ def _path(channels: Sequence[int], source: int, to: int, norm: str) -> nn.Module
 
 @BACKBONE_REGISTRY.register()
 def build_hrnet_backbone(cfg, input_shape: ShapeSpec) -> HRNet:
-    """HRNet from ``MODEL.HRNET``."""
+    """HRNet from ``MODEL.HRNET`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return HRNet(cfg, input_shape)

@@ -11,6 +11,7 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from segsuite.config import configurable
+from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec
 from segsuite.utils.registry import unknown_name
 
@@ -43,9 +44,11 @@ class MixTransformer(Backbone):
         out_features: names of the features to return.
         drop_path_rate: probability that the last block's branches are skipped for an image in
             training; it rises linearly from 0 at the first (Huang et al. 2016).
+        freeze_at: stages frozen from the input on: 0 none, 1 the first patch embedding, 2 all of
+            "res2", 3 of "res3" too, ... See `freeze`.
 
     Raises:
-        KeyError: unknown variant or feature.
+        UnknownNameError: unknown variant or feature.
     """
 
     @configurable
@@ -56,22 +59,15 @@ class MixTransformer(Backbone):
         in_channels: int = 3,
         out_features: Sequence[str] = _FEATURES,
         drop_path_rate: float = 0.1,
+        freeze_at: int = 0,
     ):
         super().__init__()
         if variant not in _VARIANTS:
-            raise KeyError(unknown_name(variant, _VARIANTS, "variants of MixTransformer"))
-        for name in out_features:
-            if name not in _FEATURES:
-                raise KeyError(unknown_name(name, _FEATURES, "features of MixTransformer"))
+            raise UnknownNameError(unknown_name(variant, _VARIANTS, "variants of MixTransformer"))
+        self.num_stages = len(self.choose_features(out_features, _FEATURES))
         channels, depths = _VARIANTS[variant]
         last = sum(depths) - 1
         rates = [drop_path_rate * block / last for block in range(last + 1)]
-        self.out_features = list(out_features)
-        self._shapes = {
-            name: ShapeSpec(c, 4 * 2**i)
-            for i, (name, c) in enumerate(zip(_FEATURES, channels, strict=True))
-        }
-        self.num_stages = 1 + max(map(_FEATURES.index, out_features))
         for i in range(self.num_stages):
             kernel_size, stride = (7, 4) if i == 0 else (3, 2)
             embed = _PatchEmbed(in_channels, channels[i], kernel_size, stride)
@@ -83,7 +79,9 @@ class MixTransformer(Backbone):
             self.add_module(f"block{i + 1}", nn.Sequential(*blocks))
             self.add_module(f"norm{i + 1}", nn.LayerNorm(channels[i], eps=1e-6))
             in_channels = channels[i]
+            self.add_feature(_FEATURES[i], channels[i], 4 * 2**i)
         self.apply(_init_weights)
+        self.freeze(freeze_at)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
@@ -93,6 +91,7 @@ class MixTransformer(Backbone):
             "in_channels": input_shape.channels,
             "out_features": c.OUT_FEATURES,
             "drop_path_rate": c.DROP_PATH_RATE,
+            "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
         }
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -102,10 +101,15 @@ class MixTransformer(Backbone):
             x = getattr(self, f"block{i}")(x)
             x = getattr(self, f"norm{i}")(x).permute(0, 3, 1, 2)
             features[name] = x
-        return {name: features[name] for name in self.out_features}
+        return self.chosen(features)
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return {name: self._shapes[name] for name in self.out_features}
+    def stages(self) -> list[list[str]]:
+        """The first patch embedding, its blocks ("res2"), then each further stage as a whole."""
+        first, *others = (
+            [f"{part}{i}" for part in ("patch_embed", "block", "norm")]
+            for i in range(1, self.num_stages + 1)
+        )
+        return [first[:1], first[1:], *others]
 
 
 def _init_weights(module: nn.Module) -> None:
@@ -202,5 +206,5 @@ class _MixFFN(nn.Module):
 
 @BACKBONE_REGISTRY.register()
 def build_mit_backbone(cfg, input_shape: ShapeSpec) -> MixTransformer:
-    """Mix Transformer from ``MODEL.MIT``."""
+    """Mix Transformer from ``MODEL.MIT`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return MixTransformer(cfg, input_shape)

@@ -10,7 +10,8 @@ import torchvision
 from torch import nn
 
 from segsuite.config import configurable
-from segsuite.layers import DepthwiseConv2d, FrozenBatchNorm2d, ShapeSpec, get_norm
+from segsuite.errors import UnknownNameError
+from segsuite.layers import DepthwiseConv2d, ShapeSpec, get_norm
 from segsuite.utils.registry import unknown_name
 
 from .backbone import Backbone
@@ -42,10 +43,10 @@ class MobileNetV3(Backbone):
         width_mult: factor on all channels, which are rounded to multiples of 8.
         dilated: the last stage keeps stride 16; its depthwise kernels are dilated by 2.
         freeze_at: layers fixed from the input on: 0 none, 1 those of stride 2, 2 down to stride 4,
-            ... Their batch norms become FrozenBatchNorm2d.
+            ... See `freeze`.
 
     Raises:
-        KeyError: unknown size or feature.
+        UnknownNameError: unknown size or feature.
     """
 
     @configurable
@@ -62,16 +63,12 @@ class MobileNetV3(Backbone):
     ):
         super().__init__()
         if size not in _BUILDERS:
-            raise KeyError(unknown_name(size, _BUILDERS, "sizes of MobileNetV3"))
+            raise UnknownNameError(unknown_name(size, _BUILDERS, "sizes of MobileNetV3"))
         layers = _BUILDERS[size](
             weights=None, norm_layer=partial(_norm, norm), width_mult=width_mult, dilated=dilated
         ).features
         names = ["conv1", *(f"block{i}" for i in range(1, len(layers) - 1)), "conv_last"]
-        for name in out_features:
-            if name not in names:
-                raise KeyError(unknown_name(name, names, f"features of MobileNetV3-{size}"))
-        self.out_features = list(out_features)
-        self._names = names[: 1 + max(map(names.index, out_features))]
+        self._names = self.choose_features(out_features, names)
         self.features = layers[: len(self._names)]
         if in_channels != 3:
             first = self.features[0][0]
@@ -82,15 +79,13 @@ class MobileNetV3(Backbone):
         for module in self.features.modules():
             if type(module) is nn.Conv2d and module.groups == module.in_channels:
                 module.__class__ = DepthwiseConv2d  # the same parameters, faster gradients
-        self._shapes, stride = {}, 1
+        stride = 1
         for name, layer in zip(self._names, self.features, strict=True):
             convs = [m for m in layer.modules() if isinstance(m, nn.Conv2d)]
             if any(conv.stride[0] == 2 for conv in convs):
                 stride *= 2
-            self._shapes[name] = ShapeSpec(layer.out_channels, stride)
-        for name, layer in zip(self._names, self.features, strict=True):
-            if self._shapes[name].stride <= 2**freeze_at and freeze_at:
-                FrozenBatchNorm2d.convert(layer).requires_grad_(False)
+            self.add_feature(name, layer.out_channels, stride)
+        self.freeze(freeze_at)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
@@ -109,10 +104,14 @@ class MobileNetV3(Backbone):
         features = {}
         for name, layer in zip(self._names, self.features, strict=True):
             x = features[name] = layer(x)
-        return {name: features[name] for name in self.out_features}
+        return self.chosen(features)
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return {name: self._shapes[name] for name in self.out_features}
+    def stages(self) -> list[list[str]]:
+        """The layers of stride 2, of stride 4, ... as far as they are built."""
+        stages: dict[int, list[str]] = {}
+        for i, name in enumerate(self._names):
+            stages.setdefault(self._out_feature_strides[name], []).append(f"features.{i}")
+        return list(stages.values())
 
 
 def _norm(name: str, channels: int) -> nn.Module:

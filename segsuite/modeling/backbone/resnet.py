@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
-from segsuite.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec
+from segsuite.errors import ConfigError, UnknownNameError
+from segsuite.layers import Conv2d, ShapeSpec
 from segsuite.utils.registry import unknown_name
 
 from .backbone import Backbone
@@ -197,11 +198,11 @@ class ResNet(Backbone):
             stage before, as torchvision and timm do.
         res5_multi_grid: factors on the dilation of each block of res5, as in DeepLab.
         freeze_at: stages frozen from the input on: 0 none, 1 the stem, 2 the stem and res2, ...
-            Their batch norms become FrozenBatchNorm2d.
+            See `freeze`.
 
     Raises:
-        KeyError: unknown depth, stem or feature.
-        ValueError: an option that blocks of this depth do not have.
+        UnknownNameError: unknown depth, stem or feature.
+        ConfigError: an option that blocks of this depth do not have.
     """
 
     @configurable
@@ -227,26 +228,22 @@ class ResNet(Backbone):
     ):
         super().__init__()
         names = ("conv1", "stem", "res2", "res3", "res4", "res5")
-        for name in out_features:
-            if name not in names:
-                raise KeyError(unknown_name(name, names, "features of ResNet"))
+        self.stage_names = self.choose_features(out_features, names)[2:]
         if depth not in _BLOCKS_PER_STAGE:
-            raise KeyError(unknown_name(depth, _BLOCKS_PER_STAGE, "depths of ResNet"))
+            raise UnknownNameError(unknown_name(depth, _BLOCKS_PER_STAGE, "depths of ResNet"))
         if stem_type not in _STEMS:
-            raise KeyError(unknown_name(stem_type, _STEMS, "stems of ResNet (STEM_TYPE)"))
+            raise UnknownNameError(unknown_name(stem_type, _STEMS, "stems of ResNet (STEM_TYPE)"))
         basic = depth < 50
         if basic and num_groups != 1:
-            raise ValueError(f"ResNet-{depth} has no grouped convolutions, got {num_groups} groups")
+            raise ConfigError(
+                f"ResNet-{depth} has no grouped convolutions, got {num_groups} groups"
+            )
         res2_out_channels = res2_out_channels or (64 if basic else 256)
 
-        self.out_features = list(out_features)
         self.stem = _STEMS[stem_type](in_channels, stem_out_channels, norm=norm)
-        self._shapes = {
-            "conv1": ShapeSpec(stem_out_channels, 2),
-            "stem": ShapeSpec(stem_out_channels, 4),
-        }
+        self.add_feature("conv1", stem_out_channels, 2)
+        self.add_feature("stem", stem_out_channels, 4)
         channels, stride, dilation = stem_out_channels, 4, 1
-        self.stage_names = names[2 : 1 + max(map(names.index, out_features))]
         for i, name in enumerate(self.stage_names):
             previous_dilation, dilation = dilation, (1, 1, res4_dilation, res5_dilation)[i]
             first_dilation = dilation if dilate_first_block else previous_dilation
@@ -270,14 +267,14 @@ class ResNet(Backbone):
             )
             self.add_module(name, stage)
             channels, stride = out_channels, stride * first_stride
-            self._shapes[name] = ShapeSpec(channels, stride)
+            self.add_feature(name, channels, stride)
         self.freeze(freeze_at)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
         c = cfg.MODEL.RESNETS
         if c.DEPTH < 50 and c.RES2_OUT_CHANNELS >= 256:
-            raise ValueError(
+            raise ConfigError(
                 f"MODEL.RESNETS.RES2_OUT_CHANNELS is {c.RES2_OUT_CHANNELS}, the width of deeper "
                 f"networks; for DEPTH {c.DEPTH} set it to 64 (or less, for a narrower network)"
             )
@@ -306,22 +303,18 @@ class ResNet(Backbone):
         features["stem"] = x
         for name in self.stage_names:
             x = features[name] = getattr(self, name)(x)
-        return {name: features[name] for name in self.out_features}
+        return self.chosen(features)
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return {name: self._shapes[name] for name in self.out_features}
-
-    def freeze(self, freeze_at: int) -> None:
-        """Fix the parameters and statistics of the first `freeze_at` stages; the stem is one."""
-        for name in ["stem", *self.stage_names][:freeze_at]:
-            FrozenBatchNorm2d.convert(getattr(self, name)).requires_grad_(False)
+    def stages(self) -> list[list[str]]:
+        """The stem, res2, res3, ... as far as they are built."""
+        return [[name] for name in ("stem", *self.stage_names)]
 
 
 def _multi_grid(dilations: list[int], factors: Sequence[int]) -> list[int]:
     if all(factor == 1 for factor in factors):
         return dilations
     if len(factors) != len(dilations):
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.RESNETS.RES5_MULTI_GRID {list(factors)} has {len(factors)} factors; res5 has "
             f"{len(dilations)} blocks"
         )

@@ -24,6 +24,7 @@ class UNetEncoder(Backbone):
     Args:
         channels: one entry per level; the paper has (64, 128, 256, 512, 1024).
         norm: see `get_norm`; the paper has none.
+        freeze_at: levels frozen from the input on: 0 none, 1 those of "enc1", ... See `freeze`.
     """
 
     @configurable
@@ -33,9 +34,9 @@ class UNetEncoder(Backbone):
         in_channels: int = 3,
         channels: Sequence[int] = (64, 128, 256, 512, 1024),
         norm: str = "BN",
+        freeze_at: int = 0,
     ):
         super().__init__()
-        self._shapes = {}
         for level, out_channels in enumerate(channels):
             name = f"enc{level + 1}"
             block = nn.Sequential(
@@ -43,8 +44,9 @@ class UNetEncoder(Backbone):
                 Conv2d(out_channels, out_channels, 3, norm=norm, activation=F.relu_),
             )
             self.add_module(name, block)
-            self._shapes[name] = ShapeSpec(out_channels, 2**level)
+            self.add_feature(name, out_channels, 2**level)
             in_channels = out_channels
+        self.freeze(freeze_at)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
@@ -52,22 +54,24 @@ class UNetEncoder(Backbone):
             "in_channels": input_shape.channels,
             "channels": cfg.MODEL.UNET.CHANNELS,
             "norm": cfg.MODEL.UNET.NORM,
+            "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
         }
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         features = {}
-        for name, shape in self._shapes.items():
-            if shape.stride > 1:
+        for name, stride in self._out_feature_strides.items():
+            if stride > 1:
                 # Rounding up keeps the last row and column of odd sizes.
                 x = F.max_pool2d(x, 2, ceil_mode=True)
             x = features[name] = getattr(self, name)(x)
         return features
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return dict(self._shapes)
+    def stages(self) -> list[list[str]]:
+        """The levels, each the convolutions of one resolution."""
+        return [[name] for name in self.out_features]
 
 
 @BACKBONE_REGISTRY.register()
 def build_unet_backbone(cfg, input_shape: ShapeSpec) -> UNetEncoder:
-    """The encoder of U-Net from ``MODEL.UNET``."""
+    """The encoder of U-Net from ``MODEL.UNET`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return UNetEncoder(cfg, input_shape)

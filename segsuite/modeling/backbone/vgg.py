@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
-from segsuite.layers import FrozenBatchNorm2d, ShapeSpec, get_norm
+from segsuite.errors import UnknownNameError
+from segsuite.layers import ShapeSpec, get_norm
 from segsuite.utils.registry import unknown_name
 
 from .backbone import Backbone
@@ -39,10 +41,11 @@ class VGG(Backbone):
         base_channels: of the first stage; the later ones have 2, 4, 8 and 8 times as many.
         fc_channels, fc_dropout: channels of "fc7", and the probability of an element of its two
             layers to be dropped in training.
-        freeze_at: stages frozen from the input on. Their batch norms become FrozenBatchNorm2d.
+        freeze_at: stages frozen from the input on: 0 none, 1 the convolutions of "conv1", ... 6 the
+            layers of "fc7" too. See `freeze`.
 
     Raises:
-        KeyError: unknown depth or feature.
+        UnknownNameError: unknown depth or feature.
     """
 
     @configurable
@@ -60,16 +63,11 @@ class VGG(Backbone):
     ):
         super().__init__()
         names = [name for i in range(1, 6) for name in (f"conv{i}", f"pool{i}")] + ["fc7"]
-        for name in out_features:
-            if name not in names:
-                raise KeyError(unknown_name(name, names, "features of VGG"))
+        names = self.choose_features(out_features, names)
         if depth not in _CONVS_PER_STAGE:
-            raise KeyError(unknown_name(depth, _CONVS_PER_STAGE, "depths of VGG"))
-        names = names[: 1 + max(map(names.index, out_features))]
-        self.out_features = list(out_features)
+            raise UnknownNameError(unknown_name(depth, _CONVS_PER_STAGE, "depths of VGG"))
         self.features = nn.Sequential()
         self._ends: dict[str, int] = {}
-        self._shapes: dict[str, ShapeSpec] = {}
         channels, stride = in_channels, 1
         for i, convs in enumerate(_CONVS_PER_STAGE[depth]):
             if f"conv{i + 1}" not in names:
@@ -88,12 +86,12 @@ class VGG(Backbone):
             self.fc6 = _conv(channels, fc_channels, 7)
             self.fc7 = _conv(fc_channels, fc_channels, 1)
             self.dropout = nn.Dropout(fc_dropout)
-            self._shapes["fc7"] = ShapeSpec(fc_channels, stride)
+            self.add_feature("fc7", fc_channels, stride)
         self.freeze(freeze_at)
 
     def _end(self, name: str, channels: int, stride: int) -> None:
         self._ends[name] = len(self.features)
-        self._shapes[name] = ShapeSpec(channels, stride)
+        self.add_feature(name, channels, stride)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
@@ -118,16 +116,16 @@ class VGG(Backbone):
         if self.fc6 is not None:
             x = self.dropout(F.relu_(self.fc6(x)))
             features["fc7"] = self.dropout(F.relu_(self.fc7(x)))
-        return {name: features[name] for name in self.out_features}
+        return self.chosen(features)
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return {name: self._shapes[name] for name in self.out_features}
-
-    def freeze(self, freeze_at: int) -> None:
-        """Fix the parameters and statistics of the first `freeze_at` stages."""
-        ends = [end for name, end in self._ends.items() if name.startswith("conv")][:freeze_at]
-        for i in range(ends[-1] if ends else 0):
-            self.features[i] = FrozenBatchNorm2d.convert(self.features[i]).requires_grad_(False)
+    def stages(self) -> list[list[str]]:
+        """The convolutions of "conv1", "conv2", ..., and the two layers of "fc7"."""
+        ends = [end for name, end in self._ends.items() if name.startswith("conv")]
+        stages = [
+            [f"features.{i}" for i in range(start, end)]
+            for start, end in itertools.pairwise([0, *ends])
+        ]
+        return stages if self.fc6 is None else [*stages, ["fc6", "fc7"]]
 
 
 def _layers(in_channels: int, out_channels: int, norm: str) -> list[nn.Module]:

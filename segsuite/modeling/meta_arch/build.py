@@ -31,17 +31,25 @@ def build_model(cfg: CfgNode) -> nn.Module:
             f"MODEL.PIXEL_MEAN has {channels} entries, one for each channel of the images, and "
             f"MODEL.PIXEL_STD {deviations}: give both as many as the images have channels"
         )
-    if cfg.MODEL.BACKBONE.FREEZE_AT > 0 and not cfg.MODEL.WEIGHTS:
+    model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
+    if not cfg.MODEL.WEIGHTS and _is_frozen_at_random(getattr(model, "backbone", None)):
         logging.getLogger(__name__).warning(
-            "MODEL.BACKBONE.FREEZE_AT is %d, but MODEL.WEIGHTS is empty: the first stages stay at "
-            "their random weights. Set FREEZE_AT to 0 to train from scratch.",
+            "MODEL.BACKBONE.FREEZE_AT is %d, but MODEL.WEIGHTS is empty: unless a checkpoint is "
+            "loaded, the frozen stages stay at their random weights. Set FREEZE_AT to 0 to train "
+            "from scratch.",
             cfg.MODEL.BACKBONE.FREEZE_AT,
         )
-    model = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg)
     model.to(_device(cfg.MODEL.DEVICE))
     if cfg.MODEL.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)
     return model
+
+
+def _is_frozen_at_random(backbone: nn.Module | None) -> bool:
+    """Whether some of `backbone` is frozen that did not come with trained weights."""
+    if backbone is None or any(getattr(m, "pretrained", False) for m in backbone.modules()):
+        return False
+    return any(not p.requires_grad for p in backbone.parameters())
 
 
 def _device(name: str) -> torch.device:

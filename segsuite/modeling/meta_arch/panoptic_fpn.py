@@ -117,8 +117,14 @@ class PanopticFPN(GeneralizedRCNN):
     def _sem_seg_losses(
         self, features: dict[str, Tensor], batched_inputs: list[dict]
     ) -> dict[str, Tensor]:
-        divisibility, ignored = self.backbone.size_divisibility, self.ignore_value
-        targets = pad_label_maps(batched_inputs, self.device, divisibility, ignored)
+        ignored = self.ignore_value
+        targets = pad_label_maps(
+            batched_inputs,
+            self.device,
+            self.backbone.size_divisibility,
+            ignored,
+            self.backbone.padding_constraints,
+        )
         try:
             return self.sem_seg_head.training_losses(features, targets)
         except (IndexError, RuntimeError):

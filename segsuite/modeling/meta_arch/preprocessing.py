@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from segsuite.structures import ImageList
@@ -12,13 +14,14 @@ def preprocess_images(
     pixel_mean: torch.Tensor,
     pixel_std: torch.Tensor,
     size_divisibility: int,
+    padding_constraints: Mapping[str, int] | None = None,
 ) -> ImageList:
     """Normalised images padded to one size, to which the padding is the mean colour.
 
     Args:
         batched_inputs: one record an image, with ``image`` (C, H, W) uint8 or float, 0-255.
         pixel_mean, pixel_std: (C, 1, 1), on the device that the images are brought to.
-        size_divisibility: of the backbone.
+        size_divisibility, padding_constraints: of the backbone, see `ImageList.from_tensors`.
 
     Raises:
         ValueError: an image has another number of channels.
@@ -32,11 +35,17 @@ def preprocess_images(
                 f"{len(pixel_mean)} channels first (the length of MODEL.PIXEL_MEAN)"
             )
         images.append((image.float() - pixel_mean) / pixel_std)
-    return ImageList.from_tensors(images, size_divisibility)
+    return ImageList.from_tensors(
+        images, size_divisibility, padding_constraints=padding_constraints
+    )
 
 
 def pad_label_maps(
-    batched_inputs: list[dict], device: torch.device, size_divisibility: int, ignore_value: int
+    batched_inputs: list[dict],
+    device: torch.device,
+    size_divisibility: int,
+    ignore_value: int,
+    padding_constraints: Mapping[str, int] | None = None,
 ) -> torch.Tensor:
     """The label maps of records, ``sem_seg``, padded as the images are: (N, Hp, Wp) int64.
 
@@ -56,7 +65,7 @@ def pad_label_maps(
                 f"{tuple(x['image'].shape)}; height and width must agree"
             )
         maps.append(x["sem_seg"].to(device, non_blocking=True).long())
-    return ImageList.from_tensors(maps, size_divisibility, ignore_value).tensor
+    return ImageList.from_tensors(maps, size_divisibility, ignore_value, padding_constraints).tensor
 
 
 def check_label_maps(batched_inputs: list[dict], num_classes: int, ignore_value: int) -> None:

@@ -92,8 +92,13 @@ class ProposalNetwork(nn.Module):
 
     def preprocess(self, batched_inputs: list[dict]) -> ImageList:
         """See `preprocess_images`."""
-        divisibility = self.backbone.size_divisibility
-        return preprocess_images(batched_inputs, self.pixel_mean, self.pixel_std, divisibility)
+        return preprocess_images(
+            batched_inputs,
+            self.pixel_mean,
+            self.pixel_std,
+            self.backbone.size_divisibility,
+            self.backbone.padding_constraints,
+        )
 
     def targets(self, batched_inputs: list[dict]) -> list[Instances]:
         """The ground truth of each record, on the model's device."""

@@ -91,14 +91,17 @@ class SemanticSegmentor(nn.Module):
             ValueError: an image has the wrong number of channels, or its `sem_seg` is missing, of
                 another size, or holds a label out of range (see `check_labels`).
         """
+        divisibility = self.backbone.size_divisibility
+        constraints = self.backbone.padding_constraints
         images = preprocess_images(
-            batched_inputs, self.pixel_mean, self.pixel_std, self.backbone.size_divisibility
+            batched_inputs, self.pixel_mean, self.pixel_std, divisibility, constraints
         )
         features = self.backbone(images.tensor)
         if not self.training:
             return self._predictions(batched_inputs, images, self.sem_seg_head(features))
-        divisibility = self.backbone.size_divisibility
-        targets = pad_label_maps(batched_inputs, self.device, divisibility, self.ignore_value)
+        targets = pad_label_maps(
+            batched_inputs, self.device, divisibility, self.ignore_value, constraints
+        )
         try:
             return self._losses(features, targets)
         except (IndexError, RuntimeError):
