@@ -36,7 +36,19 @@ class MissingFileError(UserError, FileNotFoundError):
 
 
 class FileAccessError(UserError, OSError):
-    """A file or folder can't be read or written."""
+    """A file or folder can't be read, written or downloaded.
+
+    Args:
+        errno: of the operating system, if there is one; left out otherwise.
+        message: what, why and how to fix it.
+    """
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
+class RunError(UserError, RuntimeError):
+    """A run can't go on: its loss is not finite, or a process that it needs has died."""
 
 
 class MissingPackageError(UserError, ImportError):

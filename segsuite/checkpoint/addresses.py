@@ -16,6 +16,13 @@ from iopath.common.file_io import (
     get_cache_dir,
 )
 
+from segsuite.errors import (
+    FileAccessError,
+    MissingFileError,
+    MissingPackageError,
+    UnknownNameError,
+    WeightsError,
+)
 from segsuite.utils.registry import closest
 
 from .load_state import load_state
@@ -65,8 +72,8 @@ def read_weights(address: str | os.PathLike[str], *, origin: str = "") -> dict[s
         return load_state(address, origin=origin)
     try:
         return load_state(path)
-    except ValueError as error:
-        raise ValueError(
+    except WeightsError as error:
+        raise WeightsError(
             f"{label}: {error}. That file is the copy that was kept: remove it to download it again"
         ) from error
 
@@ -78,12 +85,12 @@ def _download(address: str, label: str) -> Path:
         url = address.replace(_Detectron2Handler._PREFIX, _Detectron2Handler._ADDRESS)
         kept = Path(get_cache_dir(), urlparse(url).path.lstrip("/"))
         where = f"'{kept}'" if url.startswith("http") else "a folder of this machine"
-        raise OSError(
+        raise FileAccessError(
             f"{label} cannot be downloaded: {error}. Where there is no network, get {url} "
             f"elsewhere and put it at {where}, or name a local file"
         ) from error
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{label} names no file. Addresses begin with https://, detectron2://, torchvision://, "
             "timm:// or what a plug-in registers with PATH_MANAGER"
         )
@@ -99,12 +106,14 @@ def _from_torchvision(name: str, label: str) -> Path:
     if model not in known:
         match = closest(model, known)
         hint = f" Did you mean '{match}'?" if match else ""
-        raise ValueError(f"{label}: torchvision {torchvision.__version__} has no '{model}'.{hint}")
+        raise UnknownNameError(
+            f"{label}: torchvision {torchvision.__version__} has no '{model}'.{hint}"
+        )
     weights = torchvision.models.get_model_weights(model)
     if not len(weights):
-        raise ValueError(f"{label}: torchvision publishes no weights of '{model}'")
+        raise WeightsError(f"{label}: torchvision publishes no weights of '{model}'")
     if variant and variant not in weights.__members__:
-        raise ValueError(
+        raise UnknownNameError(
             f"{label}: torchvision has no weights '{variant}' of '{model}'; it has "
             f"{', '.join(weights.__members__)}"
         )
@@ -117,7 +126,7 @@ def _from_torchvision(name: str, label: str) -> Path:
             try:
                 torch.hub.download_url_to_file(url, str(path), hash_prefix)
             except (OSError, RuntimeError) as error:
-                raise OSError(
+                raise FileAccessError(
                     f"{label} cannot be downloaded: {error}. Where there is no network, get {url} "
                     f"elsewhere and put it at '{path}'"
                 ) from error
@@ -128,14 +137,14 @@ def _from_timm(name: str, label: str) -> dict[str, Any]:
     try:
         import timm
     except ImportError as error:
-        raise ImportError(f"{label} needs the package timm: pip install timm") from error
+        raise MissingPackageError(f"{label} needs the package timm: pip install timm") from error
     if not timm.is_model(name):
         match = closest(name.partition(".")[0], timm.list_models())
         hint = f" Did you mean '{match}'?" if match else ""
-        raise ValueError(f"{label}: timm {timm.__version__} has no model '{name}'.{hint}")
+        raise UnknownNameError(f"{label}: timm {timm.__version__} has no model '{name}'.{hint}")
     source = timm.get_pretrained_cfg(name)
     if source is None or not source.has_weights:
-        raise ValueError(f"{label}: timm publishes no weights of '{name}'")
+        raise WeightsError(f"{label}: timm publishes no weights of '{name}'")
     folder = Path(torch.hub.get_dir(), "checkpoints")
     folder.mkdir(parents=True, exist_ok=True)
     with file_lock(str(folder / f"timm-{name}")):
@@ -143,7 +152,7 @@ def _from_timm(name: str, label: str) -> dict[str, Any]:
             # timm brings the names of older files up to date itself.
             return timm.create_model(name, pretrained=True).state_dict()
         except Exception as error:  # of timm, the hub's client, or the network
-            raise OSError(
+            raise FileAccessError(
                 f"{label} cannot be downloaded: {error}. Where there is no network, get "
                 f"{source.hf_hub_id or source.url} elsewhere (model.safetensors, if there are "
                 "several) and name the local file instead"

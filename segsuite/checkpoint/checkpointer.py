@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from segsuite.errors import ConfigError, FileAccessError, WeightsError
 from segsuite.utils.files import atomic_file, remove_unfinished
 
 from .integrity import seal
@@ -49,7 +50,7 @@ class Checkpointer:
 
     def __init__(self, directory: str | os.PathLike[str], *, keep: int = 2):
         if keep < 1:
-            raise ValueError(f"SOLVER.CHECKPOINTS_TO_KEEP is {keep}; it must be at least 1")
+            raise ConfigError(f"SOLVER.CHECKPOINTS_TO_KEEP is {keep}; it must be at least 1")
         self.directory = Path(directory)
         self.keep = keep
 
@@ -77,7 +78,7 @@ class Checkpointer:
                 file.write(comment)
         except OSError as error:
             free = shutil.disk_usage(self.directory).free if self.directory.is_dir() else 0
-            raise OSError(
+            raise FileAccessError(
                 error.errno,
                 f"cannot write checkpoint '{path}' ({len(archive) / 1e6:.1f} MB, {free / 1e6:.1f} "
                 f"MB free): {error.strerror}. Earlier checkpoints are intact; make room or choose "
@@ -104,11 +105,11 @@ class Checkpointer:
         for path in self.periodic():
             try:
                 return path, self.load(path)
-            except (OSError, ValueError) as error:
+            except (OSError, WeightsError) as error:
                 logger.error("Checkpoint passed over: %s", error)
                 errors.append(str(error))
         if errors:
-            raise ValueError(
+            raise WeightsError(
                 f"no checkpoint in '{self.directory}' can be read; restore one, or start anew in "
                 "another OUTPUT_DIR:\n" + "\n".join(f"  {error}" for error in errors)
             )
@@ -123,7 +124,7 @@ class Checkpointer:
         """
         state = load_state(path)
         if "iteration" not in state:
-            raise ValueError(
+            raise WeightsError(
                 f"'{path}' holds no training state ('iteration' is missing): it cannot be resumed, "
                 "only start a new run as MODEL.WEIGHTS"
             )

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from segsuite.errors import MissingFileError, MissingPackageError, WeightsError
+
 from .integrity import damage
 from .zoo_pickle import read_zoo_pickle
 
@@ -39,15 +41,15 @@ def load_state(path: str | os.PathLike[str], *, origin: str = "") -> dict[str, A
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "does not exist"
         advice = "; download it and name the local file" if "://" in label else ""
-        raise FileNotFoundError(f"{label} {what}{advice}")
+        raise MissingFileError(f"{label} {what}{advice}")
     try:
         state = _read(path)
     except (OSError, ImportError):
         raise
     except Exception as error:  # whatever a damaged or hostile file leads its parser to
-        raise ValueError(f"{label} cannot be loaded: {_reason(error)}") from error
+        raise WeightsError(f"{label} cannot be loaded: {_reason(error)}") from error
     if not isinstance(state, dict):
-        raise ValueError(f"{label} holds a {type(state).__name__}; a dict of tensors is expected")
+        raise WeightsError(f"{label} holds a {type(state).__name__}; a dict of tensors is expected")
     return state
 
 
@@ -55,10 +57,10 @@ def _read(path: Path) -> Any:
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
-        raise ValueError("the file is empty")
+        raise WeightsError("the file is empty")
     if head.startswith(_ZIP):
         if fault := damage(path):
-            raise ValueError(f"{fault}; it was cut short or damaged since it was written")
+            raise WeightsError(f"{fault}; it was cut short or damaged since it was written")
         return torch.load(path, map_location="cpu", weights_only=True)
     if head.startswith(_LEGACY_TORCH):
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -66,13 +68,13 @@ def _read(path: Path) -> Any:
     if int.from_bytes(head[:8], "little") <= 100_000_000 and head[8:9] == b"{":
         return _read_safetensors(path)
     if head.startswith(_GIT_LFS):
-        raise ValueError("it is a git-lfs pointer, not the file itself; run 'git lfs pull'")
+        raise WeightsError("it is a git-lfs pointer, not the file itself; run 'git lfs pull'")
     if head.lstrip().startswith(b"<"):
-        raise ValueError("it is a web page (HTML or XML), not weights; download the file again")
+        raise WeightsError("it is a web page (HTML or XML), not weights; download the file again")
     if path.suffix == ".pkl" or head.startswith(_PICKLE):
         with path.open("rb") as file:
             return read_zoo_pickle(file)
-    raise ValueError(
+    raise WeightsError(
         f"it begins with {head[:16]!r}, which no torch, safetensors or pickle file does"
     )
 
@@ -81,7 +83,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         from safetensors import safe_open
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             f"reading '{path}' needs the package safetensors: pip install safetensors"
         ) from error
     with safe_open(path, framework="pt", device="cpu") as file:
@@ -98,7 +100,7 @@ def _reason(error: Exception) -> str:
             f"it asks for '{foreign[1]}', which could run code; nothing was run. If you trust its "
             "source, save its tensors alone to a new file: torch.save({'model': {name: tensor}})"
         )
-    if isinstance(error, ValueError):
+    if isinstance(error, WeightsError):
         return text
     detail = re.search(r"WeightsUnpickler error: *(.*)", text)
     first_line = detail[1] if detail else text.partition("\n")[0]

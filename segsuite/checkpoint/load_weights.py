@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from segsuite.errors import WeightsError
+
 from .addresses import read_weights
 from .convert import Classes, Conversion, coco_names, convert
 from .transfer import carry_rows, differing_classes
@@ -89,14 +91,14 @@ def load_weights(
         else:
             misfits.append((name, str(tuple(shape)), str(tuple(own_shape))))
     if misfits:
-        raise ValueError(
+        raise WeightsError(
             f"{origin}: '{path}' does not fit the model. Shapes that differ: {len(misfits)}\n"
             + _table([("name", "file", "model"), *misfits])
             + "\nMake the config's architecture and class count those of the file, or choose "
             "another file"
         )
     if not tensors.keys() & own.keys():
-        raise ValueError(
+        raise WeightsError(
             f"{origin}: no name in '{path}' is one of the model's. The file has "
             f"{_examples(weights)}; the model has {_examples(own)}"
         )
@@ -123,7 +125,7 @@ def load_weights(
     missing = _table(group_names(report.missing, own))
     unexpected = _table(group_names(report.unexpected, weights))
     if strict and (missing or unexpected):
-        raise ValueError(
+        raise WeightsError(
             f"{origin}: '{path}' does not fit the model. Missing from the file:\n"
             f"{missing or '  nothing'}\nNot in the model:\n{unexpected or '  nothing'}"
         )

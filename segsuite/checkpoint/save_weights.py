@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from segsuite.errors import ConfigError, MissingPackageError
 from segsuite.utils.files import atomic_file, atomic_path
 
 from .convert import Classes
@@ -33,10 +34,10 @@ def save_weights(
         try:
             from safetensors.torch import save_file
         except ImportError as error:
-            raise ImportError(
+            raise MissingPackageError(
                 f"writing '{path}' needs the package safetensors: pip install safetensors"
             ) from error
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, {"classes": json.dumps(classes)})
     else:
-        raise ValueError(f"'{path}': weights are written as .pth or .safetensors")
+        raise ConfigError(f"'{path}': weights are written as .pth or .safetensors")

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 
 import torch
 
+from segsuite.errors import WeightsError
+
 # NumPy's type codes: kind and bytes per element.
 _DTYPES = {
     "b1": torch.bool,
@@ -32,12 +34,12 @@ class _Dtype:
 
     def __init__(self, code: str, *_: Any):
         if code not in _DTYPES:
-            raise ValueError(f"it holds an array of type '{code}'")
+            raise WeightsError(f"it holds an array of type '{code}'")
         self.dtype = _DTYPES[code]
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         if state[1] == ">":
-            raise ValueError("it holds an array of big-endian numbers")
+            raise WeightsError("it holds an array of big-endian numbers")
 
 
 class _Array:
@@ -70,11 +72,11 @@ class _Bytes:
 
     def __new__(cls, text: str = "", encoding: str = "latin1") -> bytes:  # type: ignore[misc]
         if encoding != "latin1":
-            raise ValueError(f"it asks for the encoding '{encoding}'")
+            raise WeightsError(f"it asks for the encoding '{encoding}'")
         return text.encode("latin1")
 
     def __setstate__(self, _: Any) -> None:
-        raise ValueError("it sets attributes of a class")
+        raise WeightsError("it sets attributes of a class")
 
 
 _ADMITTED = {
@@ -113,7 +115,7 @@ def _tensor(data: bytes | str, dtype: _Dtype, shape: tuple[int, ...], order: str
     if isinstance(data, str):
         data = data.encode("latin1")
     if len(data) != math.prod(shape) * dtype.dtype.itemsize:
-        raise ValueError(f"it holds {len(data)} bytes for an array of shape {shape}")
+        raise WeightsError(f"it holds {len(data)} bytes for an array of shape {shape}")
     if not data:
         return torch.empty(shape, dtype=dtype.dtype)
     flat = torch.frombuffer(bytearray(data), dtype=dtype.dtype)

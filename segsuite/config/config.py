@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
+from segsuite.errors import MissingPackageError
+
 from .node import CfgNode, read_yaml_chain
 
 ENTRY_POINT_GROUP = "segsuite.plugins"
@@ -72,8 +74,8 @@ def load_config(
 def _import_plugin(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ImportError as e:
-        raise ImportError(
+    except ModuleNotFoundError as e:
+        raise MissingPackageError(
             f"plug-in '{name}' can't be imported: {e}. "
             "Install its package, or put the folder that holds it on PYTHONPATH"
         ) from e

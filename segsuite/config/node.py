@@ -11,6 +11,7 @@ import yaml
 from fvcore.common.config import BASE_KEY
 from fvcore.common.config import CfgNode as _FvcoreCfgNode
 
+from segsuite.errors import ConfigError, FileAccessError, MissingFileError, UnknownNameError
 from segsuite.utils.registry import closest
 
 from .detectron2_keys import is_unused
@@ -54,12 +55,12 @@ class CfgNode(_FvcoreCfgNode):
         """
         options = [str(word) for word in cfg_list[::2] if str(word).startswith("-")]
         if options:
-            raise ValueError(
+            raise ConfigError(
                 f"{options[0]} stands among the overrides; options come before them: "
                 "--config-file FILE --resume KEY VALUE"
             )
         if len(cfg_list) % 2:
-            raise ValueError(
+            raise ConfigError(
                 f"overrides come in pairs, KEY VALUE; {COMMAND_LINE} has {len(cfg_list)} words: "
                 f"{' '.join(map(str, cfg_list))}"
             )
@@ -79,7 +80,7 @@ class CfgNode(_FvcoreCfgNode):
                 if isinstance(old, CfgNode):
                     if not isinstance(value, Mapping):
                         keys = ", ".join(old) or "keys of your own"
-                        raise ValueError(
+                        raise ConfigError(
                             f"{source}: {name} is a section, with {keys}; "
                             f"it was given the value {value!r}"
                         )
@@ -92,7 +93,7 @@ class CfgNode(_FvcoreCfgNode):
                 logger.info("%s: %s has no meaning here and is left out", source, name)
                 continue
             else:
-                raise KeyError(_unknown_key(self, key, name, prefix, source))
+                raise UnknownNameError(_unknown_key(self, key, name, prefix, source))
             if self.is_frozen():
                 raise AttributeError(f"{source}: {name} can't be set, the configuration is frozen")
             self[key] = value
@@ -109,20 +110,22 @@ def read_yaml_chain(filename: str | os.PathLike) -> Iterator[tuple[str, dict]]:
 
 def _read_yaml_chain(filename: str, above: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
     if os.path.abspath(filename) in above:
-        raise ValueError(f"{filename}: _BASE_ leads back to the file itself")
+        raise ConfigError(f"{filename}: _BASE_ leads back to the file itself")
     try:
         with open(filename) as f:
             loaded = yaml.safe_load(f)
     except FileNotFoundError:
         named_in = f" (named by _BASE_ in {above[-1]})" if above else ""
-        raise FileNotFoundError(f"no configuration file {filename}{named_in}") from None
+        raise MissingFileError(f"no configuration file {filename}{named_in}") from None
     except OSError as e:
-        raise type(e)(e.errno, f"can't read the configuration: {e.strerror}", filename) from None
+        raise FileAccessError(
+            e.errno, f"can't read the configuration {filename}: {e.strerror}"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise ValueError(f"{filename} is not valid YAML: {e}") from None
+        raise ConfigError(f"{filename} is not valid YAML: {e}") from None
     loaded = {} if loaded is None else loaded
     if not isinstance(loaded, dict):
-        raise ValueError(
+        raise ConfigError(
             f"{filename}: expected 'KEY: value' lines, found a {type(loaded).__name__}"
         )
     bases = loaded.pop(BASE_KEY, [])
@@ -156,7 +159,7 @@ def _coerce(value: Any, old: Any, name: str, source: str) -> Any:
     hint = ""
     if isinstance(old, (tuple, list)):
         hint = f"; for a single entry write [{value}] in YAML or '({value!r},)' on a command line"
-    raise ValueError(
+    raise ConfigError(
         f"{source}: {name} takes a {type(old).__name__} (default {old!r}), "
         f"it was given the {type(value).__name__} {value!r}{hint}"
     )

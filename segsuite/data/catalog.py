@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from segsuite.errors import UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 
@@ -38,7 +39,7 @@ class _DatasetCatalog:
             KeyError: there is none of that name; the message lists those that exist.
         """
         if name not in self._loaders:
-            raise KeyError(unknown_name(name, self._loaders, "DatasetCatalog"))
+            raise UnknownNameError(unknown_name(name, self._loaders, "DatasetCatalog"))
         return self._loaders[name]()
 
     def list(self) -> list[str]:
@@ -48,7 +49,7 @@ class _DatasetCatalog:
     def remove(self, name: str) -> None:
         """Forget a data set and its metadata."""
         if name not in self._loaders:
-            raise KeyError(unknown_name(name, self._loaders, "DatasetCatalog"))
+            raise UnknownNameError(unknown_name(name, self._loaders, "DatasetCatalog"))
         del self._loaders[name]
         MetadataCatalog.remove(name)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from segsuite.errors import ConfigError
 from segsuite.structures import BitMasks, Instances
 
 _PASTED = 0.5  # share of the objects that are pasted, in the mean
@@ -34,7 +35,7 @@ class CopyPaste:
         probability: float,
     ) -> None:
         if not 0 < probability <= 1:
-            raise ValueError(
+            raise ConfigError(
                 f"INPUT.COPY_PASTE_PROB is {probability}: expected a share in [0, 1], 0 for off"
             )
         self.mapper = mapper
@@ -42,7 +43,7 @@ class CopyPaste:
         self._with_objects = [i for i, record in enumerate(records) if "annotations" in record]
         self.probability = probability
         if not self._with_objects:
-            raise ValueError("INPUT.COPY_PASTE_PROB needs a data set with annotations to paste")
+            raise ConfigError("INPUT.COPY_PASTE_PROB needs a data set with annotations to paste")
 
     def __call__(self, record: dict, rng: np.random.Generator) -> dict[str, Any]:
         sample = self.mapper(record, rng)

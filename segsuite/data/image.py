@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from segsuite.errors import ConfigError, DataError, FileAccessError, MissingFileError
+
 FORMATS = ("RGB", "BGR")
 # The EXIF tag 274 tells how the camera was held; 5-8 are quarter turns, which swap the edges.
 EXIF_ORIENTATION = 0x0112
@@ -25,17 +27,19 @@ def open_image(file_name: str | os.PathLike) -> ImageFile.ImageFile:
     try:
         return Image.open(file_name)
     except FileNotFoundError:
-        raise FileNotFoundError(f"no image file {file_name}") from None
+        raise MissingFileError(f"no image file {file_name}") from None
     except Image.DecompressionBombError as e:
-        raise ValueError(
+        raise DataError(
             f"{file_name}: {e} Cut it into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from None
     except UnidentifiedImageError:
         size = os.path.getsize(file_name)
-        raise ValueError(
+        raise DataError(
             f"{file_name} ({size} bytes) is not an image that Pillow can read; "
             "replace it or leave it out of the data set"
         ) from None
+    except OSError as e:
+        raise FileAccessError(e.errno, f"{file_name} can't be read: {e.strerror or e}") from None
 
 
 def decode(image: Image.Image, file_name: str | os.PathLike) -> None:
@@ -47,7 +51,7 @@ def decode(image: Image.Image, file_name: str | os.PathLike) -> None:
     try:
         image.load()
     except (OSError, SyntaxError, ValueError) as e:
-        raise ValueError(
+        raise DataError(
             f"{file_name} can't be decoded: {e}. The file is cut short or damaged; "
             "copy it again or leave it out of the data set"
         ) from None
@@ -67,7 +71,7 @@ def read_image(file_name: str | os.PathLike, format: str = "RGB") -> np.ndarray:
         ValueError: no image, or a truncated or damaged one.
     """
     if format not in FORMATS:
-        raise ValueError(f"image format '{format}' (INPUT.FORMAT): expected one of {FORMATS}")
+        raise ConfigError(f"image format '{format}' (INPUT.FORMAT): expected one of {FORMATS}")
     with open_image(file_name) as image:
         if image.format == "JPEG" and image.mode in ("L", "RGB"):
             # The same pixels, orientation included, with fewer copies on the way.
@@ -110,11 +114,11 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     try:
         image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
-        raise ValueError(
+        raise DataError(
             f"the {len(content)} bytes of {name} are not an image that Pillow can read"
         ) from None
     except Image.DecompressionBombError as e:
-        raise ValueError(f"{name}: {e} Raise PIL.Image.MAX_IMAGE_PIXELS") from None
+        raise DataError(f"{name}: {e} Raise PIL.Image.MAX_IMAGE_PIXELS") from None
     decode(image, name)
     return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 

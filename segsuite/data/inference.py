@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
 
 from .image import FORMATS
 from .mapper import to_planes
@@ -24,7 +25,7 @@ class InferenceMapper:
     @configurable
     def __init__(self, *, augmentations: Augmentation, image_format: str = "BGR") -> None:
         if image_format not in FORMATS:
-            raise ValueError(f"INPUT.FORMAT is '{image_format}': expected one of {FORMATS}")
+            raise ConfigError(f"INPUT.FORMAT is '{image_format}': expected one of {FORMATS}")
         self._augmentations, self._image_format = augmentations, image_format
 
     @classmethod

@@ -6,6 +6,7 @@ import inspect
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,15 +17,25 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from segsuite.errors import DataError, RunError, UserError
+
 from .randomness import position_rng, seeded_globals
 from .samplers import PositionSampler
 
 
 @dataclass
 class _Fault:
-    """A file that a worker could not read. Raised there, PyTorch would wrap it in a traceback."""
+    """What a worker could not load. Raised there, PyTorch would add its traceback to the text."""
 
-    error: OSError | ValueError
+    error: UserError
+    traceback: str
+
+
+class _WorkerTracebackError(Exception):
+    """Where in a worker an error was raised: the cause of the one that this process raises."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 class MappedDataset(Dataset):
@@ -70,15 +81,23 @@ class MappedDataset(Dataset):
             with seeded_globals(rng) if self._seeds_globals else nullcontext():
                 record = self.dataset[index]
                 return self.mapper(record, rng=rng) if self._passes_rng else self.mapper(record)
+        except UserError as e:
+            error = self._named(e, index)
+            if worker is not None:
+                return _Fault(error, traceback.format_exc())
+            if error is e:
+                raise
+            raise error from e
         except Exception as e:
-            files = self._files(index)
-            if not any(file in str(e) for file in files):
-                raise RuntimeError(
-                    f"{type(e).__name__} while loading {' and '.join(files)}: {e}"
-                ) from e
-            if worker is not None and isinstance(e, (OSError, ValueError)):
-                return _Fault(e)
-            raise
+            files = " and ".join(self._files(index))
+            raise RuntimeError(f"{type(e).__name__} while loading {files}: {e}") from e
+
+    def _named(self, error: UserError, index: int) -> UserError:
+        """The error, or one that names the files of the item as well."""
+        files = self._files(index)
+        if any(file in str(error) for file in files):
+            return error
+        return DataError(f"{' and '.join(files)}: {error}")
 
     def _files(self, index: int) -> list[str]:
         """The files of an item; where it is none of our records, its number."""
@@ -157,14 +176,14 @@ class MappedLoader(DataLoader):
                 if not str(e).startswith("DataLoader worker (pid"):
                     raise
                 files = ", ".join(self.dataset.files_in_progress())
-                raise RuntimeError(
+                raise RunError(
                     f"a data loading worker died: {e} The workers were reading {files}. A damaged "
                     "file may crash a decoder, and a machine out of memory kills processes; "
                     "DATALOADER.NUM_WORKERS 0 loads in the main process and shows where"
                 ) from e
             for sample in batch:
                 if isinstance(sample, _Fault):
-                    raise sample.error
+                    raise sample.error from _WorkerTracebackError(sample.traceback)
             yield batch
 
 

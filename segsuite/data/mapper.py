@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError, DataError
 
 from .image import FORMATS, read_image
 from .instances import MASK_FORMATS, annotations_to_instances
@@ -46,9 +47,9 @@ class DatasetMapper:
         recompute_boxes: bool = False,
     ) -> None:
         if image_format not in FORMATS:
-            raise ValueError(f"INPUT.FORMAT is '{image_format}': expected one of {FORMATS}")
+            raise ConfigError(f"INPUT.FORMAT is '{image_format}': expected one of {FORMATS}")
         if instance_mask_format not in MASK_FORMATS:
-            raise ValueError(
+            raise ConfigError(
                 f"INPUT.MASK_FORMAT is '{instance_mask_format}': expected one of {MASK_FORMATS}"
             )
         self.is_train = is_train
@@ -138,7 +139,7 @@ class DatasetMapper:
         else:
             return None, annotations
         if sem_seg.shape != size:
-            raise ValueError(size_mismatch(record["file_name"], size, labels_file, sem_seg.shape))
+            raise DataError(size_mismatch(record["file_name"], size, labels_file, sem_seg.shape))
         return sem_seg, annotations
 
 
@@ -174,7 +175,7 @@ def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
             ". Its EXIF orientation turns it by a quarter: if the annotations were made on the "
             "image as it is stored, remove that tag from the file"
         )
-    raise ValueError(message + ". Pair the right image and annotations, or mend the file")
+    raise DataError(message + ". Pair the right image and annotations, or mend the file")
 
 
 def to_planes(image: np.ndarray, image_format: str) -> torch.Tensor:

@@ -23,7 +23,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from segsuite.config import CfgNode, configurable
-from segsuite.errors import ConfigError
+from segsuite.errors import ConfigError, DataError
 from segsuite.utils.registry import Registry
 
 from .randomness import numbered_generator
@@ -87,7 +87,7 @@ class TrainingSampler:
         batch_size: int = 1,
     ) -> None:
         if size <= 0:
-            raise ValueError("a training stream needs at least one record, the data set has none")
+            raise DataError("a training stream needs at least one record, the data set has none")
         self.batch_size = batch_size
         factors = None if repeat_factors is None else np.array(repeat_factors, dtype=np.float64)
         kinds = np.zeros(size, bool) if groups is None else np.array(groups, dtype=bool)
@@ -220,7 +220,7 @@ class TrainingBatches(Sampler):
         self, *, total_batch_size: int, start_iter: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
         if total_batch_size < world_size or total_batch_size % world_size:
-            raise ValueError(
+            raise ConfigError(
                 f"SOLVER.IMS_PER_BATCH is {total_batch_size} for {world_size} processes: expected "
                 f"a multiple of {world_size}, so that each has the same number of images"
             )

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from segsuite.errors import DataError
+
 from .image import decode, open_image
 
 IGNORE_LABEL = 255
@@ -76,7 +78,7 @@ def colors_to_labels(image: np.ndarray, colors: Mapping[tuple[int, int, int], in
         found, counts = np.unique(unknown, return_counts=True)
         most = counts.argmax()
         color = tuple(int(found[most]) >> shift & 255 for shift in (16, 8, 0))
-        raise ValueError(
+        raise DataError(
             f"{len(found)} colours stand for no class, above all {color} ({counts[most]} pixels); "
             "add them to `colors`, and use lossless files, not JPEG"
         )
@@ -97,7 +99,7 @@ def check_label_mode(image: Image.Image, file_name: str | os.PathLike) -> None:
         ValueError: it has colours.
     """
     if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
-        raise ValueError(
+        raise DataError(
             f"{file_name} is a {image.mode} image; a label map holds one integer a pixel (a grey "
             "or palette PNG with class ids). If its colours stand for classes, convert it: "
             "segsuite.data.colors_to_labels(read_image(file), colors) turns colours into class ids"
@@ -119,7 +121,7 @@ def _apply(
         found = ", ".join(f"{value} ({count} pixels)" for value, count in outside[:_SHOWN])
         if len(outside) > _SHOWN:
             found += f" and {len(outside) - _SHOWN} more"
-        raise ValueError(
+        raise DataError(
             f"{file_name} holds the value {found}, which the data set's label_map does not have; "
             f"it maps {', '.join(map(str, sorted(label_map)))}. Add the value to label_map, to "
             "the ignore label if it is no class, or mend the file"

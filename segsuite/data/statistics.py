@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from segsuite.errors import ConfigError, DataError
+
 from .build import get_records
 from .sem_seg import count_values, read_sem_seg
 
@@ -62,14 +64,14 @@ def compute_class_weights(dataset_names: Sequence[str], num_classes: int, mode: 
         ValueError: an unknown mode, or no labelled pixel at all.
     """
     if mode not in BALANCE_MODES:
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.SEM_SEG_HEAD.LOSS.CLASS_BALANCE is '{mode}': expected one of "
             f"{', '.join(BALANCE_MODES)}, or '' for none"
         )
     pixels, pixels_where_present = label_histogram(get_records(dataset_names), num_classes)
     present = pixels > 0
     if not present.any():
-        raise ValueError(
+        raise DataError(
             f"the label maps of {', '.join(dataset_names)} have no pixel of the classes "
             f"0 to {num_classes - 1}, so that no class weights can be computed"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from segsuite.config import CfgNode
+from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -25,7 +26,7 @@ def amp_dtype(amp: CfgNode, key: str, device: torch.device) -> torch.dtype | Non
     if name == "auto":
         name = "float16" if device.type == "cuda" else "bfloat16"
     if name not in _DTYPES:
-        raise ValueError(unknown_name(name, [*_DTYPES, "auto"], f"types of {key}.DTYPE"))
+        raise UnknownNameError(unknown_name(name, [*_DTYPES, "auto"], f"types of {key}.DTYPE"))
     if name == "float16" and device.type == "cpu":
-        raise ValueError(f"{key}.DTYPE float16 needs a GPU; on the CPU use bfloat16 or auto")
+        raise ConfigError(f"{key}.DTYPE float16 needs a GPU; on the CPU use bfloat16 or auto")
     return _DTYPES[name]

@@ -13,6 +13,7 @@ from segsuite.checkpoint import seed_all
 from segsuite.config import CfgNode
 from segsuite.config.node import read_yaml_chain
 from segsuite.data import check_datasets, compute_class_weights, register_from_config
+from segsuite.errors import ConfigError
 from segsuite.runs.files import RunFiles
 from segsuite.runs.output_dir import claim_output_dir, prepare_output_dir
 from segsuite.runs.run_info import note_start
@@ -168,7 +169,7 @@ def _check_counts(cfg: CfgNode) -> None:
     for key, least in _LEAST.items():
         value = functools.reduce(getattr, key.split("."), cfg)
         if value < least:
-            raise ValueError(f"{key} is {value}; it must be at least {least}")
+            raise ConfigError(f"{key} is {value}; it must be at least {least}")
 
 
 def _check_batch_size(cfg: CfgNode) -> None:
@@ -176,7 +177,7 @@ def _check_batch_size(cfg: CfgNode) -> None:
     processes = comm.get_world_size()
     parts = processes * accumulate
     if images < parts or images % parts:
-        raise ValueError(
+        raise ConfigError(
             f"SOLVER.IMS_PER_BATCH is {images}, with {processes} process(es) and "
             f"SOLVER.ACCUMULATE_STEPS {accumulate}: every process needs the same number of images, "
             f"at least one, for each forward pass, so it must be a multiple of {parts}"

@@ -20,6 +20,8 @@ import torch
 import torch.distributed as dist
 from termcolor import colored
 
+from segsuite.errors import ConfigError
+
 PACKAGE = Path(__file__).resolve().parents[1]
 USER_ERROR = 2  # exit status after an error that the user can mend
 _TIMEOUT = timedelta(minutes=30)
@@ -135,7 +137,7 @@ def _check_devices(num_processes: int) -> None:
     if not gpus:
         print(f"no GPU here: running {num_processes} processes on the CPU", flush=True)
     elif num_processes > gpus:
-        raise ValueError(f"--num-gpus is {num_processes}, but this machine has {gpus} GPUs")
+        raise ConfigError(f"--num-gpus is {num_processes}, but this machine has {gpus} GPUs")
 
 
 def _free_port() -> int:

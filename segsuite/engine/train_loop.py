@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segsuite.checkpoint import get_rng_state, set_rng_state
+from segsuite.errors import ConfigError
 from segsuite.utils import comm
 from segsuite.utils.events import EventStorage
 
@@ -278,7 +279,7 @@ def _parallel(model: nn.Module, device: torch.device) -> nn.Module:
 def _split(batch: list[dict], parts: int) -> list[list[dict]]:
     size, rest = divmod(len(batch), parts)
     if rest or not size:
-        raise ValueError(
+        raise ConfigError(
             f"a batch of {len(batch)} images a process can't be split into {parts} equal parts; "
             "SOLVER.IMS_PER_BATCH must be a multiple of processes x SOLVER.ACCUMULATE_STEPS"
         )

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from segsuite.checkpoint import Checkpointer, load_weights, seed_all
 from segsuite.config import CfgNode
 from segsuite.data import build_test_loader, build_train_loader
+from segsuite.errors import ConfigError
 from segsuite.evaluation import (
     DatasetEvaluator,
     build_evaluator,
@@ -213,7 +214,7 @@ class DefaultTrainer(SimpleTrainer):
 
     def _compare_config(self, path: Path, state: dict[str, Any]) -> None:
         if state["seed"] != self.cfg.SEED:
-            raise ValueError(
+            raise ConfigError(
                 f"SEED is {self.cfg.SEED}, but the run in {path} was started with {state['seed']}; "
                 "a run keeps its seed when it is resumed"
             )
@@ -261,7 +262,7 @@ class DefaultTrainer(SimpleTrainer):
             ValueError: DATASETS.TEST is empty.
         """
         if not cfg.DATASETS.TEST:
-            raise ValueError("nothing to evaluate on: DATASETS.TEST is empty")
+            raise ConfigError("nothing to evaluate on: DATASETS.TEST is empty")
         model = build_inference(cfg, model)
         results = {}
         dtype = amp_dtype(cfg.TEST.AMP, "TEST.AMP", next(model.parameters()).device)
@@ -303,7 +304,7 @@ class DefaultTrainer(SimpleTrainer):
                 not a single data set.
         """
         if len(cfg.DATASETS.TEST) != 1:
-            raise ValueError(
+            raise ConfigError(
                 f"--results evaluates on one data set, DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}"
             )
         (name,) = cfg.DATASETS.TEST

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from segsuite.errors import DataError
+
 from .metrics import class_ratio
 
 NUM_SAMPLES = 1000
@@ -83,7 +85,7 @@ def compare_mean_iou(
         ValueError: counts of different shapes, or of another ground truth.
     """
     if first.shape != second.shape or not torch.equal(first[:, 1], second[:, 1]):
-        raise ValueError(
+        raise DataError(
             f"the counts, {tuple(first.shape)} and {tuple(second.shape)}, are not of the same "
             "ground truth; compare runs on the same images, in one order and with the same classes"
         )

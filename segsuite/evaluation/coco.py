@@ -12,6 +12,7 @@ import torch
 
 from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import MetadataCatalog
+from segsuite.errors import ConfigError, DataError
 from segsuite.runs.files import EvaluationFiles
 from segsuite.structures import Instances, ROIMasks, encode_masks
 from segsuite.utils import comm
@@ -75,11 +76,11 @@ class COCOEvaluator(DatasetEvaluator):
             category_ids = {c: k for k, c in enumerate(sorted(self._truth.categories))}
         unknown = sorted(category_ids.keys() - self._truth.categories.keys())
         if unknown:
-            raise ValueError(
+            raise DataError(
                 f"category {unknown[0]} of data set '{dataset_name}' is not in {json_file}"
             )
         if num_classes is not None and num_classes != len(category_ids):
-            raise ValueError(
+            raise ConfigError(
                 f"data set '{dataset_name}' has {len(category_ids)} classes, but "
                 f"MODEL.ROI_HEADS.NUM_CLASSES is {num_classes}; set it to the data set's"
             )
@@ -165,34 +166,34 @@ class COCOEvaluator(DatasetEvaluator):
         name = record.get("file_name", f"image {record['image_id']}")
         size = self._truth.sizes.get(record["image_id"])
         if size is None:
-            raise ValueError(
+            raise DataError(
                 f"{name}: image_id {record['image_id']!r} of data set '{self._dataset_name}' is "
                 f"not in {self._truth.path}"
             )
         if instances.image_size != size:
             (height, width), (true_height, true_width) = instances.image_size, size
-            raise ValueError(
+            raise DataError(
                 f"{name} was predicted at {height} x {width} (height x width), but is "
                 f"{true_height} x {true_width} in {self._truth.path}; predictions are compared at "
                 "the size given there"
             )
         classes = instances.pred_classes
         if len(classes) and (classes.min() < 0 or int(classes.max()) not in self._category_ids):
-            raise ValueError(
+            raise ConfigError(
                 f"{name}: class {int(classes.max())} was predicted, but data set "
                 f"'{self._dataset_name}' has {len(self._category_ids)} classes; set "
                 "MODEL.ROI_HEADS.NUM_CLASSES to the data set's"
             )
         if not (instances.scores.isfinite().all() and instances.pred_boxes.tensor.isfinite().all()):
-            raise ValueError(f"{name}: a score or a box that was predicted is not finite")
+            raise DataError(f"{name}: a score or a box that was predicted is not finite")
         if "segm" in self._tasks and not instances.has("pred_masks"):
-            raise ValueError(
+            raise ConfigError(
                 f"{name}: masks of data set '{self._dataset_name}' are to be evaluated, but the "
                 "model predicts none; set MODEL.MASK_ON to what the model is"
             )
         if "segm" in self._tasks and _mask_size(instances.pred_masks) != size:
             height, width = _mask_size(instances.pred_masks)
-            raise ValueError(
+            raise DataError(
                 f"{name}: pred_masks are masks of {height} x {width} pixels (height x width), the "
                 f"image has {size[0]} x {size[1]}"
             )

@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 
 from segsuite.data.datasets.coco import read_json
 from segsuite.data.datasets.coco_annotations import Faults
+from segsuite.errors import DataError, MissingFileError
 from segsuite.structures import to_rle
 
 _LISTS = ("images", "categories", "annotations")
@@ -118,15 +119,15 @@ def read_coco_results(path: str | os.PathLike, truth: COCOGroundTruth) -> list[d
     """
     results = read_results(path)
     if not isinstance(results, list):
-        raise ValueError(
+        raise DataError(
             f"{path} is not a COCO results file: expected a list of detections, got "
             f"{type(results).__name__}"
         )
     for number, detection in enumerate(results):
         try:
             _check_detection(detection, truth)
-        except ValueError as e:
-            raise ValueError(f"{path}, detection {number} (from 0): {e}") from None
+        except DataError as e:
+            raise DataError(f"{path}, detection {number} (from 0): {e}") from None
     return results
 
 
@@ -140,7 +141,7 @@ def tasks_of_results(results: Sequence[dict[str, Any]], path: str | os.PathLike)
     for key, task in _TASK_OF.items():
         having = sum(key in detection for detection in results)
         if 0 < having < len(results):
-            raise ValueError(
+            raise DataError(
                 f"{path}: {having} of {len(results)} detections have a '{key}'; expected all "
                 "or none"
             )
@@ -151,22 +152,22 @@ def tasks_of_results(results: Sequence[dict[str, Any]], path: str | os.PathLike)
 
 def _check_detection(detection: Any, truth: COCOGroundTruth) -> None:
     if not isinstance(detection, dict):
-        raise ValueError(f"expected an object, got {type(detection).__name__}")
+        raise DataError(f"expected an object, got {type(detection).__name__}")
     for key in ("image_id", "category_id", "score"):
         if key not in detection:
-            raise ValueError(f"'{key}' is missing; it has {', '.join(sorted(detection))}")
+            raise DataError(f"'{key}' is missing; it has {', '.join(sorted(detection))}")
     if detection["image_id"] not in truth.sizes:
-        raise ValueError(f"image_id {detection['image_id']!r} is not in {truth.path}")
+        raise DataError(f"image_id {detection['image_id']!r} is not in {truth.path}")
     if detection["category_id"] not in truth.categories:
         known = sorted(truth.categories)
-        raise ValueError(
+        raise DataError(
             f"category_id {detection['category_id']!r} is not in {truth.path}, whose "
             f"{len(known)} categories go from {known[0]} to {known[-1]}"
         )
     if not _is_finite(detection["score"]):
-        raise ValueError(f"score {detection['score']!r} is not a finite number")
+        raise DataError(f"score {detection['score']!r} is not a finite number")
     if "bbox" not in detection and "segmentation" not in detection:
-        raise ValueError("it has neither 'bbox' nor 'segmentation'")
+        raise DataError("it has neither 'bbox' nor 'segmentation'")
     if "bbox" in detection:
         _check_box(detection["bbox"])
     if "segmentation" in detection:
@@ -175,16 +176,16 @@ def _check_detection(detection: Any, truth: COCOGroundTruth) -> None:
 
 def _check_box(box: Any) -> None:
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_finite, box)):
-        raise ValueError(f"bbox {box!r} is not [x, y, width, height]")
+        raise DataError(f"bbox {box!r} is not [x, y, width, height]")
     if box[2] < 0 or box[3] < 0:
-        raise ValueError(f"bbox {box} has a negative width or height; expected x, y, width, height")
+        raise DataError(f"bbox {box} has a negative width or height; expected x, y, width, height")
 
 
 def _check_mask(rle: Any, size: tuple[int, int]) -> None:
     if not isinstance(rle, dict) or not isinstance(rle.get("counts"), str) or "size" not in rle:
-        raise ValueError("segmentation is not a compressed RLE, {'size': ..., 'counts': text}")
+        raise DataError("segmentation is not a compressed RLE, {'size': ..., 'counts': text}")
     if list(rle["size"]) != list(size):
-        raise ValueError(
+        raise DataError(
             f"its mask is {rle['size'][0]} x {rle['size'][1]} (height x width), "
             f"but the image is {size[0]} x {size[1]}"
         )
@@ -203,6 +204,6 @@ def read_results(path: str | os.PathLike) -> Any:
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}") from None
+        raise MissingFileError(f"there is no file {path}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise ValueError(f"{path} is not a JSON file: {e}") from None
+        raise DataError(f"{path} is not a JSON file: {e}") from None

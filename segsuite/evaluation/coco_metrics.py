@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from segsuite.errors import MissingPackageError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 # The mean over IoU thresholds 0.50, 0.55, ..., 0.95 unless the name has one; 100 detections an
@@ -62,12 +63,12 @@ def choose_engine(name: str) -> str:
         ModuleNotFoundError: its package is not installed.
     """
     if name not in ENGINES:
-        raise ValueError(unknown_name(name, ENGINES, "engines (TEST.COCO_ENGINE)"))
+        raise UnknownNameError(unknown_name(name, ENGINES, "engines (TEST.COCO_ENGINE)"))
     installed = find_spec("faster_coco_eval") is not None
     if name == "auto":
         return "faster_coco_eval" if installed else "pycocotools"
     if name == "faster_coco_eval" and not installed:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             "TEST.COCO_ENGINE is 'faster_coco_eval', which needs the package faster-coco-eval: "
             "pip install faster-coco-eval, or set it to 'auto'"
         )

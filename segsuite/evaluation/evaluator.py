@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from segsuite.errors import ConfigError, DataError, MissingFileError
 from segsuite.layers import folded_convs
 from segsuite.utils import comm
 from segsuite.utils.files import write_json
@@ -56,7 +57,7 @@ class DatasetEvaluator:
         Raises:
             ValueError: the evaluator has no such files.
         """
-        raise ValueError(
+        raise ConfigError(
             f"{type(self).__name__} can't evaluate a results file (--results {path}); those of "
             "instance and of panoptic segmentation can"
         )
@@ -81,7 +82,7 @@ class DatasetEvaluators(DatasetEvaluator):
         for evaluator in self._evaluators:
             for task, figures in evaluator.evaluate().items():
                 if task in results:
-                    raise ValueError(
+                    raise ConfigError(
                         f"two evaluators return figures for '{task}', the second is a "
                         f"{type(evaluator).__name__}; a task has one evaluator"
                     )
@@ -95,14 +96,14 @@ class DatasetEvaluators(DatasetEvaluator):
             FileNotFoundError, ValueError: there is no such file, or no evaluator reads it.
         """
         if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no file {path}")
+            raise MissingFileError(f"there is no file {path}")
         with open(path, encoding="utf-8", errors="replace") as file:
             start = file.read(4096).lstrip()[:1]
         for evaluator in self._evaluators:
             if evaluator.reads_file(start):
                 return evaluator.evaluate_file(path)
         names = ", ".join(type(evaluator).__name__ for evaluator in self._evaluators)
-        raise ValueError(f"{path} is not a results file of any of {names}")
+        raise DataError(f"{path} is not a results file of any of {names}")
 
 
 def inference_on_dataset(

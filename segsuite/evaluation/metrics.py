@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from segsuite.errors import UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 ABSENT_CLASS_RULES = {
@@ -24,7 +25,7 @@ def check_rule(absent_classes: str) -> None:
     """Raise a ValueError unless there is a rule of that name."""
     if absent_classes not in ABSENT_CLASS_RULES:
         where = "rules for absent classes (TEST.SEM_SEG.ABSENT_CLASSES)"
-        raise ValueError(unknown_name(absent_classes, ABSENT_CLASS_RULES, where))
+        raise UnknownNameError(unknown_name(absent_classes, ABSENT_CLASS_RULES, where))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
 from segsuite.data.panoptic import write_panoptic
+from segsuite.errors import ConfigError, DataError
 from segsuite.runs.files import EvaluationFiles
 from segsuite.utils import comm
 from segsuite.utils.files import write_json
@@ -66,7 +67,7 @@ class PanopticEvaluator(DatasetEvaluator):
         for is_thing, ids in ((True, thing_ids), (False, stuff_ids)):
             for category, predicted in ids.items():
                 if category not in self._truth.indices:
-                    raise ValueError(
+                    raise DataError(
                         f"category {category} of data set '{dataset_name}' is not in "
                         f"{panoptic_json}"
                     )
@@ -102,7 +103,7 @@ class PanopticEvaluator(DatasetEvaluator):
             image_id = record["image_id"]
             name = record.get("file_name", f"image {image_id}")
             if image_id not in self._truth.images:
-                raise ValueError(
+                raise DataError(
                     f"{name}: image_id {image_id!r} of data set '{self._dataset_name}' is not in "
                     f"{self._truth.json_file}"
                 )
@@ -168,7 +169,7 @@ class PanopticEvaluator(DatasetEvaluator):
         if key not in self._category_ids:
             kind = "thing" if key[0] else "stuff"
             known = sorted(k for is_thing, k in self._category_ids if is_thing == key[0])
-            raise ValueError(
+            raise ConfigError(
                 f"{name}: {kind} class {key[1]} was predicted, but those of data set "
                 f"'{self._dataset_name}' are {known[0]} to {known[-1]}; set MODEL.ROI_HEADS."
                 "NUM_CLASSES and MODEL.SEM_SEG_HEAD.NUM_CLASSES to the data set's"
@@ -188,8 +189,8 @@ class PanopticEvaluator(DatasetEvaluator):
         target, true = self._truth.target(image_id), self._truth.images[image_id][1]
         try:
             counts = panoptic_counts(segmentation, segments, target, true, len(self._counts))
-        except ValueError as e:
-            raise ValueError(f"{name}: {e}") from None
+        except DataError as e:
+            raise DataError(f"{name}: {e}") from None
         self._counts += counts
 
     def _figures(self, counts: torch.Tensor, done: set[int]) -> dict[str, dict[str, Any]]:

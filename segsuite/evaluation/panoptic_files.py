@@ -16,6 +16,7 @@ import torch
 
 from segsuite.data.datasets.coco import read_json
 from segsuite.data.panoptic import read_panoptic
+from segsuite.errors import DataError
 
 from .coco_files import read_results
 from .panoptic_metrics import PanopticSegment
@@ -87,7 +88,7 @@ def read_panoptic_results(
     path = Path(path)
     content = read_results(path)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
-        raise ValueError(
+        raise DataError(
             f"{path} is not a file of panoptic results: expected an object with 'annotations', a "
             "list"
         )
@@ -95,12 +96,12 @@ def read_panoptic_results(
     for annotation in content["annotations"]:
         for key in ("image_id", "file_name", "segments_info"):
             if key not in annotation:
-                raise ValueError(f"{path}: an annotation has no '{key}': {str(annotation)[:200]}")
+                raise DataError(f"{path}: an annotation has no '{key}': {str(annotation)[:200]}")
         image_id = annotation["image_id"]
         if image_id not in truth.images:
-            raise ValueError(f"{path}: image_id {image_id!r} is not in {truth.json_file}")
+            raise DataError(f"{path}: image_id {image_id!r} is not in {truth.json_file}")
         if image_id in seen:
-            raise ValueError(f"{path}: image_id {image_id} occurs twice")
+            raise DataError(f"{path}: image_id {image_id} occurs twice")
         seen.add(image_id)
         segments = _segments(annotation, truth.indices, path)
         ids = read_panoptic(path.with_suffix("") / annotation["file_name"])
@@ -113,7 +114,7 @@ def _segments(
     segments = {}
     for info in annotation["segments_info"]:
         if info["category_id"] not in indices:
-            raise ValueError(
+            raise DataError(
                 f"{path}: segment {info['id']} of {annotation['file_name']} has category "
                 f"{info['category_id']}, which is not in the list of categories"
             )

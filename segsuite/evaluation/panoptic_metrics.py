@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from segsuite.errors import DataError
+
 VOID = 0
 
 
@@ -66,7 +68,7 @@ def panoptic_counts(
             segment has no pixel.
     """
     if prediction.shape != target.shape:
-        raise ValueError(
+        raise DataError(
             f"the prediction has {tuple(prediction.shape)} pixels (height x width), "
             f"the ground truth {tuple(target.shape)}"
         )
@@ -80,7 +82,7 @@ def panoptic_counts(
     _check_ids("ground truth", true_areas, true)
     without = [p for p in predicted if p not in areas]
     if without:
-        raise ValueError(f"predicted segment {without[0]} has no pixel")
+        raise DataError(f"predicted segment {without[0]} has no pixel")
 
     ious = _match(overlaps, areas, predicted, true_areas, true)
     ignored = _ignored_pixels(overlaps, predicted, true)
@@ -165,7 +167,7 @@ def _check_ids(
 ) -> None:
     unknown = [i for i in areas if i != VOID and i not in segments]
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"the {name} has {areas[unknown[0]]} pixels of segment {unknown[0]}, which its "
             "segments_info does not list"
         )

@@ -14,6 +14,7 @@ from PIL import Image
 from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import MetadataCatalog
 from segsuite.data.sem_seg import read_sem_seg
+from segsuite.errors import ConfigError, DataError
 from segsuite.ops.confusion_matrix import confusion_matrix_from_logits
 from segsuite.runs.files import EvaluationFiles
 from segsuite.structures import SemSegLogits
@@ -89,7 +90,7 @@ class SemSegEvaluator(DatasetEvaluator):
         metadata = MetadataCatalog.get(dataset_name)
         num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         if len(metadata.stuff_classes) != num_classes:
-            raise ValueError(
+            raise ConfigError(
                 f"data set '{dataset_name}' has {len(metadata.stuff_classes)} classes, but "
                 f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}; set it to the data set's"
             )
@@ -146,7 +147,7 @@ class SemSegEvaluator(DatasetEvaluator):
                 )
             # On a GPU this would wait for it; there `evaluate` looks.
             if device.type == "cpu" and self._matrix[-1].any():
-                raise ValueError(self._outside_message(record, target))
+                raise DataError(self._outside_message(record, target))
             if self._boundary_dilation_ratio is not None:
                 self._boundary_matrix = self._boundary_matrix.to(device)
                 boundary_confusion_matrix(
@@ -178,7 +179,7 @@ class SemSegEvaluator(DatasetEvaluator):
         ).cpu()
         outside = int(matrix[-1].sum())
         if outside:
-            raise ValueError(
+            raise DataError(
                 f"{outside} pixels of data set '{self._dataset_name}' have labels that are neither "
                 f"classes (0 to {self._num_classes - 1}) nor {self._ignore_index}, the ignored "
                 "one; segsuite.data.check_semantic_dataset names the files"
@@ -218,7 +219,7 @@ class SemSegEvaluator(DatasetEvaluator):
         if "sem_seg_gt" in record:
             return record["sem_seg_gt"]
         if "sem_seg_file_name" not in record:
-            raise ValueError(
+            raise DataError(
                 f"{_name(record)} has no label map (no sem_seg_file_name in its record), so its "
                 f"prediction can't be evaluated; leave it out of data set '{self._dataset_name}'"
             )
@@ -229,13 +230,13 @@ class SemSegEvaluator(DatasetEvaluator):
     ) -> None:
         num_classes = prediction.logits.shape[0]
         if num_classes != self._num_classes:
-            raise ValueError(
+            raise ConfigError(
                 f"the model predicts {num_classes} classes, data set '{self._dataset_name}' has "
                 f"{self._num_classes}; set MODEL.SEM_SEG_HEAD.NUM_CLASSES to the data set's"
             )
         if tuple(prediction.size) != tuple(target.shape):
             (height, width), (label_height, label_width) = prediction.size, target.shape
-            raise ValueError(
+            raise DataError(
                 f"{_name(record)} is {height} x {width} (height x width) but its label map "
                 f"{_label_map_name(record)} is {label_height} x "
                 f"{label_width}; both must be of one size"

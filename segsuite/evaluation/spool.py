@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from segsuite.errors import DataError
 from segsuite.utils import comm
 
 
@@ -47,7 +48,7 @@ class Spool:
         entries.sort(key=lambda entry: (isinstance(entry[0], str), entry[0]))
         for (image_id, _), (following, _) in pairwise(entries):
             if image_id == following:
-                raise ValueError(
+                raise DataError(
                     f"image {image_id} was predicted twice; every image of a data set must have "
                     "an image_id of its own, and be in one process's part of it"
                 )

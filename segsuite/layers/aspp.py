@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from segsuite.errors import ConfigError
+
 from .conv import Conv2d
 from .depthwise_separable_conv import DepthwiseSeparableConv2d
 
@@ -78,7 +80,7 @@ class _Pool(nn.Module):
             h, w = (min(a, b) for a, b in zip(self.size, x.shape[-2:], strict=True))
             x = F.avg_pool2d(x, (h, w), stride=1)
         if self.training and self.needs_two_values and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            raise ValueError(
+            raise ConfigError(
                 "batch norm behind the image pooling of ASPP needs more than one image in a "
                 "process to train: raise SOLVER.IMS_PER_BATCH, or set "
                 "MODEL.SEM_SEG_HEAD.ASPP_POOL_NORM to '' or 'GN'"

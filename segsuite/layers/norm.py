@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from segsuite.errors import UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 from .frozen_batch_norm import FrozenBatchNorm2d
@@ -34,7 +35,7 @@ def get_norm(name: str, channels: int) -> nn.Module | None:
     if name == "":
         return None
     if name not in _NORMS:
-        raise KeyError(unknown_name(name, [*_NORMS, '""'], "norms"))
+        raise UnknownNameError(unknown_name(name, [*_NORMS, '""'], "norms"))
     return _NORMS[name](channels)
 
 

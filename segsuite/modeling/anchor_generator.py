@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Boxes
 from segsuite.utils.registry import Registry
@@ -55,7 +56,7 @@ class DefaultAnchorGenerator(nn.Module):
     ):
         super().__init__()
         if not 0 <= offset < 1:
-            raise ValueError(f"MODEL.ANCHOR_GENERATOR.OFFSET is {offset}; it lies in [0, 1)")
+            raise ConfigError(f"MODEL.ANCHOR_GENERATOR.OFFSET is {offset}; it lies in [0, 1)")
         self.strides = list(strides)
         self.offset = offset
         sizes = _for_each_feature(sizes, len(strides), "SIZES")
@@ -118,7 +119,7 @@ def _for_each_feature(values: Sequence, num_features: int, key: str) -> list[Seq
     if len(values) == 1:
         values = list(values) * num_features
     if len(values) != num_features:
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.ANCHOR_GENERATOR.{key} has {len(values)} lists for {num_features} features; "
             "give one for each, or one for all"
         )

@@ -14,6 +14,7 @@ from torchvision.ops import (
     generalized_box_iou_loss,
 )
 
+from segsuite.errors import UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 _IOU_LOSSES = {
@@ -70,7 +71,9 @@ class Box2BoxTransform:
 def check_box_loss(loss_type: str, key: str) -> None:
     """Raise KeyError, naming the configuration's `key`, unless `box_regression_loss` has it."""
     if loss_type not in ("smooth_l1", *_IOU_LOSSES):
-        raise KeyError(unknown_name(loss_type, ["smooth_l1", *_IOU_LOSSES], f"box losses ({key})"))
+        raise UnknownNameError(
+            unknown_name(loss_type, ["smooth_l1", *_IOU_LOSSES], f"box losses ({key})")
+        )
 
 
 def box_regression_loss(

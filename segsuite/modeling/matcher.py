@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from segsuite.errors import ConfigError
+
 
 class Matcher:
     """Gives each prediction the object it fits best, and a label by how well it fits.
@@ -30,12 +32,12 @@ class Matcher:
         allow_low_quality_matches: bool = False,
     ):
         if len(labels) != len(thresholds) + 1 or not set(labels) <= {-1, 0, 1}:
-            raise ValueError(
+            raise ConfigError(
                 f"{len(thresholds)} IoU thresholds {tuple(thresholds)} take {len(thresholds) + 1} "
                 f"labels of -1 (ignore), 0 (background), 1 (object), got {tuple(labels)}"
             )
         if list(thresholds) != sorted(thresholds):
-            raise ValueError(f"IoU thresholds must ascend, got {tuple(thresholds)}")
+            raise ConfigError(f"IoU thresholds must ascend, got {tuple(thresholds)}")
         self.thresholds = tuple(thresholds)
         self.labels = tuple(labels)
         self.allow_low_quality_matches = allow_low_quality_matches

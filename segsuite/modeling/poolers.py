@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from segsuite.errors import UnknownNameError
 from segsuite.ops import multilevel_roi_align
 from segsuite.ops.rois import boxes_to_rois
 from segsuite.utils.registry import unknown_name
@@ -41,7 +42,7 @@ class ROIPooler(nn.Module):
     ):
         super().__init__()
         if pooler_type not in _ALIGNED:
-            raise KeyError(unknown_name(pooler_type, _ALIGNED, "pooler types"))
+            raise UnknownNameError(unknown_name(pooler_type, _ALIGNED, "pooler types"))
         self.output_size = output_size
         self.scales = tuple(scales)
         self.sampling_ratio = sampling_ratio

@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from segsuite.data.image import decode_image
+from segsuite.errors import DataError, FileAccessError, MissingFileError
 from segsuite.runs.files import EvaluationFiles
 from segsuite.utils.files import atomic_path
 from segsuite.visualization import ColorTracker, Prediction, save_image
@@ -43,7 +44,7 @@ def find_inputs(inputs: Iterable[str]) -> dict[str, str]:
         elif path.is_dir():
             files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES + VIDEOS)
             if not files:
-                raise FileNotFoundError(
+                raise MissingFileError(
                     f"no image or video in {entry}: expected files that end in "
                     f"{' '.join(IMAGES + VIDEOS)}"
                 )
@@ -53,7 +54,7 @@ def find_inputs(inputs: Iterable[str]) -> dict[str, str]:
         else:
             matches = sorted(filter(os.path.isfile, glob.glob(entry, recursive=True)))
             if not matches:
-                raise FileNotFoundError(f"no file {entry}, and nothing that matches it")
+                raise MissingFileError(f"no file {entry}, and nothing that matches it")
             found += [(Path(p).name, p) for p in matches]
     stems = [os.path.splitext(name)[0] for name, _ in found]
     names = {}
@@ -117,7 +118,7 @@ def predict_files(
                     prediction = predictor(_image(file))
                     take(name, prediction, prediction.draw(), time.perf_counter() - start)
                     prediction.save(output_dir, name)
-            except (FileNotFoundError, ValueError) as error:
+            except (MissingFileError, FileAccessError, DataError) as error:
                 failures.append(f"{file}: {error}" if file not in str(error) else str(error))
                 tqdm.write(f"skipped: {failures[-1]}", file=sys.stderr)
             bar.update()
@@ -154,7 +155,7 @@ def _predict_video(
                 prediction.save_maps(output_dir, frame_name)
             written += 1
     if not written:
-        raise ValueError(f"{file} has no frame that can be decoded; the file is damaged or empty")
+        raise DataError(f"{file} has no frame that can be decoded; the file is damaged or empty")
 
 
 def _image(file: str) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 import jinja2
 
 from segsuite.data.image import decode_image
+from segsuite.errors import DataError, FileAccessError, MissingPackageError, UserError
 from segsuite.visualization import Prediction
 from segsuite.visualization.summary import ClassSummary, confidence_map, summarize
 
@@ -76,7 +77,7 @@ def answer(predict: Callable[[Any], Prediction], file: str | os.PathLike, max_by
     """
     name, size = Path(file).name, os.path.getsize(file)
     if size > max_bytes:
-        raise ValueError(
+        raise DataError(
             f"{name} has {size / MEGABYTE:.1f} MB; up to {max_bytes / MEGABYTE:g} MB are taken "
             "(--max-upload-mb)"
         )
@@ -111,7 +112,7 @@ def build_page(predict: Callable[[Any], Prediction], *, title: str, max_bytes: i
     def show(file: str) -> tuple[Any, ...]:
         try:
             found = answer(predict, file, max_bytes)
-        except ValueError as error:
+        except UserError as error:
             message = html.escape(str(error))
             raise gr.Error(message, duration=None, print_exception=False) from None
         confidence = gr.Image(found.confidence, visible=found.confidence is not None)
@@ -172,7 +173,9 @@ def serve(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
     except OSError as error:
-        raise OSError(f"can't listen at {host}:{port} ({error}); choose another --port") from None
+        raise FileAccessError(
+            f"can't listen at {host}:{port} ({error}); choose another --port"
+        ) from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with listener, tempfile.TemporaryDirectory() as uploads, suppress(KeyboardInterrupt):
         os.environ["GRADIO_TEMP_DIR"] = uploads
@@ -212,7 +215,7 @@ def _import_gradio() -> ModuleType:
     try:
         import gradio
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "the page needs the package gradio: pip install gradio, or segsuite[serve]"
         ) from error
     return gradio

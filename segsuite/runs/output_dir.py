@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from segsuite.errors import FileAccessError
+
 from .files import RunFiles
 
 # Locks are held until the process ends, so the files stay open.
@@ -20,7 +22,7 @@ def prepare_output_dir(path: str | os.PathLike) -> None:
     """Make the folder and try to write to it.
 
     Raises:
-        OSError: that does not work, or the disk is full.
+        FileAccessError: that does not work, or the disk is full.
     """
     folder = Path(path)
     try:
@@ -32,7 +34,7 @@ def prepare_output_dir(path: str | os.PathLike) -> None:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "make room there" if full else "check the path and its permissions"
-        raise OSError(
+        raise FileAccessError(
             error.errno,
             f"OUTPUT_DIR '{folder}' can't be written: {error.strerror}; {advice}, or set "
             "OUTPUT_DIR to another folder",
@@ -43,14 +45,14 @@ def claim_output_dir(path: str | os.PathLike, *, resume: bool) -> None:
     """Keep the folder to this process, until it ends.
 
     Raises:
-        RuntimeError: another run is using it.
-        FileExistsError: it holds checkpoints, and they are not to be resumed.
+        FileAccessError: another run is using it, or it holds checkpoints that are not to be
+            resumed.
     """
     folder = Path(path)
     _lock(folder.resolve())
     checkpoints = sorted(folder.glob("model_*.pth"))
     if checkpoints and not resume:
-        raise FileExistsError(
+        raise FileAccessError(
             f"OUTPUT_DIR '{folder}' holds a run already ({checkpoints[-1].name}): go on with it "
             "with --resume, set OUTPUT_DIR to another folder, or remove this one"
         )
@@ -63,11 +65,11 @@ def check_free_space(path: str | os.PathLike, needed: int) -> None:
         needed: bytes.
 
     Raises:
-        OSError: it has not.
+        FileAccessError: it has not.
     """
     free = shutil.disk_usage(path).free
     if free < needed:
-        raise OSError(
+        raise FileAccessError(
             errno.ENOSPC,
             f"OUTPUT_DIR '{path}' has {free / 1e6:.0f} MB free, and a checkpoint of this model "
             f"takes up to {needed / 1e6:.0f} MB; make room there, or set OUTPUT_DIR to another "
@@ -89,7 +91,7 @@ def _lock(folder: Path) -> None:
         file.close()
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             raise
-        raise RuntimeError(
+        raise FileAccessError(
             f"OUTPUT_DIR '{folder}' is in use by another run ({owner}); wait for it, stop it, or "
             "set OUTPUT_DIR to another folder"
         ) from None

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from segsuite.errors import ConfigError, WeightsError
+
 
 class ModelEMA:
     """An exponential moving average of the parameters of `model`, beside a copy of its buffers.
@@ -27,7 +29,7 @@ class ModelEMA:
 
     def __init__(self, model: nn.Module, decay: float):
         if not 0.0 <= decay < 1.0:
-            raise ValueError(f"the decay of a running average must be in [0, 1); it is {decay}")
+            raise ConfigError(f"the decay of a running average must be in [0, 1); it is {decay}")
         self.decay = decay
         self.updates = 0
         self._applied = False
@@ -100,7 +102,7 @@ class ModelEMA:
             if name not in self._average or shapes.get(name) != self._average[name].shape
         )
         if differing:
-            raise ValueError(
+            raise WeightsError(
                 f"the running average in the checkpoint is of another model: {len(differing)} "
                 f"tensors differ in name or shape, first '{differing[0]}'"
             )

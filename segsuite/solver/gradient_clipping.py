@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from torch import nn
 
 from segsuite.config import CfgNode
+from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 GradientClipper = Callable[[Iterable[nn.Parameter]], None]
@@ -29,7 +30,7 @@ def build_gradient_clipper(cfg: CfgNode) -> GradientClipper | None:
         return None
     limit, norm_type = clip.CLIP_VALUE, clip.NORM_TYPE
     if limit <= 0:
-        raise ValueError(
+        raise ConfigError(
             f"SOLVER.CLIP_GRADIENTS.CLIP_VALUE is {limit}; it must be above 0 "
             "(ENABLED False turns clipping off)"
         )
@@ -47,5 +48,5 @@ def build_gradient_clipper(cfg: CfgNode) -> GradientClipper | None:
     clippers = {"value": by_value, "norm": by_norm, "full_model": by_full_norm}
     if clip.CLIP_TYPE not in clippers:
         where = "types of SOLVER.CLIP_GRADIENTS.CLIP_TYPE"
-        raise KeyError(unknown_name(clip.CLIP_TYPE, clippers, where))
+        raise UnknownNameError(unknown_name(clip.CLIP_TYPE, clippers, where))
     return clippers[clip.CLIP_TYPE]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segsuite.errors import DataError
 from segsuite.ops import roi_align
 
 from .boxes import Boxes
@@ -129,8 +130,8 @@ class PolygonMasks:
             arrays = [np.asarray(polygon, dtype=np.float64) for polygon in of_object]
             try:
                 check_polygons(arrays)
-            except ValueError as e:
-                raise ValueError(f"object {i}: {e}") from None
+            except DataError as e:
+                raise DataError(f"object {i}: {e}") from None
             self.polygons.append(arrays)
 
     @classmethod

@@ -16,6 +16,8 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from segsuite.errors import DataError
+
 RLE = dict[str, Any]
 
 
@@ -82,7 +84,7 @@ def decode_masks(rles: Sequence[RLE], height: int, width: int) -> Tensor:
     """
     for i, rle in enumerate(rles):
         if list(rle["size"]) != [height, width]:
-            raise ValueError(
+            raise DataError(
                 f"RLE {i} is of a mask of {rle['size'][0]} x {rle['size'][1]} pixels (height x "
                 f"width); expected {height} x {width}"
             )
@@ -106,20 +108,20 @@ def to_rle(segmentation: list | RLE, height: int, width: int) -> RLE:
     """
     if isinstance(segmentation, list):
         if not segmentation:
-            raise ValueError("the segmentation has no polygon")
+            raise DataError("the segmentation has no polygon")
         check_polygons(segmentation)
         return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
     size, counts = segmentation["size"], segmentation["counts"]
     if list(size) != [height, width]:
-        raise ValueError(
+        raise DataError(
             f"the RLE is of a mask of {size[0]} x {size[1]} pixels (height x width), "
             f"the image has {height} x {width}"
         )
     runs = counts if isinstance(counts, list) else decode_counts(counts)
     if min(runs, default=0) < 0:
-        raise ValueError(f"the RLE has a run of {min(runs)} pixels")
+        raise DataError(f"the RLE has a run of {min(runs)} pixels")
     if sum(runs) != height * width:
-        raise ValueError(
+        raise DataError(
             f"the runs of the RLE add up to {sum(runs)}; expected {height} * {width} = "
             f"{height * width}"
         )
@@ -142,7 +144,7 @@ def decode_counts(counts: str | bytes) -> list[int]:
     for byte in data:
         group = byte - 48
         if not 0 <= group < 64:
-            raise ValueError(f"the RLE has the character {chr(byte)!r}; expected '0' to 'o'")
+            raise DataError(f"the RLE has the character {chr(byte)!r}; expected '0' to 'o'")
         value |= (group & 31) << shift
         shift += 5
         if group & 32:
@@ -152,7 +154,7 @@ def decode_counts(counts: str | bytes) -> list[int]:
         runs.append(value + runs[-2] if len(runs) > 2 else value)
         value = shift = 0
     if shift:
-        raise ValueError("the text of the RLE is cut short")
+        raise DataError("the text of the RLE is cut short")
     return runs
 
 
@@ -164,7 +166,7 @@ def check_polygons(polygons: Sequence[Sequence[float] | np.ndarray]) -> None:
     """
     for i, polygon in enumerate(polygons):
         if len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(
+            raise DataError(
                 f"polygon {i} has {len(polygon)} values; expected x0, y0, x1, y1, ... "
                 "of 3 points or more"
             )

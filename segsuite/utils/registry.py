@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, overload
 
+from segsuite.errors import UnknownNameError
+
 T = TypeVar("T")
 
 
@@ -53,7 +55,7 @@ class Registry:
         """
         if name in self._objects:
             return self._objects[name]
-        raise KeyError(unknown_name(name, self._objects, f"{self.name} registry"))
+        raise UnknownNameError(unknown_name(name, self._objects, f"{self.name} registry"))
 
     def remove(self, name: str) -> None:
         """Forget what is registered as `name`.

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from segsuite.data.palette import Color, rgb
+from segsuite.errors import DataError
 
 _NOTHING, _FOUND, _MISSED, _FALSE, _OTHER, _IGNORED = range(6)
 _NAMES = ("found", "missed", "false", "another class", "does not count")
@@ -107,7 +108,7 @@ def panoptic_labels(
 def check_size(image: np.ndarray, labels: np.ndarray) -> None:
     """Raise a ValueError where a label map is not of the size of the image."""
     if image.shape[:2] != labels.shape:
-        raise ValueError(
+        raise DataError(
             f"the image has {image.shape[0]} x {image.shape[1]} pixels (height x width), the "
             f"labels {' x '.join(map(str, labels.shape))}; resize the labels with nearest "
             "neighbours, or the image"

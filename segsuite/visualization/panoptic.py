@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from segsuite.data.palette import Color, default_colors, rgb
+from segsuite.errors import DataError
 
 from .draw import class_edges
 from .instances import label_size
@@ -39,7 +40,7 @@ def draw_panoptic(
         ValueError: image and segmentation differ in size.
     """
     if segmentation.shape != image.shape[:2]:
-        raise ValueError(
+        raise DataError(
             f"the image has {image.shape[0]} x {image.shape[1]} pixels (height x width), the "
             f"segmentation {' x '.join(map(str, segmentation.shape))}; expected the same"
         )

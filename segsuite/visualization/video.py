@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from segsuite.errors import DataError, FileAccessError
+
 
 class VideoReader:
     """The frames of a video file as (H, W, 3) uint8 RGB.
@@ -24,7 +26,7 @@ class VideoReader:
     def __init__(self, path: str | os.PathLike):
         self._capture = cv2.VideoCapture(os.fspath(path))
         if not self._capture.isOpened():
-            raise ValueError(
+            raise DataError(
                 f"{path} is not a video that OpenCV can read; convert it, e.g. to .mp4 with H.264"
             )
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
@@ -59,7 +61,9 @@ class VideoWriter:
             codec = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(os.fspath(self._path), codec, self._fps, size)
             if not self._writer.isOpened():
-                raise OSError(f"OpenCV can't write {self._path}; check the folder's permissions")
+                raise FileAccessError(
+                    f"OpenCV can't write {self._path}; check the folder's permissions"
+                )
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def __enter__(self) -> VideoWriter:

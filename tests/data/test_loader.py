@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+import traceback
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,7 @@ from segsuite.data import (
     build_train_loader,
     get_records,
 )
+from segsuite.errors import DataError
 from segsuite.utils import comm
 from tests.helpers import REPO
 from tests.processes import is_running, python_command, wait_until
@@ -179,15 +181,37 @@ def test_an_error_in_the_mapper_names_the_file(num_workers):
 
 def cannot_read_third(record, rng):
     if record["image_id"] == 2:
-        raise ValueError(f"{record['file_name']} is cut short")
+        raise DataError(f"{record['file_name']} is cut short")
     return record
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_file_that_cannot_be_read_is_the_same_error_with_and_without_workers(num_workers):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(DataError) as caught:
         take(loader_of(cannot_read_third, num_workers), 4)
     assert str(caught.value) == "img2.png is cut short"  # no traceback of the worker's
+    trace = "".join(traceback.format_exception(caught.value))
+    assert "in cannot_read_third" in trace
+
+
+def lacks_labels(record, rng):
+    raise DataError("it has no label map")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_data_error_without_the_name_of_the_file_gets_it(num_workers):
+    with pytest.raises(DataError, match=r"^img0\.png: it has no label map$"):
+        take(loader_of(lacks_labels, num_workers), 1)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_mistake_in_the_mapper_keeps_its_line(num_workers):
+    def mapper(record, rng):
+        return int("seven")
+
+    with pytest.raises(RuntimeError, match=r"ValueError while loading img0\.png") as caught:
+        take(loader_of(mapper, num_workers), 1)
+    assert 'return int("seven")' in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_killed_worker_names_the_file():

@@ -9,6 +9,7 @@ import yaml
 
 from segsuite.config import load_config
 from segsuite.engine import default_argument_parser, default_setup
+from segsuite.errors import FileAccessError
 from segsuite.utils import comm
 
 from .tiny import tiny_config
@@ -131,5 +132,5 @@ class TestBadInput:
     def test_a_folder_that_holds_a_run(self, setup, tmp_path):
         (tmp_path / "output").mkdir()
         (tmp_path / "output" / "model_0000100.pth").touch()
-        with pytest.raises(FileExistsError, match="--resume"):
+        with pytest.raises(FileAccessError, match="--resume"):
             setup()

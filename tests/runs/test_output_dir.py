@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from segsuite.errors import FileAccessError
 from segsuite.runs import output_dir
 from segsuite.runs.output_dir import check_free_space, claim_output_dir, prepare_output_dir
 
@@ -60,7 +61,9 @@ class TestClaim:
         holder = context.Process(target=hold)
         holder.start()
         claimed.wait()
-        with pytest.raises(RuntimeError, match=rf"in use by another run \(process {holder.pid} on"):
+        with pytest.raises(
+            FileAccessError, match=rf"in use by another run \(process {holder.pid} on"
+        ):
             claim_output_dir(tmp_path, resume=True)
         holder.kill()
         holder.join()
@@ -71,6 +74,6 @@ class TestClaim:
 
     def test_an_earlier_run_is_not_overwritten(self, tmp_path):
         (tmp_path / "model_0000100.pth").touch()
-        with pytest.raises(FileExistsError, match=r"model_0000100\.pth.*--resume"):
+        with pytest.raises(FileAccessError, match=r"model_0000100\.pth.*--resume"):
             claim_output_dir(tmp_path, resume=False)
         claim_output_dir(tmp_path, resume=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from segsuite.errors import WeightsError
+
 # Regular expressions and what replaces their matches, applied one after the other.
 Rules = tuple[tuple[str, str], ...]
 Weights = dict[str, torch.Tensor]
@@ -90,7 +92,7 @@ def apply_format(fmt: Format, state: Weights) -> Conversion:
             ours = re.sub(pattern, replacement, ours)
         ours = part.ours + ours
         if ours in weights:
-            raise ValueError(f"'{name}' and '{origins[ours]}' both become '{ours}' ({fmt.name})")
+            raise WeightsError(f"'{name}' and '{origins[ours]}' both become '{ours}' ({fmt.name})")
         for pattern, function in fmt.values:
             if re.search(pattern, ours):
                 tensor = function(tensor)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
+from segsuite.errors import DataError
+
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..datasets.folder import UnpairedFilesError
 from ..statistics import read_in_parallel
@@ -38,7 +40,7 @@ def examine_datasets(names: Sequence[str]) -> Report:
     for name in names:
         try:
             images[name] = _examine(name, report)
-        except (OSError, ValueError) as e:
+        except (OSError, DataError) as e:
             report.add(name, "dataset-unreadable", name, str(e))
     kinds = {name: MetadataCatalog.get(name).get("evaluator_type") for name in images}
     report_duplicates(images, kinds, report)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from pycocotools import mask as coco_mask
 
+from segsuite.errors import DataError, FileAccessError
 from segsuite.structures import to_rle
 from segsuite.utils.files import write_json
 
@@ -46,11 +47,11 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
         What was done, a line for each change.
 
     Raises:
-        FileExistsError: `output` has something in it.
+        FileAccessError: `output` has something in it.
     """
     output = Path(output)
     if output.is_dir() and any(output.iterdir()):
-        raise FileExistsError(f"{output} is not empty; name a new folder for the mended copy")
+        raise FileAccessError(f"{output} is not empty; name a new folder for the mended copy")
     output.mkdir(parents=True, exist_ok=True)
     metadata = MetadataCatalog.get(name)
     json_file, panoptic_json = (metadata.get(k) for k in ("json_file", "panoptic_json"))
@@ -153,7 +154,7 @@ def _from_colors(
             tuple(color): stored_as.get(i, i) for i, color in enumerate(metadata.stuff_colors)
         }
         return colors_to_labels(pixels, colors), "the colours of the classes made class ids"
-    except (OSError, ValueError):
+    except (OSError, DataError):
         return None, ""
 
 

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from segsuite.errors import DataError
+
 from ..image import EXIF_ORIENTATION, decode, open_image
 
 # File formats by the endings that stand for them.
@@ -57,13 +59,13 @@ def examine_image(file_name: str) -> ImageFacts:
     except FileNotFoundError:
         facts.faults.append(("image-missing", ""))
         return facts
-    except (OSError, ValueError) as e:
+    except (OSError, DataError) as e:
         facts.faults.append(("image-unreadable", without_name(e, file_name)))
         return facts
     with image:
         try:
             decode(image, file_name)
-        except ValueError as e:
+        except DataError as e:
             facts.faults.append(("image-truncated", without_name(e, file_name)))
             return facts
         _examine_pixels(image, facts)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from segsuite.errors import DataError
+
 from ..catalog import Metadata
 from ..datasets.coco import read_json
 from ..image import decode, open_image
@@ -66,7 +68,7 @@ class PanopticFile:
         content = read_json(json_file, ("images", "annotations", "categories"))
         kindless = [c.get("id") for c in content["categories"] if "isthing" not in c]
         if kindless:
-            raise ValueError(f"{json_file}: category {kindless[0]} has no 'isthing'")
+            raise DataError(f"{json_file}: category {kindless[0]} has no 'isthing'")
         return cls(json_file, metadata.panoptic_root, metadata.image_root, content)
 
     def image_file(self, image: Mapping[str, Any]) -> str:
@@ -88,7 +90,7 @@ def examine_segments(file_name: str) -> SegmentFacts:
                 facts.faults.append(("panoptic-mode", f"a {image.mode} image"))
                 return facts
             ids = to_segment_ids(np.asarray(image))
-    except (OSError, ValueError) as e:
+    except (OSError, DataError) as e:
         facts.faults.append(("panoptic-unreadable", without_name(e, file_name)))
         return facts
     facts.size = ids.shape

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 
 from segsuite.config import CfgNode
-from segsuite.errors import DataError
+from segsuite.errors import ConfigError, DataError, UserError
 from segsuite.utils import comm
 
 from ..boxes import as_coco_box, box_mode, record_size
@@ -42,7 +42,7 @@ def check_datasets(cfg: CfgNode) -> None:
                     use_masks=cfg.MODEL.MASK_ON,
                     read_images=cfg.DATALOADER.CHECK_LABELS,
                 )
-        except (OSError, ValueError, KeyError) as e:
+        except UserError as e:
             error = e
     error = comm.broadcast_object(error)
     if error is not None:
@@ -101,19 +101,19 @@ def check_instance_dataset(
     classes = metadata.get("thing_classes")
     if classes is not None and len(classes) != num_classes:
         shown = ", ".join(classes[:_SHOWN]) + (", ..." if len(classes) > _SHOWN else "")
-        raise ValueError(
+        raise ConfigError(
             f"data set '{name}' has {len(classes)} classes of objects ({shown}) but "
             f"MODEL.ROI_HEADS.NUM_CLASSES is {num_classes}; set it to {len(classes)}"
         )
     objects = [annotation for record in records for annotation in record.get("annotations", ())]
     outside = [a for a in objects if not 0 <= a["category_id"] < num_classes]
     if outside:
-        raise ValueError(
+        raise DataError(
             f"data set '{name}': annotation {outside[0].get('id')} has the class "
             f"{outside[0]['category_id']}; expected 0 to {num_classes - 1}"
         )
     if use_masks and objects and not any(a.get("segmentation") for a in objects):
-        raise ValueError(
+        raise ConfigError(
             f"data set '{name}' has boxes but no mask; set MODEL.MASK_ON False, or add a "
             "'segmentation' to the annotations"
         )
@@ -153,7 +153,7 @@ def _find_image_fault(record: dict) -> str | None:
         segments = record.get("pan_seg_file_name")
         if segments is not None and read_image_size(segments) != size:
             return size_mismatch(record["file_name"], size, segments, read_image_size(segments))
-    except (OSError, ValueError) as e:
+    except (OSError, DataError) as e:
         return str(e)
     return None
 
@@ -165,7 +165,7 @@ def _raise_faults(
     faults = [fault for fault in read_in_parallel(find, records) if fault]
     if faults:
         more = f"\n... and {len(faults) - _SHOWN} more files" if len(faults) > _SHOWN else ""
-        raise ValueError(
+        raise DataError(
             f"data set '{name}': {len(faults)} of {len(records)} {kind} can't be used:\n"
             + "\n".join(faults[:_SHOWN])
             + more
@@ -175,13 +175,13 @@ def _raise_faults(
 def _check_classes(metadata: Metadata, num_classes: int, ignore_label: int) -> None:
     classes = metadata.get("stuff_classes")
     if classes is not None and len(classes) != num_classes:
-        raise ValueError(
+        raise ConfigError(
             f"data set '{metadata.name}' has {len(classes)} classes ({', '.join(classes)}) but "
             f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}; set it to {len(classes)}"
         )
     ignored = metadata.get("ignore_label", ignore_label)
     if ignored != ignore_label:
-        raise ValueError(
+        raise ConfigError(
             f"data set '{metadata.name}' marks pixels to leave out with {ignored} but "
             f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {ignore_label}; set it to {ignored}, or register "
             f"the data set with a label_map that takes {ignored} to {ignore_label}"
@@ -195,7 +195,7 @@ def _find_fault(record: dict, num_classes: int, ignore_label: int) -> str | None
         image_size = read_image_size(image)
         check_complete(image)
         pixels = read_sem_seg(labels, record.get("label_map"))
-    except (OSError, ValueError) as e:
+    except (OSError, DataError) as e:
         return str(e)
     if image_size != pixels.shape:
         return size_mismatch(image, image_size, labels, pixels.shape)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from segsuite.errors import DataError
+
 from ..catalog import Metadata
 from ..image import decode, open_image
 from ..mapper import size_mismatch
@@ -57,14 +59,14 @@ def examine_label_map(
         with open_image(file_name) as image:
             try:
                 check_label_mode(image, file_name)
-            except ValueError:
+            except DataError:
                 facts.faults.append(("labels-rgb", f"a {image.mode} image", ""))
                 return facts
             decode(image, file_name)
             pixels = np.asarray(image)
             if image.mode == "P":
                 facts.faults.append(("labels-palette", "", ""))
-    except (OSError, ValueError) as e:
+    except (OSError, DataError) as e:
         facts.faults.append(("labels-unreadable", without_name(e, file_name), ""))
         return facts
     facts.size = pixels.shape

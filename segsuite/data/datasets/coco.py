@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segsuite.errors import DataError, FileAccessError, MissingFileError
 from segsuite.structures import BoxMode
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
@@ -90,9 +91,7 @@ def load_coco_json(
     if image_ids is not None:
         unknown = set(image_ids).difference(record["image_id"] for record in records)
         if unknown:
-            raise ValueError(
-                f"{json_file} has no image {some(sorted(unknown))}, which is asked for"
-            )
+            raise DataError(f"{json_file} has no image {some(sorted(unknown))}, which is asked for")
         records = [record for record in records if record["image_id"] in image_ids]
     return [dict(record) for record in records]
 
@@ -106,14 +105,14 @@ def _load(
     categories = sorted(content["categories"], key=lambda c: _get(c, "id", "a category", json_file))
     classes = {category["id"]: i for i, category in enumerate(categories)}
     if len(classes) != len(categories):
-        raise ValueError(f"{json_file}: {_repeated(categories, 'categories')}")
+        raise DataError(f"{json_file}: {_repeated(categories, 'categories')}")
     images = content["images"]
     records = {
         _get(image, "id", "an image", json_file): _to_record(image, image_root, classes, json_file)
         for image in images
     }
     if len(records) != len(images):
-        raise ValueError(f"{json_file}: {_repeated(images, 'images')}")
+        raise DataError(f"{json_file}: {_repeated(images, 'images')}")
     _add_annotations(content["annotations"], records, classes, json_file)
     return [records[image_id] for image_id in sorted(records)], categories, classes
 
@@ -129,15 +128,17 @@ def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:
         with open(json_file, encoding="utf-8") as file:
             content = json.load(file)
     except FileNotFoundError:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"no annotation file {json_file}; mend the path, or set SEGSUITE_DATASETS to the "
             "folder that the data sets are in"
         ) from None
+    except OSError as e:
+        raise FileAccessError(e.errno, f"{json_file} can't be read: {e.strerror}") from None
     except ValueError as e:
-        raise ValueError(f"{json_file} is not a JSON file: {e}. Copy it again") from None
+        raise DataError(f"{json_file} is not a JSON file: {e}. Copy it again") from None
     missing = [key for key in keys if not isinstance(content, dict) or key not in content]
     if missing:
-        raise ValueError(
+        raise DataError(
             f"{json_file} lacks {', '.join(missing)}; expected COCO's format: an object with the "
             f"lists {', '.join(keys)}"
         )
@@ -146,7 +147,7 @@ def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:
 
 def _get(entry: Mapping[str, Any], key: str, kind: str, json_file: str) -> Any:
     if key not in entry:
-        raise ValueError(f"{json_file}: {kind} has no '{key}': {str(entry)[:200]}")
+        raise DataError(f"{json_file}: {kind} has no '{key}': {str(entry)[:200]}")
     return entry[key]
 
 
@@ -199,7 +200,7 @@ def _add_annotations(
     for annotation in annotations:
         id_ = _get(annotation, "id", "an annotation", json_file)
         if id_ in seen:
-            raise ValueError(f"{json_file}: {_repeated(annotations, 'annotations')}")
+            raise DataError(f"{json_file}: {_repeated(annotations, 'annotations')}")
         seen.add(id_)
         record = records.get(annotation.get("image_id"))
         if record is None:
@@ -216,11 +217,11 @@ def _add_annotations(
             )
             num_used += 1
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"{json_file}: {len(unknown)} annotations of a category that the file does not list: "
             f"annotation {some(unknown)}. It lists the ids {some(list(classes))}; add the category "
             "or remove the annotations"
         )
     faults.report(json_file, len(annotations))
     if annotations and not num_used:
-        raise ValueError(f"{json_file}: none of its {len(annotations)} annotations can be used")
+        raise DataError(f"{json_file}: none of its {len(annotations)} annotations can be used")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from segsuite.errors import DataError
+
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..palette import default_colors
 from ..panoptic import THINGS_LABEL
@@ -95,7 +97,7 @@ def load_coco_panoptic(
     ids = {image["id"] for image in content["images"]}
     apart = sorted(ids ^ by_image.keys())
     if apart:
-        raise ValueError(
+        raise DataError(
             f"{panoptic_json}: {len(apart)} images without an annotation, or annotations without "
             f"an image: {some(apart)}"
         )
@@ -118,7 +120,7 @@ def load_coco_panoptic(
         }
         if instances_json is not None:
             if image["id"] not in of_instances:
-                raise ValueError(
+                raise DataError(
                     f"image {image['id']} of {panoptic_json} is not in {instances_json}"
                 )
             record["annotations"] = of_instances[image["id"]]["annotations"]
@@ -133,7 +135,7 @@ def _to_segment(
     panoptic_json: str,
 ) -> dict[str, Any]:
     if segment["category_id"] not in classes:
-        raise ValueError(
+        raise DataError(
             f"{panoptic_json}: segment {segment['id']} of {annotation['file_name']} has the "
             f"category {segment['category_id']}, which the file does not list"
         )

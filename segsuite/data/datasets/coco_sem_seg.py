@@ -34,6 +34,7 @@ import numpy as np
 from PIL import Image
 from pycocotools.coco import COCO
 
+from segsuite.errors import DataError
 from segsuite.utils.files import atomic_path
 
 from ..image import decode, open_image
@@ -199,7 +200,7 @@ def _labels(
 
     def label_of(category_id: int) -> int:
         if category_id not in labels:
-            raise ValueError(
+            raise DataError(
                 f"{annotation_file} has an annotation of category {category_id}; expected one of "
                 f"{', '.join(map(str, labels))}"
             )

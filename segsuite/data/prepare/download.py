@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from segsuite.errors import DataError, FileAccessError
 from segsuite.utils.files import publish
 
 _BLOCK = 1 << 20
@@ -29,7 +30,7 @@ def download(url: str, path: str | os.PathLike, checksum: str = "") -> Path:
         checksum: see `check_file`; the finished file is checked.
 
     Raises:
-        ConnectionError: the server can't be reached, or refuses.
+        FileAccessError: the server can't be reached, or refuses.
         ValueError: the file is not the one that was expected; it is removed.
     """
     path = Path(path)
@@ -43,19 +44,19 @@ def download(url: str, path: str | os.PathLike, checksum: str = "") -> Path:
                 _fetch_rest(url, part)
                 break
             except urllib.error.HTTPError as e:
-                raise ConnectionError(f"{url}: the server answers {e.code} {e.reason}") from None
+                raise FileAccessError(f"{url}: the server answers {e.code} {e.reason}") from None
             except (OSError, http.client.HTTPException) as e:
                 after = part.stat().st_size if part.exists() else 0
                 failures = failures + 1 if after == before else 0
                 if failures == _ATTEMPTS or isinstance(getattr(e, "reason", None), OSError):
-                    raise ConnectionError(
+                    raise FileAccessError(
                         f"{url} can't be downloaded: {e}. {after} bytes are in {part}; run it "
                         f"again to go on, or put the file there yourself as {path}"
                     ) from None
         publish(part, path)
     try:
         check_file(path, checksum)
-    except ValueError:
+    except DataError:
         path.unlink()
         raise
     return path
@@ -129,7 +130,7 @@ def check_file(path: str | os.PathLike, checksum: str) -> None:
             digest.update(block)
             bar.update(len(block))
     if digest.hexdigest() != expected:
-        raise ValueError(
+        raise DataError(
             f"{path} ({os.path.getsize(path)} bytes) is not the published file: its {algorithm} is "
             f"{digest.hexdigest()}, expected {expected}. Download it again"
         )

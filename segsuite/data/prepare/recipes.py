@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from segsuite.errors import DataError, MissingFileError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 from ..datasets.coco_sem_seg import (
@@ -249,7 +250,7 @@ def prepare_dataset(
         ConnectionError, ValueError: see `download` and `check_file`; or it is damaged.
     """
     if name not in RECIPES:
-        raise KeyError(unknown_name(name, RECIPES, "data sets that can be prepared"))
+        raise UnknownNameError(unknown_name(name, RECIPES, "data sets that can be prepared"))
     recipe, root = RECIPES[name], datasets_root()
     for archive in recipe.archives:
         file = next(
@@ -267,7 +268,7 @@ def prepare_dataset(
             url = mirror or archive.url
             if not url or not allow_download:
                 how = recipe.terms or f"download {archive.url}/{archive.name}"
-                raise FileNotFoundError(
+                raise MissingFileError(
                     f"no {archive.name} in {root} or {root / DOWNLOADS}: {how}, and put it there "
                     f"(or unpack it to {root / archive.folder} yourself)"
                 )
@@ -276,7 +277,7 @@ def prepare_dataset(
         unpack(file, root / archive.folder)
         missing = [made for made in archive.makes if not (root / made).exists()]
         if missing:
-            raise ValueError(
+            raise DataError(
                 f"{file} has been unpacked to {root / archive.folder}, but there is no "
                 f"{root / missing[0]}: it is not the archive that was expected"
             )

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from segsuite.errors import MissingPackageError
 from segsuite.utils.files import atomic_path, write_text
 
 from ..datasets.voc import LABEL_FOLDERS, voc_folder
@@ -29,7 +30,7 @@ def convert_sbd(root: Path) -> None:
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise ImportError("SBD's labels are MATLAB files: pip install scipy") from None
+        raise MissingPackageError("SBD's labels are MATLAB files: pip install scipy") from None
     sbd, voc = root / "benchmark_RELEASE" / "dataset", voc_folder(2012)
     lists = voc / "ImageSets" / "Segmentation"
     names = {

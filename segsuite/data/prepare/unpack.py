@@ -11,6 +11,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from segsuite.errors import DataError
+
 
 def unpack(file: Path, folder: Path) -> None:
     """Unpack a tar or zip archive; nothing is written outside of `folder`.
@@ -30,6 +32,6 @@ def unpack(file: Path, folder: Path) -> None:
                 for entry in tqdm(tar, **bar):
                     tar.extract(entry, folder, filter="data")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
-        raise ValueError(
+        raise DataError(
             f"{file} ({os.path.getsize(file)} bytes) can't be unpacked: {e}. Download it again"
         ) from None

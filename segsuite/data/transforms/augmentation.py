@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segsuite.errors import ConfigError
+
 from ..sem_seg import count_values
 from .color import ColorTransform
 from .transform import (
@@ -84,12 +86,12 @@ class ResizeShortestEdge(Augmentation):
         self, short_edge_length: Sequence[int], max_size: int, sample_style: str = "choice"
     ) -> None:
         if sample_style not in ("choice", "range"):
-            raise ValueError(
+            raise ConfigError(
                 f"sampling '{sample_style}' (INPUT.MIN_SIZE_TRAIN_SAMPLING): "
                 "expected 'choice' or 'range'"
             )
         if not short_edge_length or (sample_style == "range" and len(short_edge_length) != 2):
-            raise ValueError(
+            raise ConfigError(
                 f"short edges {tuple(short_edge_length)} (INPUT.MIN_SIZE_TRAIN): expected "
                 "two values for sampling 'range', one or more for 'choice'"
             )
@@ -125,7 +127,7 @@ class RandomScale(Augmentation):
 
     def __init__(self, low: float, high: float) -> None:
         if not 0 < low <= high:
-            raise ValueError(f"INPUT.RANDOM_SCALE is ({low}, {high}): expected 0 < low <= high")
+            raise ConfigError(f"INPUT.RANDOM_SCALE is ({low}, {high}): expected 0 < low <= high")
         self.low, self.high = low, high
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
@@ -157,14 +159,14 @@ class RandomCrop(Augmentation):
         ignore_label: int = 255,
     ) -> None:
         if crop_type not in self.TYPES:
-            raise ValueError(
+            raise ConfigError(
                 f"crop type '{crop_type}' (INPUT.CROP.TYPE): "
                 f"expected one of {', '.join(self.TYPES)}"
             )
         is_share = crop_type.startswith("relative")
         low, high = min(crop_size, default=0), max(crop_size, default=0)
         if len(crop_size) != 2 or low <= 0 or (is_share and high > 1):
-            raise ValueError(
+            raise ConfigError(
                 f"crop size {tuple(crop_size)} (INPUT.CROP.SIZE) with type '{crop_type}': expected "
                 + ("two shares in (0, 1]" if is_share else "two lengths in pixels, above 0")
             )
@@ -221,7 +223,7 @@ class RandomFlip(Augmentation):
 
     def __init__(self, direction: str = "horizontal", prob: float = 0.5) -> None:
         if direction not in ("horizontal", "vertical"):
-            raise ValueError(
+            raise ConfigError(
                 f"flip '{direction}' (INPUT.RANDOM_FLIP): "
                 "expected 'horizontal', 'vertical' or 'none'"
             )
@@ -253,7 +255,7 @@ class ColorJitter(Augmentation):
             *(("SATURATION", saturation, 1), ("HUE", hue, 0.5)),
         ):
             if not 0 <= value <= high:
-                raise ValueError(f"INPUT.COLOR_JITTER.{name} is {value}: expected 0 to {high}")
+                raise ConfigError(f"INPUT.COLOR_JITTER.{name} is {value}: expected 0 to {high}")
         self.amounts = (brightness, contrast, saturation, hue)
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:

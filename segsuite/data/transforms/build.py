@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segsuite.config import CfgNode
+from segsuite.errors import ConfigError
 
 from .augmentation import (
     Augmentation,
@@ -41,7 +42,7 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> AugmentationList:
     scale = cfg.INPUT.RANDOM_SCALE
     if scale:
         if len(scale) != 2:
-            raise ValueError(
+            raise ConfigError(
                 f"INPUT.RANDOM_SCALE is {cfg.INPUT.RANDOM_SCALE}: expected (low, high)"
             )
         augmentations.append(RandomScale(*cfg.INPUT.RANDOM_SCALE))
@@ -62,7 +63,9 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> AugmentationList:
 def _crops_before_resize(cfg: CfgNode) -> bool:
     order = cfg.INPUT.CROP.ORDER
     if order not in CROP_ORDERS:
-        raise ValueError(f"INPUT.CROP.ORDER is '{order}': expected one of {', '.join(CROP_ORDERS)}")
+        raise ConfigError(
+            f"INPUT.CROP.ORDER is '{order}': expected one of {', '.join(CROP_ORDERS)}"
+        )
     if order == "auto":
         # In Detectron2 DeepLab crops what the network sees, the mapper of objects the file's image.
         return cfg.MODEL.META_ARCHITECTURE != "SemanticSegmentor" and not cfg.INPUT.RANDOM_SCALE

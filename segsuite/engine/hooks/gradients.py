@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from segsuite.errors import RunError
 from segsuite.runs.files import RunFiles
 from segsuite.utils.files import atomic_file
 
@@ -31,7 +32,7 @@ def gradient_norm(model: torch.nn.Module) -> torch.Tensor:
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(RunError):
     """The loss or a gradient became infinite or NaN."""
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from segsuite.errors import ConfigError
 from segsuite.structures import SemSegLogits
 
 # Rows of pixels whose probabilities are computed at a time.
@@ -43,7 +44,7 @@ class SemSegAugmentation(nn.Module):
     ):
         super().__init__()
         if not min_sizes or min(min_sizes) < 0 or max_size <= 0:
-            raise ValueError(
+            raise ConfigError(
                 f"TEST.AUG.MIN_SIZES is {list(min_sizes)} and MAX_SIZE {max_size}; expected one "
                 "length of the shorter edge or more in pixels, 0 for the image's own, and a limit"
             )

@@ -7,6 +7,7 @@ import math
 from torch import nn
 
 from segsuite.config import CfgNode
+from segsuite.errors import ConfigError
 
 from ..meta_arch import SemanticSegmentor
 from .augmentation import SemSegAugmentation
@@ -24,7 +25,7 @@ def build_inference(cfg: CfgNode, model: nn.Module) -> nn.Module:
     if not asked:
         return model
     if not isinstance(model, SemanticSegmentor):
-        raise ValueError(
+        raise ConfigError(
             f"{' and '.join(asked)} can't be used with a {type(model).__name__}, only with a "
             "SemanticSegmentor; set ENABLED to False"
         )

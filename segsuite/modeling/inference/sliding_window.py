@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from segsuite.errors import ConfigError
 from segsuite.structures import SemSegLogits
 
 from .windows import window_starts, window_weights
@@ -50,12 +51,12 @@ class SlidingWindow(nn.Module):
     ):
         super().__init__()
         if len(window_size) != 2 or any(size <= 0 or size % alignment for size in window_size):
-            raise ValueError(
+            raise ConfigError(
                 f"TEST.SLIDING_WINDOW.SIZE is {list(window_size)}; expected (height, width), both "
                 f"multiples of {alignment}, the grid of the model's features"
             )
         if not 0 <= overlap < 1:
-            raise ValueError(
+            raise ConfigError(
                 f"TEST.SLIDING_WINDOW.OVERLAP is {overlap}; expected a share in [0, 1), as 0.25"
             )
         self.model = model
@@ -127,7 +128,7 @@ class SlidingWindow(nn.Module):
         cells, window = first.logits.shape[1 + axis], self.window_size[axis]
         stride, rest = divmod(window, cells)
         if len(pixels) > 1 and (rest or self.alignment % stride):
-            raise ValueError(
+            raise ConfigError(
                 f"the model gives {cells} logits for {window} pixels; windows can be joined where "
                 f"the stride of the logits divides {self.alignment}"
             )

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import resize_bilinear
 
 from .build import SEM_SEG_LOSS_REGISTRY
@@ -59,12 +60,12 @@ class SemSegCriterion(nn.Module):
         names = c.LOSS_TYPE.split("+")
         weights = c.LOSS_TYPE_WEIGHTS or [1.0] * len(names)
         if len(weights) != len(names):
-            raise ValueError(
+            raise ConfigError(
                 f"MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS has {len(weights)} entries, but LOSS_TYPE "
                 f"'{c.LOSS_TYPE}' names {len(names)} losses"
             )
         if c.LOSS.CLASS_WEIGHTS and len(c.LOSS.CLASS_WEIGHTS) != c.NUM_CLASSES:
-            raise ValueError(
+            raise ConfigError(
                 f"MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS has {len(c.LOSS.CLASS_WEIGHTS)} entries; "
                 f"it takes one for each class, and NUM_CLASSES is {c.NUM_CLASSES}"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from segsuite.errors import ConfigError
 from segsuite.utils import comm
 
 from .build import SEM_SEG_LOSS_REGISTRY
@@ -34,7 +35,7 @@ def hard_pixel_mining(
         ValueError: the share is not in (0, 1].
     """
     if not 0 < top_k_percent_pixels <= 1:
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.SEM_SEG_HEAD.LOSS.TOP_K_PERCENT_PIXELS is {top_k_percent_pixels}; expected a "
             "share in (0, 1], such as 0.2"
         )

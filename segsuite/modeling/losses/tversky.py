@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from segsuite.errors import ConfigError
+
 from .build import SEM_SEG_LOSS_REGISTRY
 from .overlap import mean_over_present, overlap_sums
 
@@ -33,7 +35,7 @@ def tversky(
         ValueError: a weight is negative, or both are 0.
     """
     if min(tversky_alpha, tversky_beta) < 0 or tversky_alpha + tversky_beta == 0:
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.SEM_SEG_HEAD.LOSS.TVERSKY_ALPHA is {tversky_alpha} and TVERSKY_BETA "
             f"{tversky_beta}; expected two weights >= 0, not both 0, such as 0.3 and 0.7"
         )

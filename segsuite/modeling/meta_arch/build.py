@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from segsuite.config import CfgNode
+from segsuite.errors import ConfigError
 from segsuite.utils.registry import Registry
 
 # Callables (cfg) -> nn.Module that takes list[dict]; see `build_model`.
@@ -27,7 +28,7 @@ def build_model(cfg: CfgNode) -> nn.Module:
     """
     channels, deviations = len(cfg.MODEL.PIXEL_MEAN), len(cfg.MODEL.PIXEL_STD)
     if channels != deviations:
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.PIXEL_MEAN has {channels} entries, one for each channel of the images, and "
             f"MODEL.PIXEL_STD {deviations}: give both as many as the images have channels"
         )
@@ -59,9 +60,9 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as e:
-        raise ValueError(f"MODEL.DEVICE is '{name}'; use 'auto', 'cpu' or 'cuda'") from e
+        raise ConfigError(f"MODEL.DEVICE is '{name}'; use 'auto', 'cpu' or 'cuda'") from e
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.DEVICE is '{name}', but PyTorch sees no CUDA device; set it to 'auto' or 'cpu'"
         )
     return device

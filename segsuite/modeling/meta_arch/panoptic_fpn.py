@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
 
 from ..panoptic_merging import merge_panoptic
 from ..sem_seg import SemSegHead, build_sem_seg_head, sem_seg_predictions
@@ -53,7 +54,7 @@ class PanopticFPN(GeneralizedRCNN):
         arguments = super().from_config(cfg)
         combine = cfg.MODEL.PANOPTIC_FPN.COMBINE
         if combine.ENABLED and not cfg.MODEL.MASK_ON:
-            raise ValueError(
+            raise ConfigError(
                 "MODEL.PANOPTIC_FPN.COMBINE needs the masks of things; set MODEL.MASK_ON to True, "
                 "or MODEL.PANOPTIC_FPN.COMBINE.ENABLED to False"
             )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from segsuite.errors import DataError
 from segsuite.structures import ImageList
 
 
@@ -30,7 +31,7 @@ def preprocess_images(
     for x in batched_inputs:
         image = x["image"].to(pixel_mean.device, non_blocking=True)
         if image.shape[0] != len(pixel_mean):
-            raise ValueError(
+            raise DataError(
                 f"{record_name(x)}: 'image' is {tuple(image.shape)}, but the model takes "
                 f"{len(pixel_mean)} channels first (the length of MODEL.PIXEL_MEAN)"
             )
@@ -55,12 +56,12 @@ def pad_label_maps(
     maps = []
     for x in batched_inputs:
         if "sem_seg" not in x:
-            raise ValueError(
+            raise DataError(
                 f"{record_name(x)}: training needs 'sem_seg', the label map; the record has "
                 f"{', '.join(sorted(x))}"
             )
         if x["sem_seg"].shape != x["image"].shape[-2:]:
-            raise ValueError(
+            raise DataError(
                 f"{record_name(x)}: 'sem_seg' is {tuple(x['sem_seg'].shape)}, but 'image' is "
                 f"{tuple(x['image'].shape)}; height and width must agree"
             )
@@ -83,7 +84,7 @@ def check_label_maps(batched_inputs: list[dict], num_classes: int, ignore_value:
         if wrong.any():
             values, counts = labels[wrong].unique(return_counts=True)
             found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values, counts, strict=True))
-            raise ValueError(
+            raise DataError(
                 f"{record_name(x)}: 'sem_seg' holds {found}; labels go from 0 to "
                 f"{num_classes - 1} (MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}), and "
                 f"{ignore_value} (IGNORE_VALUE) is ignored"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError, DataError
 from segsuite.structures import ImageList, Instances
 
 from ..backbone import Backbone, build_backbone
@@ -50,7 +51,7 @@ class ProposalNetwork(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         if cfg.MODEL.LOAD_PROPOSALS:
-            raise ValueError(
+            raise ConfigError(
                 "MODEL.LOAD_PROPOSALS is True, but proposals are made by the model here; set it to "
                 "False and MODEL.PROPOSAL_GENERATOR.NAME to 'RPN'"
             )
@@ -105,7 +106,7 @@ class ProposalNetwork(nn.Module):
         targets = []
         for x in batched_inputs:
             if "instances" not in x:
-                raise ValueError(
+                raise DataError(
                     f"{record_name(x)}: training needs 'instances', the ground truth; the record "
                     f"has {', '.join(sorted(x))}"
                 )
@@ -138,7 +139,7 @@ class GeneralizedRCNN(ProposalNetwork):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         if cfg.MODEL.KEYPOINT_ON:
-            raise ValueError("MODEL.KEYPOINT_ON is True, but there are no keypoint heads here")
+            raise ConfigError("MODEL.KEYPOINT_ON is True, but there are no keypoint heads here")
         arguments = super().from_config(cfg)
         shapes = arguments["backbone"].output_shape()
         return {

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Boxes, ImageList, Instances, pairwise_iou
 from segsuite.utils.registry import unknown_name
@@ -93,7 +94,7 @@ class RPN(nn.Module):
         for name in c.IN_FEATURES:
             if name not in input_shape:
                 where = "backbone's features (MODEL.RPN.IN_FEATURES)"
-                raise KeyError(unknown_name(name, input_shape, where))
+                raise UnknownNameError(unknown_name(name, input_shape, where))
         shapes = [input_shape[name] for name in c.IN_FEATURES]
         return {
             "in_features": c.IN_FEATURES,

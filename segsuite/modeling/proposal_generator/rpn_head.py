@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 from segsuite.utils.registry import Registry
 
@@ -45,7 +46,7 @@ class StandardRPNHead(nn.Module):
     def __init__(self, *, in_channels: int, num_anchors: int, conv_dims: Sequence[int] = (-1,)):
         super().__init__()
         if not conv_dims:
-            raise ValueError("MODEL.RPN.CONV_DIMS is empty; give widths, -1 for the same width")
+            raise ConfigError("MODEL.RPN.CONV_DIMS is empty; give widths, -1 for the same width")
         hidden: list[nn.Module] = []
         channels = in_channels
         for dim in conv_dims:
@@ -67,7 +68,7 @@ class StandardRPNHead(nn.Module):
         channels = {shape.channels for shape in input_shape}
         num_anchors = set(build_anchor_generator(cfg, input_shape).num_anchors)
         if len(channels) > 1 or len(num_anchors) > 1:
-            raise ValueError(
+            raise ConfigError(
                 f"the features of MODEL.RPN.IN_FEATURES have {sorted(channels)} channels and "
                 f"{sorted(num_anchors)} anchors in a cell; one head serves all, so these must agree"
             )

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d
 from segsuite.utils.registry import Registry
 
@@ -52,7 +53,7 @@ class FastRCNNConvFCHead(nn.Module):
     ):
         super().__init__()
         if not conv_dims and not fc_dims:
-            raise ValueError(
+            raise ConfigError(
                 "a box head needs a layer: MODEL.ROI_BOX_HEAD.NUM_CONV and NUM_FC are both 0"
             )
         self.convs: list[nn.Module] = []

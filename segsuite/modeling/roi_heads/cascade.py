@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Boxes, Instances, clip_boxes
 
@@ -49,7 +50,7 @@ class CascadeROIHeads(StandardROIHeads):
         **others: Any,
     ):
         if not len(box_heads) == len(box_predictors) == len(stage_ious):
-            raise ValueError(
+            raise ConfigError(
                 f"a cascade of {len(box_heads)} box heads, {len(box_predictors)} predictors and "
                 f"{len(stage_ious)} IoUs; give one of each for every stage"
             )
@@ -66,17 +67,17 @@ class CascadeROIHeads(StandardROIHeads):
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c, ious = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS
         if not c.CLS_AGNOSTIC_BBOX_REG:
-            raise ValueError(
+            raise ConfigError(
                 "CascadeROIHeads refine one box for all classes; set "
                 "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG to True"
             )
         if c.TRAIN_ON_PRED_BOXES:
-            raise ValueError(
+            raise ConfigError(
                 "CascadeROIHeads train masks on the proposals; set "
                 "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES to False"
             )
         if list(cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS) != [ious[0]]:
-            raise ValueError(
+            raise ConfigError(
                 f"MODEL.ROI_HEADS.IOU_THRESHOLDS is {list(cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS)}, "
                 f"but the first stage's IoU (MODEL.ROI_BOX_CASCADE_HEAD.IOUS) is {ious[0]}; "
                 "proposals are sampled for the first stage, so these must agree"

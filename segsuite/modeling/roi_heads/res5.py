@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Instances
 
@@ -56,7 +57,7 @@ class Res5ROIHeads(ROIHeads):
     ):
         super().__init__(**sampling)
         if len(in_features) != 1:
-            raise ValueError(
+            raise ConfigError(
                 f"Res5ROIHeads pools from one feature, got {list(in_features)}; "
                 "set MODEL.ROI_HEADS.IN_FEATURES to one name"
             )

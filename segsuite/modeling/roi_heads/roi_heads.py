@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode
+from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Boxes, ImageList, Instances, pairwise_iou
 from segsuite.utils.registry import unknown_name
@@ -181,10 +182,10 @@ def feature_shapes(names: Sequence[str], input_shape: dict[str, ShapeSpec]) -> l
     for name in names:
         if name not in input_shape:
             where = "backbone's features (MODEL.ROI_HEADS.IN_FEATURES)"
-            raise KeyError(unknown_name(name, input_shape, where))
+            raise UnknownNameError(unknown_name(name, input_shape, where))
     shapes = [input_shape[name] for name in names]
     if len({shape.channels for shape in shapes}) != 1:
-        raise ValueError(
+        raise ConfigError(
             f"MODEL.ROI_HEADS.IN_FEATURES {list(names)} have {[s.channels for s in shapes]} "
             "channels; RoIs are pooled from features of one width"
         )

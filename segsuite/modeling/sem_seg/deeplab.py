@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import ASPP, Conv2d, DepthwiseSeparableConv2d, ShapeSpec
 
 from .build import SEM_SEG_HEADS_REGISTRY
@@ -48,7 +49,9 @@ class DeepLabV3Head(SemSegHead):
     ):
         super().__init__(**kwargs)
         if len(self.in_features) != 1:
-            raise ValueError(f"DeepLabV3Head reads one feature, got IN_FEATURES {self.in_features}")
+            raise ConfigError(
+                f"DeepLabV3Head reads one feature, got IN_FEATURES {self.in_features}"
+            )
         (shape,) = self.in_shapes
         self.stride = shape.stride
         self.aspp = _build_aspp(shape, train_size, aspp)
@@ -115,7 +118,7 @@ class DeepLabV3PlusHead(SemSegHead):
         self.in_shapes = [shapes[name] for name in self.in_features]
         *finer, coarsest = self.in_features
         if list(project_features) != finer or len(project_channels) != len(finer) or not finer:
-            raise ValueError(
+            raise ConfigError(
                 f"DeepLabV3PlusHead reads IN_FEATURES {self.in_features} and projects each but the "
                 f"coarsest, fine to coarse; PROJECT_FEATURES is {list(project_features)} and "
                 f"PROJECT_CHANNELS {list(project_channels)}"
@@ -172,7 +175,7 @@ def _train_size(cfg) -> Sequence[int] | None:
     if not (cfg.MODEL.SEM_SEG_HEAD.ASPP_POOL_TRAIN_CROP and cfg.INPUT.CROP.ENABLED):
         return None
     if cfg.INPUT.CROP.TYPE != "absolute":
-        raise ValueError(
+        raise ConfigError(
             f"INPUT.CROP.TYPE is '{cfg.INPUT.CROP.TYPE}', but ASPP averages windows of the size of "
             "the training crops: make it 'absolute', or set "
             "MODEL.SEM_SEG_HEAD.ASPP_POOL_TRAIN_CROP to False to average the whole image"
@@ -186,7 +189,7 @@ def _build_aspp(
     if train_size is None:
         return ASPP(shape.channels, **options)
     if any(size % shape.stride for size in train_size):
-        raise ValueError(
+        raise ConfigError(
             f"INPUT.CROP.SIZE is {list(train_size)}, but ASPP averages windows of that size on a "
             f"feature of stride {shape.stride}: make it multiples of that, or set "
             "MODEL.SEM_SEG_HEAD.ASPP_POOL_TRAIN_CROP to False to average the whole image"

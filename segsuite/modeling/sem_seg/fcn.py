@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 from segsuite.modeling.losses import SemSegCriterion
 
@@ -33,7 +34,7 @@ class FCNHead(SemSegHead):
     def __init__(self, *, convs_dim: int, norm: str = "BN", dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         if len(self.in_features) != 1:
-            raise ValueError(f"FCNHead reads one feature, got IN_FEATURES {self.in_features}")
+            raise ConfigError(f"FCNHead reads one feature, got IN_FEATURES {self.in_features}")
         (shape,) = self.in_shapes
         self.stride = shape.stride
         channels = shape.channels

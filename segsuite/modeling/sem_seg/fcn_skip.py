@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import ShapeSpec
 
 from .build import SEM_SEG_HEADS_REGISTRY
@@ -40,7 +41,7 @@ class FCNSkipHead(SemSegHead):
         self.in_shapes = [shapes[name] for name in self.in_features]
         strides = [shape.stride for shape in self.in_shapes]
         if any(2 * a != b for a, b in itertools.pairwise(strides)):
-            raise ValueError(
+            raise ConfigError(
                 f"FCNSkipHead doubles the resolution from feature to feature, but IN_FEATURES "
                 f"{self.in_features} have strides {strides}"
             )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec
 from segsuite.modeling.losses import SemSegCriterion
 from segsuite.utils.registry import unknown_name
@@ -48,7 +49,7 @@ class SemSegHead(nn.Module, ABC):
         for name in in_features:
             if name not in input_shape:
                 where = f"features that {type(self).__name__} can read (IN_FEATURES)"
-                raise KeyError(unknown_name(name, input_shape, where))
+                raise UnknownNameError(unknown_name(name, input_shape, where))
         self.in_features = list(in_features)
         self.in_shapes = [input_shape[name] for name in in_features]
         self.num_classes = num_classes

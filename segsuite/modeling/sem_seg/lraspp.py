@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 
 from .build import SEM_SEG_HEADS_REGISTRY
@@ -33,7 +34,7 @@ class LRASPPHead(SemSegHead):
         super().__init__(**kwargs)
         strides = {shape.stride for shape in self.in_shapes}
         if len(self.in_features) != 2 or len(strides) != 2:
-            raise ValueError(
+            raise ConfigError(
                 "LRASPPHead reads a fine and a coarse feature, got IN_FEATURES "
                 f"{self.in_features} of strides {[shape.stride for shape in self.in_shapes]}"
             )

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 
 from .build import SEM_SEG_HEADS_REGISTRY
@@ -48,7 +49,7 @@ class PSPHead(SemSegHead):
     ):
         super().__init__(**kwargs)
         if len(self.in_features) != 1:
-            raise ValueError(f"PSPHead reads one feature, got IN_FEATURES {self.in_features}")
+            raise ConfigError(f"PSPHead reads one feature, got IN_FEATURES {self.in_features}")
         (shape,) = self.in_shapes
         self.stride = shape.stride
         self.pool_scales = tuple(pool_scales)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 
 from .build import SEM_SEG_HEADS_REGISTRY
@@ -38,7 +39,7 @@ class SemSegFPNHead(SemSegHead):
         for name, shape in zip(self.in_features, self.in_shapes, strict=True):
             doublings = math.log2(shape.stride / common_stride)
             if doublings < 0 or doublings != int(doublings):
-                raise ValueError(
+                raise ConfigError(
                     f"feature '{name}' has stride {shape.stride}; it must be "
                     f"MODEL.SEM_SEG_HEAD.COMMON_STRIDE ({common_stride}) times a power of two"
                 )

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 
 from .build import SEM_SEG_HEADS_REGISTRY
@@ -53,7 +54,7 @@ class UNetHead(SemSegHead):
         self.in_shapes.reverse()
         coarsest, *skips = self.in_shapes
         if len(decoder_channels) < len(skips):
-            raise ValueError(
+            raise ConfigError(
                 f"DECODER_CHANNELS {list(decoder_channels)} has {len(decoder_channels)} levels; "
                 f"joining the features {self.in_features} takes {len(skips)}"
             )
@@ -63,7 +64,7 @@ class UNetHead(SemSegHead):
             skip = skips[i] if i < len(skips) else ShapeSpec(0, self.stride // 2)
             scale = self.stride // max(skip.stride, 1)
             if skip.stride * scale != self.stride or scale not in (1, 2):
-                raise ValueError(
+                raise ConfigError(
                     f"level {i} of UNetHead goes from stride {self.stride} to {skip.stride}; the "
                     f"strides of IN_FEATURES {self.in_features} must double, and levels end at 1"
                 )
@@ -116,7 +117,7 @@ class _DecoderBlock(nn.Module):
                 nn.Upsample(scale_factor=scale, mode=upsampling) if scale > 1 else nn.Identity()
             )
         else:
-            raise ValueError(
+            raise ConfigError(
                 f"UPSAMPLING is '{upsampling}'; it may be 'nearest', 'bilinear' or 'transposed'"
             )
         self.conv1 = Conv2d(

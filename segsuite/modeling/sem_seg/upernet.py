@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import configurable
+from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, PyramidPooling, ShapeSpec, get_norm
 
 from .build import SEM_SEG_HEADS_REGISTRY
@@ -42,7 +43,7 @@ class UPerNetHead(SemSegHead):
     ):
         super().__init__(**kwargs)
         if len(self.in_features) < 2:
-            raise ValueError(
+            raise ConfigError(
                 f"UPerNetHead joins two features or more, got IN_FEATURES {self.in_features}"
             )
         self.sort_features()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from segsuite.data import DatasetCatalog, MetadataCatalog, register_sem_seg_folder
 from segsuite.data.checks import KINDS, examine_datasets, write_fixed_copy
+from segsuite.errors import FileAccessError
 from tests.helpers import SHARED, requires_camvid
 
 from .files import contents
@@ -215,7 +216,7 @@ def test_mended_copy(copies, tmp_path):
     assert np.array_equal(fixed == 3, road) and set(np.unique(fixed)) <= set(range(12))
     turned = Image.open(tmp_path / "mended" / "images" / "17.png")
     assert turned.size == (480, 360) and not turned.getexif()
-    with pytest.raises(FileExistsError, match="not empty"):
+    with pytest.raises(FileAccessError, match="not empty"):
         write_fixed_copy(TRAIN, tmp_path / "mended")
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from segsuite.config import CfgNode, get_cfg
 from segsuite.data import DatasetCatalog, MetadataCatalog, register_from_config
+from segsuite.errors import ConfigError
 
 YAML = """
 DATASETS:
@@ -58,7 +59,7 @@ def test_a_misspelt_key(cfg):
 
 def test_a_missing_key(cfg):
     del cfg.DATASETS.REGISTER.test_cfg_set["LABELS"]
-    with pytest.raises(KeyError, match=r"DATASETS\.REGISTER\.test_cfg_set lacks LABELS"):
+    with pytest.raises(ConfigError, match=r"DATASETS\.REGISTER\.test_cfg_set lacks LABELS"):
         register_from_config(cfg)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from segsuite.data.prepare import check_file, download
+from segsuite.errors import FileAccessError
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
 
@@ -108,7 +109,7 @@ def test_server_without_ranges(serve, tmp_path):
 
 def test_no_progress_gives_up(serve, tmp_path):
     server = serve(cut=[100] + [0] * 20)
-    with pytest.raises(ConnectionError, match=r"100 bytes are in .*file\.part; run it again"):
+    with pytest.raises(FileAccessError, match=r"100 bytes are in .*file\.part; run it again"):
         download(f"{server.url}/file", tmp_path / "file")
     assert (tmp_path / "file.part").stat().st_size == 100
 
@@ -120,12 +121,12 @@ def test_wrong_file_is_removed(serve, tmp_path):
 
 
 def test_refused(serve, tmp_path):
-    with pytest.raises(ConnectionError, match="answers 404"):
+    with pytest.raises(FileAccessError, match="answers 404"):
         download(f"{serve().url}/other", tmp_path / "file")
     server = serve()
     server.shutdown()
     server.server_close()
-    with pytest.raises(ConnectionError, match="can't be downloaded"):
+    with pytest.raises(FileAccessError, match="can't be downloaded"):
         download(f"{server.url}/file", tmp_path / "file")
 
 
