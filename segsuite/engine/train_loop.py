@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import operator
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -221,8 +223,10 @@ class SimpleTrainer(TrainerBase):
         parts = _split(self.batch, self.accumulate_steps)
         for part in parts:
             self._forward_backward(part, is_last=part is parts[-1])
-        self.losses = {"total_loss": sum(self.losses.values()), **self.losses}
-        self.storage.put_scalars(**self.losses)
+        total = functools.reduce(operator.add, self.losses.values())
+        self.losses = {"total_loss": total, **self.losses}
+        for name, loss in self.losses.items():
+            self.storage.put_scalar(name, loss)
 
         self.scaler.unscale_(self.optimizer)
         self._call("after_backward")
@@ -233,8 +237,10 @@ class SimpleTrainer(TrainerBase):
 
     def _forward_backward(self, part: list[dict], *, is_last: bool) -> None:
         # Processes exchange gradients once a step, with the last part's.
-        alone = self._forward is self.model
-        with nullcontext() if is_last or alone else self._forward.no_sync():
+        context: AbstractContextManager = nullcontext()
+        if isinstance(self._forward, DistributedDataParallel) and not is_last:
+            context = self._forward.no_sync()
+        with context:
             with torch.autocast(
                 self.device.type, self.amp_dtype, enabled=self.amp_dtype is not None
             ):

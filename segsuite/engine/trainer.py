@@ -223,7 +223,8 @@ class DefaultTrainer(SimpleTrainer):
             if earlier.get(name) != value:
                 logger.warning("resuming with %s %s -> %s", name, earlier.get(name), value)
 
-    def train(self) -> dict[str, float]:
+    # As in Detectron2 the first iteration and the last are the configuration's.
+    def train(self) -> dict[str, float]:  # type: ignore[override]
         """Train up to SOLVER.MAX_ITER.
 
         Returns:

@@ -39,7 +39,9 @@ class ImageScores:
 def semantic_scores(files: EvaluationFiles, metadata: Metadata) -> ImageScores | None:
     """The mIoU of each image; None where the evaluator kept no counts of the images."""
     path = files.image_counts
-    saved = load_image_counts(path) if path.exists() else {"counts": None}
+    if not path.exists():
+        return None
+    saved = load_image_counts(path)
     if saved["counts"] is None:
         return None
     names = metadata.stuff_classes

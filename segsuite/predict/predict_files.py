@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -142,9 +142,8 @@ def _predict_video(
         ):
             start = time.perf_counter()
             prediction = predictor(frame)
-            colors = None
-            if prediction.panoptic is None and prediction.instances is not None:
-                shown = prediction.shown_instances
+            colors, shown = None, prediction.shown_instances
+            if prediction.panoptic is None and shown is not None:
                 boxes = shown.pred_boxes.tensor.numpy()
                 colors = tracker.update(boxes, shown.pred_classes.tolist())
             picture = prediction.draw(colors)
@@ -175,7 +174,8 @@ class _JSONArray:
     """A JSON array in a file that is valid after every addition; no file before the first."""
 
     def __init__(self, path: Path):
-        self._path, self._file, self._first = path, None, True
+        self._path, self._first = path, True
+        self._file: TextIO | None = None
         path.unlink(missing_ok=True)  # of an earlier call
 
     def extend(self, entries: list[dict]) -> None:

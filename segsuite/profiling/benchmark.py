@@ -81,8 +81,12 @@ class StepTimer(HookBase):
         steps: that were timed.
     """
 
+    trainer: SimpleTrainer
+
     def __init__(self, *, warmup: int):
         self._warmup = warmup
+        self._before_forward = "data"
+        self.clock: PhaseClock | None = None
         self.steps = 0
 
     def before_train(self) -> None:
@@ -91,8 +95,6 @@ class StepTimer(HookBase):
             model.register_forward_pre_hook(lambda *_: self._lap(self._before_forward)),
             model.register_forward_hook(lambda *_: self._lap("forward")),
         ]
-        self.clock: PhaseClock | None = None
-        self._before_forward = "data"
 
     def before_step(self) -> None:
         if self.trainer.iter < self._warmup:
@@ -142,6 +144,7 @@ def benchmark_training(cfg: CfgNode, model: nn.Module, steps: int) -> dict[str, 
     timer = StepTimer(warmup=_WARMUP)
     trainer.register_hooks([timer, LRScheduler(trainer.optimizer, build_lr_multiplier(cfg))])
     trainer.train(0, _WARMUP + steps)
+    assert timer.clock is not None  # there since the first step after the warm-up
     seconds = timer.clock.seconds()
     total = sum(seconds.values())
     return {

@@ -54,7 +54,7 @@ class BoxMode(IntEnum):
             return box
         _check(box, from_mode, to_mode, image_size)
         if isinstance(box, (list, tuple)):
-            return type(box)(_convert(box, from_mode, to_mode, image_size))  # type: ignore
+            return type(box)(_convert(box, from_mode, to_mode, image_size))
         # NumPy's arrays and PyTorch's tensors have all that is used here, but for a copy.
         any_array: Any = box
         if from_mode.is_relative or to_mode.is_relative:

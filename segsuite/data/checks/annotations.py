@@ -40,7 +40,9 @@ def report_annotations(
         if not annotations:
             report.add(name, "images-empty", record["file_name"])
         size = _size(name, record, images[record["file_name"]], report)
-        for annotation in annotations if size else ():
+        if size is None:
+            continue
+        for annotation in annotations:
             where = f"annotation {annotation.get('id')} of {record['file_name']}"
             category = annotation.get("category_id")
             if classes is not None and category not in range(len(classes)):
@@ -64,13 +66,13 @@ def _size(
     name: str, record: Mapping[str, Any], facts: ImageFacts, report: Report
 ) -> tuple[int, int] | None:
     """(height, width) that the annotations of a record are for, None where nothing tells it."""
-    stated = (record.get("height"), record.get("width"))
-    if None in stated:
+    height, width = record.get("height"), record.get("width")
+    if height is None or width is None:
         return facts.size
-    if facts.size and stated != facts.size:
+    if facts.size and (height, width) != facts.size:
         detail = (
             f"the file has {facts.size[1]} x {facts.size[0]} pixels, the record says "
-            f"{stated[1]} x {stated[0]} (width x height)"
+            f"{width} x {height} (width x height)"
         )
         report.add(name, "size-mismatch", facts.file_name, detail)
-    return stated  # type: ignore[return-value]
+    return height, width

@@ -57,7 +57,7 @@ class _Entry(NamedTuple):
 
 def _entries(images: Mapping[str, Sequence[ImageFacts]], splits: Mapping[str, str]) -> list[_Entry]:
     """The images that can be read; a file is listed once for a split."""
-    entries = {}
+    entries: dict[tuple[str, str], _Entry] = {}
     for name, of_this in images.items():
         for facts in of_this:
             if facts.size:

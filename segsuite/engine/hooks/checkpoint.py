@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from segsuite.checkpoint import Checkpointer
@@ -15,7 +15,7 @@ from .evaluation import BestMetric, EvalHook
 
 logger = logging.getLogger(__name__)
 
-State = Mapping[str, Any]
+State = dict[str, Any]
 
 
 class PeriodicCheckpointer(HookBase):

@@ -29,6 +29,7 @@ class SignalHook(HookBase):
 
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
+        self._received_at = 0.0
         self._previous: dict[signal.Signals, Any] = {}
         self._several = comm.get_world_size() > 1
 
