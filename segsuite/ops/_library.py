@@ -23,12 +23,12 @@ _OPERATORS = (
 _HOW_TO_BUILD = "`pip install --no-build-isolation` builds it, or says why it cannot"
 
 
-def _load() -> str | None:
+def load_extension(library: Path) -> str | None:
     """Load the extension into PyTorch; the reason it could not be, or None."""
-    if not _LIBRARY.exists():
+    if not library.exists():
         return f"it is not built ({_HOW_TO_BUILD})"
     try:
-        torch.ops.load_library(_LIBRARY)
+        torch.ops.load_library(library)
     except OSError as error:
         return f"it does not load into PyTorch {torch.__version__}: {error}"
     missing = [name for name in _OPERATORS if not hasattr(torch.ops.segsuite, name)]
@@ -37,7 +37,7 @@ def _load() -> str | None:
     return None
 
 
-_WHY_NOT_LOADED = _load()
+_WHY_NOT_LOADED = load_extension(_LIBRARY)
 EXTENSION_LOADED = _WHY_NOT_LOADED is None
 
 
@@ -50,7 +50,7 @@ def _devices() -> frozenset[str]:
     return frozenset({"cpu", "meta"} | ({"cuda"} if has_cuda else set()))
 
 
-_DEVICES = _devices()
+KERNEL_DEVICES = _devices()
 _warned: set[str] = set()
 
 
@@ -63,7 +63,7 @@ def extension_status() -> str:
 
 def has_kernels(device: torch.device) -> bool:
     """Whether the extension's kernels run on `device`; the first "no" of each kind warns once."""
-    if device.type in _DEVICES:
+    if device.type in KERNEL_DEVICES:
         return True
     if not torch.compiler.is_compiling() and device.type not in _warned:
         _warned.add(device.type)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from segsuite.ops import _library, confusion_matrix, extension_status
+from tests.processes import ForkedProcess
 
 
 def test_status_says_what_is_in_use():
@@ -19,21 +20,23 @@ def test_status_says_what_is_in_use():
         assert status.startswith("not in use: ")
 
 
-def test_missing_library_is_a_reason(monkeypatch, tmp_path):
-    monkeypatch.setattr(_library, "_LIBRARY", tmp_path / "_C.abi3.so")
-    assert "not built" in _library._load()
+def test_missing_library_is_a_reason(tmp_path):
+    assert "not built" in _library.load_extension(tmp_path / "_C.abi3.so")
 
 
-def test_broken_library_is_a_reason(monkeypatch, tmp_path):
+def test_broken_library_is_a_reason(tmp_path):
     broken = tmp_path / "_C.abi3.so"
     broken.write_bytes(b"no library")
-    monkeypatch.setattr(_library, "_LIBRARY", broken)
-    assert "does not load into PyTorch" in _library._load()
+    assert "does not load into PyTorch" in _library.load_extension(broken)
 
 
-def test_reference_serves_after_one_warning(monkeypatch):
-    monkeypatch.setattr(_library, "_DEVICES", frozenset())
-    monkeypatch.setattr(_library, "_warned", set())
+def test_reference_serves_after_one_warning():
+    # In a process of its own, which no operator has warned yet.
+    ForkedProcess(count_without_kernels).result()
+
+
+def count_without_kernels():
+    _library.KERNEL_DEVICES = frozenset()
     labels = torch.tensor([0, 1, 1])
     with pytest.warns(UserWarning, match="PyTorch reference, which is slower") as caught:
         assert confusion_matrix(labels, labels, 2).tolist() == [[1, 0, 0], [0, 2, 0], [0, 0, 0]]

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 import torch
 import torchvision.ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segsuite.ops import RoIAlign, multilevel_roi_align, roi_align
-from segsuite.ops._library import _DEVICES, EXTENSION_LOADED
-from tests.ops.rois import random_rois
+from segsuite.ops import EXTENSION_LOADED, RoIAlign, multilevel_roi_align, roi_align
 from tests.processes import run_python
 
-MODULE = importlib.import_module("segsuite.ops.roi_align")
+from .operators import requires_extension
+from .rois import FEW_ROIS, random_rois
+
 FORMATS = [torch.contiguous_format, torch.channels_last]
-requires_extension = pytest.mark.skipif(not EXTENSION_LOADED, reason="the extension is not built")
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("cpu", marks=requires_extension),
-        pytest.param(
-            "cuda",
-            marks=pytest.mark.skipif(
-                "cuda" not in _DEVICES or not torch.cuda.is_available(),
-                reason="no GPU, or the extension has no CUDA kernels",
-            ),
-        ),
-        "reference",
-    ],
-)
-def device(request, monkeypatch):
-    """Where the operators run: the kernels of a device, or the reference on the CPU."""
-    torch.manual_seed(0)
-    if request.param == "reference":
-        monkeypatch.setattr(MODULE, "has_kernels", lambda device: False)
-        return "cpu"
-    return request.param
 
 
 def assert_same_as_torchvision(x, rois, *args, tolerance=1e-5, **kwargs):
@@ -212,12 +187,12 @@ class TestResult:
         pooled.sum().backward()
         assert x.grad.shape == shape
 
-    def test_memory_format_is_the_maps(self, device):
+    def test_memory_format_is_the_maps(self, device, on_kernels):
         x = torch.randn(2, 8, 9, 9, device=device).to(memory_format=torch.channels_last)
         x.requires_grad_()
         pooled = roi_align(x, random_rois(4, 2, 9, 9).to(device), 7)
         assert pooled.is_contiguous(memory_format=torch.channels_last)
-        if MODULE.has_kernels(x.device):
+        if on_kernels:
             grad = torch.autograd.grad(pooled, x, torch.randn_like(pooled))[0]
             assert grad.is_contiguous(memory_format=torch.channels_last)
 
@@ -234,12 +209,12 @@ class TestResult:
             lambda x: x.to(memory_format=torch.channels_last)[:, 2:],
         ],
     )
-    def test_views(self, device, view):
+    def test_views(self, device, on_kernels, view):
         x = view(torch.randn(2, 40, 20, 37, device=device))
         rois = random_rois(20, 2, 20, 37).to(device)
         expected = roi_align(x.contiguous(), rois, 5)
         # The reference's matrix products may sum in another order for other strides.
-        tolerance = 0 if MODULE.has_kernels(x.device) else 1e-6
+        tolerance = 0 if on_kernels else 1e-6
         torch.testing.assert_close(roi_align(x, rois, 5), expected, atol=tolerance, rtol=0)
         strided = torch.empty(20, 10, device=device)[:, ::2].copy_(rois)
         torch.testing.assert_close(roi_align(x, strided, 5), expected, atol=tolerance, rtol=0)
@@ -262,8 +237,8 @@ class TestResult:
         ]
         torch.testing.assert_close(results[0], results[1], atol=1e-6, rtol=0)
 
-    def test_nan_stays_where_it_is(self, device, request):
-        if "reference" in request.node.name:
+    def test_nan_stays_where_it_is(self, device, on_kernels):
+        if not on_kernels:
             pytest.skip("the reference multiplies NaN by the zeros of its weights")
         x = torch.zeros(1, 20, 12, 12, device=device)
         x[:, :, 3, 3] = torch.nan
@@ -273,123 +248,26 @@ class TestResult:
         assert not nan[1].any()
 
 
-class TestLevels:
-    SCALES = (0.25, 0.125, 0.0625, 0.03125)
-
-    def features(self, device, dtype=torch.float64, **kwargs):
-        return [
-            torch.randn(2, 7, round(160 * s), round(192 * s), dtype=dtype, device=device, **kwargs)
-            for s in self.SCALES
-        ]
-
-    @pytest.mark.parametrize("sampling_ratio", [0, 2])
-    def test_same_as_level_by_level(self, device, sampling_ratio):
-        features = self.features(device, requires_grad=True)
-        rois = random_rois(60, 2, 160, 192).double().to(device)
-        pooled = multilevel_roi_align(features, rois, 3, self.SCALES, sampling_ratio, True, 32, 3)
-        size = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
-        level = (3 + torch.log2(size / 32)).floor().clamp(2, 5).long() - 2
-        assert len(level.unique()) == 4
-        expected = torch.zeros_like(pooled)
-        for i, (x, scale) in enumerate(zip(features, self.SCALES, strict=True)):
-            here = (level == i).nonzero()[:, 0]
-            part = torchvision.ops.roi_align(x, rois[here], 3, scale, sampling_ratio, True)
-            expected = expected.index_put((here,), part)
-        torch.testing.assert_close(pooled, expected, atol=1e-12, rtol=0)
-        grad = torch.randn_like(pooled)
-        grads = torch.autograd.grad(pooled, features, grad)
-        for result, reference in zip(
-            grads, torch.autograd.grad(expected, features, grad), strict=True
-        ):
-            torch.testing.assert_close(result, reference, atol=1e-11, rtol=0)
-
-    @pytest.mark.parametrize("size, level", [(111, 0), (112, 1), (223, 1), (224, 2), (448, 3)])
-    def test_equation_one(self, device, size, level):
-        features = [torch.full((1, 1, 32, 32), float(i), device=device) for i in range(4)]
-        rois = torch.tensor([[0.0, 0, 0, size, size]], device=device)
-        scales = [1 / 8, 1 / 16, 1 / 32, 1 / 64]
-        # Size 224 is of level 5, the third.
-        pooled = multilevel_roi_align(features, rois, 1, scales, 1, canonical_level=5)
-        assert pooled.item() == level
-
-    def test_boxes_without_area_go_to_the_finest_level(self, device):
-        features = [torch.full((1, 1, 4, 4), float(i), device=device) for i in range(2)]
-        rois = torch.tensor([[0.0, 3, 3, 3, 9]], device=device)
-        assert multilevel_roi_align(features, rois, 1, [0.25, 0.125], 1).item() == 0
-
-    def test_levels_without_rois_have_zero_gradients(self, device):
-        features = self.features(device, requires_grad=True)
-        rois = torch.tensor([[1.0, 0, 0, 30, 30]], device=device)
-        multilevel_roi_align(features, rois, 7, self.SCALES).sum().backward()
-        assert [x.grad is not None and bool(x.grad.any()) for x in features] == [
-            *(True, False, False, False)
-        ]
-        assert not features[0].grad[0].any()
-
-
 @requires_extension
-class TestThreads:
-    """One thread gives what many give, to the last bit."""
-
-    @pytest.mark.parametrize("memory_format", FORMATS, ids=str)
-    @pytest.mark.parametrize("channels", [3, 100])
-    def test_same_bits(self, memory_format, channels):
-        torch.manual_seed(0)
-        features = [
-            torch.randn(2, channels, 50 >> i, 64 >> i).to(memory_format=memory_format)
-            for i in range(3)
-        ]
-        rois = random_rois(100, 2, 400, 512)
-        grad = torch.randn(100, channels, 7, 7)
-
-        def run():
-            leaves = [x.clone().requires_grad_() for x in features]
-            pooled = multilevel_roi_align(leaves, rois, 7, [1 / 8, 1 / 16, 1 / 32], 2)
-            return pooled.detach(), *torch.autograd.grad(pooled, leaves, grad)
-
-        threads = torch.get_num_threads()
-        try:
-            torch.set_num_threads(1)
-            expected = run()
-            for number in (2, 3, 7):
-                torch.set_num_threads(number)
-                for result, reference in zip(run(), expected, strict=True):
-                    assert torch.equal(result, reference)
-        finally:
-            torch.set_num_threads(threads)
-
-    @pytest.mark.parametrize("isa", ["baseline", "avx2"])
-    def test_other_instruction_sets(self, isa):
-        """The kernels for older processors, in a process of their own."""
-        names = ["TestAgainstTorchvision::test_any_shape", "TestResult::test_views"]
-        names += ["TestResult::test_half_types_are_summed_in_float32"]
-        tests = [f"{__file__}::{name}" for name in names]
-        arguments = ["-m", "pytest", "-q", "-x", "-k", "not reference", *tests]
-        result = run_python(*arguments, environment={"SEGSUITE_CPU_ISA": isa})
-        assert result.returncode == 0, result.stdout[-2000:]
+@pytest.mark.parametrize("isa", ["baseline", "avx2"])
+def test_other_instruction_sets(isa):
+    """The kernels for older processors, in a process of their own."""
+    names = ["TestAgainstTorchvision::test_any_shape", "TestResult::test_views"]
+    names += ["TestResult::test_half_types_are_summed_in_float32"]
+    tests = [f"{__file__}::{name}" for name in names]
+    arguments = ["-m", "pytest", "-q", "-x", "-k", "not reference", *tests]
+    result = run_python(*arguments, environment={"SEGSUITE_CPU_ISA": isa})
+    assert result.returncode == 0, result.stdout[-2000:]
 
 
 class TestDerivatives:
-    ROIS = ((0, 1, 2, 9, 8), (1, -10, -10, 50, 50), (0, 3, 3, 3, 3))
-
     @pytest.mark.parametrize("sampling_ratio", [0, 2])
     def test_gradcheck(self, device, sampling_ratio):
         x = torch.randn(2, 1, 4, 5, dtype=torch.float64, device=device, requires_grad=True)
-        rois = torch.tensor(self.ROIS, dtype=torch.float64, device=device)
+        rois = FEW_ROIS.double().to(device)
         pool = lambda x: roi_align(x, rois, (3, 2), 0.5, sampling_ratio)  # noqa: E731
         assert torch.autograd.gradcheck(pool, x)
         assert torch.autograd.gradgradcheck(pool, x)
-
-    def test_gradcheck_of_a_pyramid(self, device):
-        features = [
-            torch.randn(2, 1, 4 >> i, 6 >> i, dtype=torch.float64, device=device) for i in range(2)
-        ]
-        for x in features:
-            x.requires_grad_()
-        rois = torch.tensor(self.ROIS, dtype=torch.float64, device=device)
-        pool = lambda *x: multilevel_roi_align(x, rois, 2, [0.5, 0.25], 2, True, 10, 2)  # noqa: E731
-        assert torch.autograd.gradcheck(pool, features)
-        assert torch.autograd.gradgradcheck(pool, features)
 
     def test_rois_have_no_gradient(self, device):
         x = torch.randn(1, 3, 8, 8, device=device)
@@ -506,23 +384,6 @@ class TestErrors:
             roi_align(x, rois, 7, aligned=aligned)
         with pytest.raises(ValueError, match=message):
             multilevel_roi_align([x, x], rois, 7, [0.5, 0.25], aligned=aligned)
-
-    @pytest.mark.parametrize(
-        "features, scales, kwargs, message",
-        [
-            ([], [], {}, "features is empty"),
-            ([X], [0.5, 0.25], {}, "1 feature maps and 2 scales"),
-            ([X, X[:1]], [0.5, 0.25], {}, "expected the same N, C and type"),
-            ([X, X.double()], [0.5, 0.25], {}, "expected the same N, C and type"),
-            ([X, X], [0.5, 0.125], {}, "each half of the one before"),
-            ([X, X], [0.25, 0.5], {}, "each half of the one before"),
-            ([X, X], [0.3, 0.15], {}, "expected powers of two"),
-            ([X], [0.5], {"canonical_box_size": 0}, "canonical_box_size is 0"),
-        ],
-    )
-    def test_levels(self, features, scales, kwargs, message):
-        with pytest.raises(ValueError, match=message):
-            multilevel_roi_align(features, self.ROIS, 7, scales, **kwargs)
 
     @requires_extension
     def test_kernels_keep_within_bounds_when_called_directly(self):
