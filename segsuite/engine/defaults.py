@@ -13,9 +13,13 @@ from segsuite.checkpoint import seed_all
 from segsuite.config import CfgNode
 from segsuite.config.node import read_yaml_chain
 from segsuite.data import check_datasets, compute_class_weights, register_from_config
-from segsuite.errors import ConfigError
+from segsuite.errors import ConfigError, UserError
 from segsuite.runs.files import RunFiles
-from segsuite.runs.output_dir import claim_output_dir, prepare_output_dir
+from segsuite.runs.output_dir import (
+    claim_output_dir,
+    leaving_nothing_if_refused,
+    prepare_output_dir,
+)
 from segsuite.runs.run_info import note_start
 from segsuite.utils import comm
 from segsuite.utils.env import collect_env
@@ -98,15 +102,24 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
     Makes and locks OUTPUT_DIR, starts the log, registers the data sets, seeds the generators, and
     fills in what the configuration leaves open: a negative SEED, and CLASS_WEIGHTS where
     CLASS_BALANCE asks for them. A training run then has ``OUTPUT_DIR/config.yaml`` with all of it,
-    and ``run_info.json``.
+    and ``run_info.json``. One that is refused leaves OUTPUT_DIR as it was.
 
     Args:
         args: of `default_argument_parser`; `resume` and `eval_only` are used.
 
     Raises:
-        OSError, RuntimeError, FileExistsError: OUTPUT_DIR can't be used, see output_dir.py.
+        FileAccessError: OUTPUT_DIR can't be used, see output_dir.py.
         ValueError, KeyError, FileNotFoundError: the configuration or the data are unfit.
     """
+    with leaving_nothing_if_refused(cfg.OUTPUT_DIR, claims=not args.eval_only):
+        try:
+            _set_up(cfg, args)
+        except UserError:
+            setup_logger(rank=comm.get_rank())  # closes the file
+            raise
+
+
+def _set_up(cfg: CfgNode, args: argparse.Namespace) -> None:
     if comm.is_main_process():
         prepare_output_dir(cfg.OUTPUT_DIR)
         if not args.eval_only:
@@ -114,6 +127,7 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
     comm.synchronize()
     files = RunFiles(cfg.OUTPUT_DIR)
     setup_logger(files.log(comm.get_rank()), comm.get_rank())
+    comm.synchronize()  # all logs are there: whoever refuses the run knows them
     logger.info("environment\n%s", collect_env())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
 

@@ -11,6 +11,7 @@ from segsuite.checkpoint.checkpointer import BEST, FINAL, Checkpointer
 from segsuite.errors import DataError
 
 _EVALUATION = "evaluation"
+_LOG_OF_RANK = "log.rank{}.txt"
 
 
 class RunFiles:
@@ -41,7 +42,12 @@ class RunFiles:
 
     def log(self, rank: int = 0) -> Path:
         """The log of a process."""
-        return self.folder / ("log.txt" if rank == 0 else f"log.rank{rank}.txt")
+        return self.folder / ("log.txt" if rank == 0 else _LOG_OF_RANK.format(rank))
+
+    def logs(self) -> list[Path]:
+        """The logs there are."""
+        of_main = [self.log()] if self.log().exists() else []
+        return of_main + sorted(self.folder.glob(_LOG_OF_RANK.format("*")))
 
     def trace(self, rank: int) -> Path:
         """The profiler's trace of a process."""

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
+import platform
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from segsuite.errors import FileAccessError
+from segsuite.errors import FileAccessError, UserError
+from segsuite.utils import comm
+from segsuite.utils.files import remove_unfinished
 
 from .files import RunFiles
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+# What is locked on Windows, where nobody else can read what is: one byte, far behind the text.
+_LOCKED_BYTE = 1 << 20
 # Locks are held until the process ends, so the files stay open.
 _held: dict[Path, IO[bytes]] = {}
 
 
-def prepare_output_dir(path: str | os.PathLike) -> None:
+def prepare_output_dir(path: str | os.PathLike[str]) -> None:
     """Make the folder and try to write to it.
 
     Raises:
@@ -41,24 +52,25 @@ def prepare_output_dir(path: str | os.PathLike) -> None:
         ) from error
 
 
-def claim_output_dir(path: str | os.PathLike, *, resume: bool) -> None:
-    """Keep the folder to this process, until it ends.
+def claim_output_dir(path: str | os.PathLike[str], *, resume: bool) -> None:
+    """Keep the folder to this process, until it ends, however that comes about.
 
     Raises:
         FileAccessError: another run is using it, or it holds checkpoints that are not to be
             resumed.
     """
-    folder = Path(path)
-    _lock(folder.resolve())
-    checkpoints = sorted(folder.glob("model_*.pth"))
+    files = RunFiles(path)
+    _lock(files)
+    checkpoints = files.checkpoints()
     if checkpoints and not resume:
         raise FileAccessError(
-            f"OUTPUT_DIR '{folder}' holds a run already ({checkpoints[-1].name}): go on with it "
+            f"OUTPUT_DIR '{path}' holds a run already ({checkpoints[-1].name}): go on with it "
             "with --resume, set OUTPUT_DIR to another folder, or remove this one"
         )
+    remove_unfinished(files.folder)
 
 
-def check_free_space(path: str | os.PathLike, needed: int) -> None:
+def check_free_space(path: str | os.PathLike[str], needed: int) -> None:
     """Check that the folder's disk has room for a checkpoint.
 
     Args:
@@ -77,25 +89,104 @@ def check_free_space(path: str | os.PathLike, needed: int) -> None:
         )
 
 
-def _lock(folder: Path) -> None:
+@contextmanager
+def leaving_nothing_if_refused(path: str | os.PathLike[str], *, claims: bool) -> Iterator[None]:
+    """Within, a run that is refused (by a `UserError`) takes back what it has made of its folder:
+    lock, logs, what it notes about itself, the folder. What was there is as it was.
+
+    With several processes all enter, and the first that refuses the run does this for all. Errors
+    of other types leave the log, for their traceback.
+
+    Args:
+        claims: whether the main process calls `claim_output_dir` before any makes a file.
+    """
+    files = RunFiles(Path(path).absolute())
+    # As it is before any process has made a thing.
+    found = _Found(files) if comm.is_main_process() else None
+    found = comm.broadcast_object(found)
+    held = set(_held)
+    try:
+        yield
+    except UserError:
+        if claims and comm.is_main_process():
+            ours = files.folder.resolve() in _held
+        else:
+            ours = claims or not files.lock.exists()
+        if ours:  # else another run has it, whose files these are
+            found.restore()
+        for lock in _held.keys() - held:
+            _held.pop(lock).close()
+        raise
+
+
+class _Found:
+    """What there was of a run in a folder."""
+
+    def __init__(self, files: RunFiles):
+        self._files = files
+        notes = (files.config, files.info)
+        self._notes = {path: path.read_bytes() if path.exists() else None for path in notes}
+        self._logs = files.logs()
+        self._had_lock = files.lock.exists()
+        self._missing = [p for p in (files.folder, *files.folder.parents) if not p.exists()]
+
+    def restore(self) -> None:
+        """Take away what has been made since."""
+        for path, content in self._notes.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content)
+        for log in self._files.logs():
+            if log not in self._logs:
+                log.unlink(missing_ok=True)
+        if not self._had_lock:
+            self._files.lock.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that another process has something in stays
+            for folder in self._missing:
+                folder.rmdir()
+
+
+def _lock(files: RunFiles) -> None:
+    folder = files.folder.resolve()
     if folder in _held:
         return
-    file = RunFiles(folder).lock.open("a+b")
-    try:
-        # A POSIX lock: forked loader workers don't inherit it, so it ends with this process even
-        # when they outlive it for a moment.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.seek(0)
-        owner = file.read().decode(errors="replace")
+    while True:
+        file = files.lock.open("a+b")
+        if not _try_lock(file):
+            file.seek(0)
+            owner = file.read(200).decode(errors="replace")
+            file.close()
+            raise FileAccessError(
+                f"OUTPUT_DIR '{files.folder}' is in use by another run ({owner}); wait for it, "
+                "stop it, or set OUTPUT_DIR to another folder"
+            )
+        # A run that was refused may have removed the file just now: the next one opens another.
+        if files.lock.exists() and os.path.samestat(os.fstat(file.fileno()), files.lock.stat()):
+            break
         file.close()
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            raise
-        raise FileAccessError(
-            f"OUTPUT_DIR '{folder}' is in use by another run ({owner}); wait for it, stop it, or "
-            "set OUTPUT_DIR to another folder"
-        ) from None
     file.truncate(0)
-    file.write(f"process {os.getpid()} on {os.uname().nodename}".encode())
+    file.write(f"process {os.getpid()} on {platform.node()}".encode())
     file.flush()
     _held[folder] = file
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    """Lock a file until this process ends; False if another has.
+
+    Not by the package portalocker, which on POSIX takes locks that forked loader workers inherit:
+    such a lock would be held as long as a worker that outlives this process.
+    """
+    try:
+        if fcntl is not None:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            os.lseek(file.fileno(), _LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            return False
+        raise
+    return True
