@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segsuite.config import load_config
 from segsuite.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from segsuite.runs.output_dir import leaving_nothing_if_refused
 from segsuite.runs.plugins import naming_missing_plugins
 
 EPILOG = r"""after `make demo`:
@@ -28,16 +29,17 @@ def main(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> None:
     args.eval_only = args.eval_only or args.results is not None
     cfg = load_config(args.config_file, args.opts, args.plugin)
-    default_setup(cfg, args)
+    with leaving_nothing_if_refused(cfg.OUTPUT_DIR, claims=not args.eval_only):
+        default_setup(cfg, args)
+        if not args.eval_only:
+            trainer = DefaultTrainer(cfg)
+            trainer.resume_or_load(resume=args.resume)
     if args.results is not None:
         DefaultTrainer.test_results(cfg, args.results)
-        return
-    if args.eval_only:
+    elif args.eval_only:
         DefaultTrainer.test_weights(cfg)
-        return
-    trainer = DefaultTrainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    trainer.train()
+    else:
+        trainer.train()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from segsuite.checkpoint import seed_all
 from segsuite.config import CfgNode
 from segsuite.config.node import read_yaml_chain
 from segsuite.data import check_datasets, compute_class_weights, register_from_config
-from segsuite.errors import ConfigError, UserError
+from segsuite.errors import ConfigError
 from segsuite.runs.files import RunFiles
 from segsuite.runs.output_dir import (
     claim_output_dir,
@@ -112,11 +112,7 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
         ValueError, KeyError, FileNotFoundError: the configuration or the data are unfit.
     """
     with leaving_nothing_if_refused(cfg.OUTPUT_DIR, claims=not args.eval_only):
-        try:
-            _set_up(cfg, args)
-        except UserError:
-            setup_logger(rank=comm.get_rank())  # closes the file
-            raise
+        _set_up(cfg, args)
 
 
 def _set_up(cfg: CfgNode, args: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from typing import IO
 from segsuite.errors import FileAccessError, UserError
 from segsuite.utils import comm
 from segsuite.utils.files import remove_unfinished
+from segsuite.utils.logger import setup_logger
 
 from .files import RunFiles
 
@@ -112,8 +113,10 @@ def leaving_nothing_if_refused(path: str | os.PathLike[str], *, claims: bool) ->
             ours = files.folder.resolve() in _held
         else:
             ours = claims or not files.lock.exists()
+        setup_logger(rank=comm.get_rank())  # closes the log
         if ours:  # else another run has it, whose files these are
             found.restore()
+        found.remove_folders()
         for lock in _held.keys() - held:
             _held.pop(lock).close()
         raise
@@ -131,7 +134,7 @@ class _Found:
         self._missing = [p for p in (files.folder, *files.folder.parents) if not p.exists()]
 
     def restore(self) -> None:
-        """Take away what has been made since."""
+        """Take away the files that have been made since."""
         for path, content in self._notes.items():
             if content is None:
                 path.unlink(missing_ok=True)
@@ -142,7 +145,10 @@ class _Found:
                 log.unlink(missing_ok=True)
         if not self._had_lock:
             self._files.lock.unlink(missing_ok=True)
-        with suppress(OSError):  # a folder that another process has something in stays
+
+    def remove_folders(self) -> None:
+        """Remove those that were not there, if nothing is in them."""
+        with suppress(OSError):
             for folder in self._missing:
                 folder.rmdir()
 

@@ -109,6 +109,7 @@ class TestBadInput:
     def test_batch_smaller_than_the_process_count(self, setup, monkeypatch):
         monkeypatch.setattr(comm, "get_world_size", lambda: 8)
         monkeypatch.setattr(comm, "synchronize", lambda: None)
+        monkeypatch.setattr(comm, "broadcast_object", lambda obj: obj)
         with pytest.raises(ValueError, match=r"IMS_PER_BATCH is 4, with 8 process\(es\).*of 8"):
             setup()
 
