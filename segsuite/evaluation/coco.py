@@ -21,7 +21,7 @@ from segsuite.utils.files import write_json, write_text
 from .build import EVALUATOR_REGISTRY
 from .coco_files import COCOGroundTruth, read_coco_results, tasks_of_results
 from .coco_metrics import choose_engine, coco_figures
-from .evaluator import DatasetEvaluator
+from .evaluator import DatasetEvaluator, check_distributed
 from .spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -39,45 +39,62 @@ class COCOEvaluator(DatasetEvaluator):
     @configurable
     def __init__(
         self,
-        *,
         dataset_name: str,
-        json_file: str | os.PathLike,
-        tasks: Sequence[str] = ("bbox", "segm"),
+        tasks: Sequence[str] | CfgNode | None = None,
+        distributed: bool = True,
+        output_dir: str | os.PathLike | None = None,
+        *,
+        json_file: str | os.PathLike | None = None,
         category_ids: Mapping[int, int] | None = None,
         num_classes: int | None = None,
         image_ids: Sequence[int] | None = None,
         engine: str = "auto",
-        output_dir: str | os.PathLike | None = None,
     ):
         """
         Args:
-            dataset_name: for messages and files.
-            json_file: the ground truth, a COCO instances file.
-            tasks: "bbox", "segm" or both.
-            category_ids: id in `json_file` -> predicted class; by default the ids are counted in
-                ascending order.
-            num_classes: how many classes the model predicts, to compare with the categories.
-            image_ids: of the images of `json_file` that count; None: all.
-            engine: one of `coco_metrics.ENGINES`.
+            dataset_name: of a registered data set, or with `json_file` any name, for messages and
+                files.
+            tasks: "bbox", "segm" or both; None: masks too, where they are predicted. As in older
+                code for Detectron2 a configuration: those of its model.
+            distributed: False says that there is one process; the figures are of all anyway.
             output_dir: gets ``coco_instances_results.json``, the detections in COCO's results
                 format, and ``coco_evaluation.json``, the figures and
                 precision over recall.
+            json_file: the ground truth, a COCO instances file. None: the data set's, or, where it
+                has none, the annotations of its records.
+            category_ids: id in `json_file` -> predicted class; None: the data set's, with
+                `json_file` the ids counted in ascending order.
+            num_classes: how many classes the model predicts, to compare with the categories.
+            image_ids: of the images of the ground truth that count; None: all.
+            engine: one of `coco_metrics.ENGINES`.
 
         Raises:
-            FileNotFoundError, ValueError: `json_file` is missing or no instances file, or its
-                categories are not those of `category_ids`, or not `num_classes`.
+            FileNotFoundError, ValueError: the ground truth is missing or no instances file, or its
+                categories are not those of `category_ids`, or not `num_classes`; there are several
+                processes, but `distributed` is False.
+            KeyError: no data set of that name.
         """
+        check_distributed(distributed)
         self._dataset_name = dataset_name
-        self._tasks = list(tasks)
+        self._tasks = _check_tasks(tasks)
         self._engine = choose_engine(engine)
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
-        self._truth = COCOGroundTruth.read(json_file, image_ids)
+        if json_file is None:
+            metadata = MetadataCatalog.get(dataset_name)
+            json_file = metadata.get("json_file")
+            image_ids = metadata.get("image_ids") if image_ids is None else image_ids
+            if category_ids is None:
+                category_ids = metadata.get("thing_dataset_id_to_contiguous_id")
+        if json_file is not None:
+            self._truth = COCOGroundTruth.read(json_file, image_ids)
+        else:
+            self._truth = COCOGroundTruth.of_records(dataset_name, image_ids)
         if category_ids is None:
             category_ids = {c: k for k, c in enumerate(sorted(self._truth.categories))}
         unknown = sorted(category_ids.keys() - self._truth.categories.keys())
         if unknown:
             raise DataError(
-                f"category {unknown[0]} of data set '{dataset_name}' is not in {json_file}"
+                f"category {unknown[0]} of data set '{dataset_name}' is not in {self._truth.path}"
             )
         if num_classes is not None and num_classes != len(category_ids):
             raise ConfigError(
@@ -91,20 +108,17 @@ class COCOEvaluator(DatasetEvaluator):
     def from_config(
         cls, cfg: CfgNode, dataset_name: str, output_dir: str | os.PathLike | None = None
     ) -> dict[str, Any]:
-        metadata = MetadataCatalog.get(dataset_name)
         return {
             "dataset_name": dataset_name,
-            "json_file": metadata.json_file,
-            "tasks": ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",),
-            "category_ids": metadata.get("thing_dataset_id_to_contiguous_id"),
+            "tasks": _tasks_of_model(cfg),
             "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
-            "image_ids": metadata.get("image_ids"),
             "engine": cfg.TEST.COCO_ENGINE,
             "output_dir": output_dir,
         }
 
     def reset(self) -> None:
         self._spool = Spool(None if self._files is None else self._files.folder)
+        self._with_masks = False
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Write down the detections of a batch.
@@ -115,8 +129,11 @@ class COCOEvaluator(DatasetEvaluator):
         """
         for record, output in zip(inputs, outputs, strict=True):
             instances = output["instances"].to("cpu")
-            self._check(record, instances)
-            self._spool.add(record["image_id"], self._detections(record["image_id"], instances))
+            with_masks = self._with_masks_of(record, instances)
+            self._check(record, instances, with_masks)
+            detections = self._detections(record["image_id"], instances, with_masks)
+            self._spool.add(record["image_id"], detections)
+            self._with_masks |= with_masks
 
     def evaluate(self) -> dict[str, dict[str, Any]]:
         """The figures of all processes' images, in percent.
@@ -129,6 +146,7 @@ class COCOEvaluator(DatasetEvaluator):
             ValueError: an image was predicted twice.
         """
         images = list(self._spool.gather())
+        with_masks = comm.gather(self._with_masks)
         results = None
         if comm.is_main_process():
             missing = self._truth.sizes.keys() - {image_id for image_id, _ in images}
@@ -142,7 +160,12 @@ class COCOEvaluator(DatasetEvaluator):
             detections = [d for _, of_image in images for d in of_image]
             if self._files is not None:
                 write_text(self._files.coco_results, _json_lines(detections))
-            results = self._figures(detections, self._tasks)
+            tasks = self._tasks
+            if tasks is None and detections:
+                tasks = tasks_of_results(detections, f"data set '{self._dataset_name}'")
+            elif tasks is None:
+                tasks = ["bbox", "segm"] if any(with_masks) else ["bbox"]
+            results = self._figures(detections, tasks)
         return comm.broadcast_object(results)
 
     def reads_file(self, content_start: str) -> bool:
@@ -162,8 +185,20 @@ class COCOEvaluator(DatasetEvaluator):
             results = self._figures(detections, tasks_of_results(detections, path))
         return comm.broadcast_object(results)
 
-    def _check(self, record: dict[str, Any], instances: Instances) -> None:
-        name = record.get("file_name", f"image {record['image_id']}")
+    def _with_masks_of(self, record: dict[str, Any], instances: Instances) -> bool:
+        """Whether the masks of a prediction are evaluated."""
+        has_masks = instances.has("pred_masks")
+        if self._tasks is None:
+            return has_masks
+        if "segm" in self._tasks and not has_masks:
+            raise ConfigError(
+                f"{_name(record)}: masks of data set '{self._dataset_name}' are to be evaluated, "
+                "but the model predicts none; set MODEL.MASK_ON to what the model is"
+            )
+        return "segm" in self._tasks
+
+    def _check(self, record: dict[str, Any], instances: Instances, with_masks: bool) -> None:
+        name = _name(record)
         size = self._truth.sizes.get(record["image_id"])
         if size is None:
             raise DataError(
@@ -186,19 +221,16 @@ class COCOEvaluator(DatasetEvaluator):
             )
         if not (instances.scores.isfinite().all() and instances.pred_boxes.tensor.isfinite().all()):
             raise DataError(f"{name}: a score or a box that was predicted is not finite")
-        if "segm" in self._tasks and not instances.has("pred_masks"):
-            raise ConfigError(
-                f"{name}: masks of data set '{self._dataset_name}' are to be evaluated, but the "
-                "model predicts none; set MODEL.MASK_ON to what the model is"
-            )
-        if "segm" in self._tasks and _mask_size(instances.pred_masks) != size:
+        if with_masks and _mask_size(instances.pred_masks) != size:
             height, width = _mask_size(instances.pred_masks)
             raise DataError(
                 f"{name}: pred_masks are masks of {height} x {width} pixels (height x width), the "
                 f"image has {size[0]} x {size[1]}"
             )
 
-    def _detections(self, image_id: int, instances: Instances) -> list[dict[str, Any]]:
+    def _detections(
+        self, image_id: int | str, instances: Instances, with_masks: bool
+    ) -> list[dict[str, Any]]:
         corners = instances.pred_boxes.tensor.double()
         boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1)
         detections = [
@@ -210,7 +242,7 @@ class COCOEvaluator(DatasetEvaluator):
                 strict=True,
             )
         ]
-        if "segm" in self._tasks:
+        if with_masks:
             masks = instances.pred_masks
             masks = masks.rle() if isinstance(masks, ROIMasks) else encode_masks(masks)
             for detection, rle in zip(detections, masks, strict=True):
@@ -246,6 +278,24 @@ class COCOEvaluator(DatasetEvaluator):
             }
             write_json(self._files.coco, content)
         return results
+
+
+def _check_tasks(tasks: Sequence[str] | CfgNode | None) -> list[str] | None:
+    if isinstance(tasks, CfgNode):
+        return _tasks_of_model(tasks)
+    if tasks is None:
+        return None
+    if isinstance(tasks, str) or not tasks or not {"bbox", "segm"}.issuperset(tasks):
+        raise ValueError(f"tasks is {tasks!r}; expected ('bbox',), ('segm',) or ('bbox', 'segm')")
+    return list(tasks)
+
+
+def _tasks_of_model(cfg: CfgNode) -> list[str]:
+    return ["bbox", "segm"] if cfg.MODEL.MASK_ON else ["bbox"]
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return str(record.get("file_name", f"image {record['image_id']}"))
 
 
 def _mask_size(masks: ROIMasks | torch.Tensor) -> tuple[int, int]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
+from segsuite.data.datasets import records_to_coco
 from segsuite.data.datasets.coco import read_json
 from segsuite.data.datasets.coco_annotations import Faults
 from segsuite.errors import DataError, MissingFileError
@@ -26,23 +28,25 @@ _TASK_OF = {"bbox": "bbox", "segmentation": "segm"}
 
 @dataclass(frozen=True)
 class COCOGroundTruth:
-    """What an instances file says about images and categories; `load` gives all of it.
+    """What is said about images and categories; `load` gives all of it.
 
     Attributes:
-        path: the file.
+        path: the file, or what to call the data set whose records it is.
         sizes: (height, width) of each image, by its id.
         categories: names by id.
+        read_content: reads everything anew.
     """
 
-    path: Path
-    sizes: dict[int, tuple[int, int]]
+    path: Path | str
+    sizes: dict[Any, tuple[int, int]]
     categories: dict[int, str]
+    read_content: Callable[[], dict[str, Any]]
 
     @classmethod
     def read(
         cls, path: str | os.PathLike, image_ids: Sequence[int] | None = None
     ) -> COCOGroundTruth:
-        """Read the lists of images and categories.
+        """Read the lists of images and categories of an instances file.
 
         Args:
             image_ids: of the images that count; None: all.
@@ -50,26 +54,53 @@ class COCOGroundTruth:
         Raises:
             FileNotFoundError, ValueError: see `read_json`.
         """
-        content = read_json(os.fspath(path), _LISTS)
+        return cls._of(Path(path), lambda: read_json(os.fspath(path), _LISTS), image_ids)
+
+    @classmethod
+    def of_records(
+        cls, dataset_name: str, image_ids: Sequence[int] | None = None
+    ) -> COCOGroundTruth:
+        """The annotations in the records of a data set that no file is known to hold.
+
+        Raises:
+            KeyError: there is no such data set.
+            DataError: see `records_to_coco`.
+        """
+        metadata = MetadataCatalog.get(dataset_name)
+
+        def read_content() -> dict[str, Any]:
+            return records_to_coco(DatasetCatalog.get(dataset_name), metadata)
+
+        return cls._of(f"data set '{dataset_name}'", read_content, image_ids)
+
+    @classmethod
+    def _of(
+        cls,
+        path: Path | str,
+        read_content: Callable[[], dict[str, Any]],
+        image_ids: Sequence[int] | None,
+    ) -> COCOGroundTruth:
+        content = read_content()
         return cls(
-            Path(path),
+            path,
             {
                 image["id"]: (image["height"], image["width"])
                 for image in content["images"]
                 if image_ids is None or image["id"] in image_ids
             },
             {c["id"]: str(c.get("name", c["id"])) for c in content["categories"]},
+            read_content,
         )
 
     def load(self, tasks: Sequence[str]) -> dict[str, Any]:
-        """The content of the file, with `area` and `iscrowd` in all annotations.
+        """Everything as the content of a file, with `area` and `iscrowd` in all annotations.
 
         Annotations that lack what a task compares are left out and named in one warning.
 
         Args:
             tasks: "bbox", "segm" or both.
         """
-        content = read_json(os.fspath(self.path), _LISTS)
+        content = self.read_content()
         faults = Faults()
         annotations = [
             annotation

@@ -63,6 +63,19 @@ class DatasetEvaluator:
         )
 
 
+def check_distributed(distributed: bool) -> None:
+    """Refuse the figures of one of several processes.
+
+    Raises:
+        ValueError: `distributed` is False where there are several processes.
+    """
+    if not distributed and comm.get_world_size() > 1:
+        raise ValueError(
+            f"distributed is False, but there are {comm.get_world_size()} processes; an evaluator "
+            "brings the images of all of them together: leave it out"
+        )
+
+
 class DatasetEvaluators(DatasetEvaluator):
     """Several evaluators over the same predictions; their results in one dict."""
 
@@ -80,7 +93,7 @@ class DatasetEvaluators(DatasetEvaluator):
     def evaluate(self) -> dict[str, dict[str, Any]]:
         results: dict[str, dict[str, Any]] = {}
         for evaluator in self._evaluators:
-            for task, figures in evaluator.evaluate().items():
+            for task, figures in (evaluator.evaluate() or {}).items():
                 if task in results:
                     raise ConfigError(
                         f"two evaluators return figures for '{task}', the second is a "
@@ -109,7 +122,7 @@ class DatasetEvaluators(DatasetEvaluator):
 def inference_on_dataset(
     model: nn.Module,
     loader: Iterable[list[dict[str, Any]]],
-    evaluator: DatasetEvaluator,
+    evaluator: DatasetEvaluator | Sequence[DatasetEvaluator],
     amp_dtype: torch.dtype | None = None,
     *,
     speed_file: str | os.PathLike | None = None,
@@ -122,11 +135,14 @@ def inference_on_dataset(
 
     Args:
         loader: sized; gives batches as lists of records.
+        evaluator: one, or several, whose results come in one dict.
         amp_dtype: the type that the model is autocast to; None for none.
         speed_file: gets, as JSON, this process's ``images``, ``seconds``, ``ms_per_image`` by
             phase, ``peak_memory_mib`` of the process so far (None on Windows) and
             ``peak_gpu_memory_mib``.
     """
+    if not isinstance(evaluator, DatasetEvaluator):
+        evaluator = DatasetEvaluators(evaluator)
     total = len(loader)  # type: ignore[arg-type]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     evaluator.reset()

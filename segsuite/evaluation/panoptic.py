@@ -40,26 +40,37 @@ class PanopticEvaluator(DatasetEvaluator):
     @configurable
     def __init__(
         self,
-        *,
         dataset_name: str,
-        panoptic_json: str | os.PathLike,
-        panoptic_root: str | os.PathLike,
-        thing_ids: Mapping[int, int],
-        stuff_ids: Mapping[int, int],
         output_dir: str | os.PathLike | None = None,
+        *,
+        panoptic_json: str | os.PathLike | None = None,
+        panoptic_root: str | os.PathLike | None = None,
+        thing_ids: Mapping[int, int] | None = None,
+        stuff_ids: Mapping[int, int] | None = None,
     ):
         """
         Args:
-            dataset_name: for messages and files.
-            panoptic_json, panoptic_root: the ground truth in COCO's panoptic format.
-            thing_ids, stuff_ids: category id -> predicted class.
+            dataset_name: of a registered data set, which has the facts that are not given here; or
+                any name, for messages and files.
             output_dir: gets ``panoptic_results.json`` and the folder ``panoptic_results``, the
                 predictions in COCO's format, and ``panoptic_evaluation.json``, the figures.
+            panoptic_json, panoptic_root: the ground truth in COCO's panoptic format.
+            thing_ids, stuff_ids: category id -> predicted class.
 
         Raises:
             FileNotFoundError, ValueError: see `PanopticGroundTruth.read`; or a category of
                 `thing_ids` or `stuff_ids` is not in the file.
+            AttributeError: something is neither given nor known of the data set.
         """
+        metadata = MetadataCatalog.get(dataset_name)
+        if panoptic_json is None:
+            panoptic_json = metadata.panoptic_json
+        if panoptic_root is None:
+            panoptic_root = metadata.panoptic_root
+        if thing_ids is None:
+            thing_ids = metadata.thing_dataset_id_to_contiguous_id
+        if stuff_ids is None:
+            stuff_ids = metadata.stuff_dataset_id_to_contiguous_id
         self._dataset_name = dataset_name
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
         self._truth = PanopticGroundTruth.read(panoptic_json, panoptic_root)
@@ -78,15 +89,7 @@ class PanopticEvaluator(DatasetEvaluator):
     def from_config(
         cls, cfg: CfgNode, dataset_name: str, output_dir: str | os.PathLike | None = None
     ) -> dict[str, Any]:
-        metadata = MetadataCatalog.get(dataset_name)
-        return {
-            "dataset_name": dataset_name,
-            "panoptic_json": metadata.panoptic_json,
-            "panoptic_root": metadata.panoptic_root,
-            "thing_ids": metadata.thing_dataset_id_to_contiguous_id,
-            "stuff_ids": metadata.stuff_dataset_id_to_contiguous_id,
-            "output_dir": output_dir,
-        }
+        return {"dataset_name": dataset_name, "output_dir": output_dir}
 
     def reset(self) -> None:
         self._spool = Spool(None if self._files is None else self._files.folder)

@@ -15,7 +15,7 @@ from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import MetadataCatalog
 from segsuite.data.sem_seg import read_sem_seg
 from segsuite.errors import ConfigError, DataError
-from segsuite.ops.confusion_matrix import confusion_matrix_from_logits
+from segsuite.ops.confusion_matrix import confusion_matrix, confusion_matrix_from_logits
 from segsuite.runs.files import EvaluationFiles
 from segsuite.structures import SemSegLogits
 from segsuite.utils import comm
@@ -25,7 +25,7 @@ from .bootstrap import LEVEL, NUM_SAMPLES, iou_intervals
 from .boundary import boundary_confusion_matrix, boundary_iou
 from .build import EVALUATOR_REGISTRY
 from .calibration import NUM_BINS, calibration_counts, calibration_figures
-from .evaluator import DatasetEvaluator
+from .evaluator import DatasetEvaluator, check_distributed
 from .image_counts import ImageCounts, save_image_counts
 from .metrics import check_rule, sem_seg_metrics
 
@@ -38,44 +38,62 @@ class SemSegEvaluator(DatasetEvaluator):
 
     What is kept is one confusion matrix on the predictions' device, which processes add up at the
     end; where files are written, each image's pixel counts too. Predictions are ``{"sem_seg":
-    SemSegLogits}``. The ground truth is the record's ``sem_seg_gt``, (H, W) integers at the size of
-    the prediction, else it is read from its ``sem_seg_file_name``.
+    SemSegLogits}``, or at the size of the ground truth logits (K, H, W), floating point, or labels
+    (H, W), integer, of which there is no calibration. The ground truth is the record's
+    ``sem_seg_gt``, (H, W) integers at the size of the prediction, else it is read from its
+    ``sem_seg_file_name``.
     """
 
     @configurable
     def __init__(
         self,
-        *,
         dataset_name: str,
-        class_names: Sequence[str],
-        ignore_index: int = 255,
+        distributed: bool = True,
+        output_dir: str | os.PathLike | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        ignore_index: int | None = None,
         label_map: Mapping[int, int] | None = None,
         absent_classes: str = "detectron2",
         boundary_dilation_ratio: float | None = None,
-        output_dir: str | os.PathLike | None = None,
         save_predictions: bool = False,
-        colors: Sequence[tuple[int, int, int]] = (),
+        colors: Sequence[tuple[int, int, int]] | None = None,
     ):
         """
         Args:
-            dataset_name: for messages and files.
-            class_names: of the classes 0 .. K - 1.
-            ignore_index: label of the pixels that do not count.
-            label_map: stored value -> label, where the ground truth is read from files.
+            dataset_name: of a registered data set, which has the facts that are not given here; or
+                with `class_names` any name, for messages and files.
+            distributed: False says that there is one process; the figures are of all anyway.
+            output_dir: gets ``sem_seg_evaluation.json`` (figures, intervals of IoU, confusion
+                matrix, calibration) and ``image_counts.pt`` (see `load_image_counts`).
+            class_names: of the classes 0 .. K - 1; None: the data set's.
+            ignore_index: label of the pixels that do not count; None: the data set's, else 255.
+            label_map: stored value -> label, where the ground truth is read from files; None: the
+                data set's.
             absent_classes: a key of `metrics.ABSENT_CLASS_RULES`.
             boundary_dilation_ratio: width of the band of boundary IoU as a share of the image
                 diagonal; None: no boundary IoU.
-            output_dir: gets ``sem_seg_evaluation.json`` (figures, intervals of IoU, confusion
-                matrix, calibration) and ``image_counts.pt`` (see `load_image_counts`).
             save_predictions: write ``predictions/<image_id>.png`` there too, class ids as an 8-bit
                 palette PNG (16-bit grey for more than 256 classes).
-            colors: RGB of each class, for the palette.
+            colors: RGB of each class, for the palette; None: the data set's.
+
+        Raises:
+            ValueError: there are several processes, but `distributed` is False; no such rule.
+            AttributeError: neither `class_names` nor the data set's are known.
         """
+        check_distributed(distributed)
         check_rule(absent_classes)
+        metadata = MetadataCatalog.get(dataset_name)
+        if class_names is None:
+            class_names = metadata.stuff_classes
+        if ignore_index is None:
+            ignore_index = metadata.get("ignore_label", 255)
+        if colors is None:
+            colors = metadata.get("stuff_colors", ())
         self._dataset_name = dataset_name
         self._class_names = list(class_names)
-        self._ignore_index = ignore_index
-        self._label_map = label_map
+        self._ignore_index: int = ignore_index
+        self._label_map = metadata.get("label_map") if label_map is None else label_map
         self._absent_classes = absent_classes
         self._boundary_dilation_ratio = boundary_dilation_ratio
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
@@ -97,14 +115,10 @@ class SemSegEvaluator(DatasetEvaluator):
         test = cfg.TEST.SEM_SEG
         return {
             "dataset_name": dataset_name,
-            "class_names": metadata.stuff_classes,
-            "ignore_index": metadata.ignore_label,
-            "label_map": metadata.get("label_map"),
             "absent_classes": test.ABSENT_CLASSES,
             "boundary_dilation_ratio": test.BOUNDARY_DILATION_RATIO if test.BOUNDARY_IOU else None,
             "output_dir": output_dir,
             "save_predictions": test.SAVE_PREDICTIONS,
-            "colors": metadata.get("stuff_colors", ()),
         }
 
     @property
@@ -126,41 +140,53 @@ class SemSegEvaluator(DatasetEvaluator):
                 class; or the prediction has another number of classes.
         """
         for record, output in zip(inputs, outputs, strict=True):
-            prediction: SemSegLogits = output["sem_seg"]
+            prediction = _as_prediction(output["sem_seg"], record)
             target = self._ground_truth(record)
             self._check(record, prediction, target)
-            device = prediction.logits.device
-            target = target.to(device, non_blocking=True)
-            matrix = confusion_matrix_from_logits(
-                prediction.logits[None],
-                target[None],
-                self._num_classes,
-                ignore_index=self._ignore_index,
-                source_size=prediction.source_size,
-            )
-            self._matrix = self._matrix.to(device) + matrix
-            if self._files is not None:
-                name = record.get("file_name", "")
-                self._image_counts.add(record.get("image_id", name), name, matrix)
-                self._calibration = self._calibration.to(device) + calibration_counts(
-                    prediction, target, ignore_index=self._ignore_index
-                )
-            # On a GPU this would wait for it; there `evaluate` looks.
-            if device.type == "cpu" and self._matrix[-1].any():
-                raise DataError(self._outside_message(record, target))
-            if self._boundary_dilation_ratio is not None:
-                self._boundary_matrix = self._boundary_matrix.to(device)
-                boundary_confusion_matrix(
-                    prediction.labels(),
-                    target,
-                    self._num_classes,
-                    ignore_index=self._ignore_index,
-                    dilation_ratio=self._boundary_dilation_ratio,
-                    out=self._boundary_matrix,
-                )
+            self._count(record, prediction, target.to(_device(prediction), non_blocking=True))
             if self._predictions is not None:
                 path = self._predictions / f"{record['image_id']}.png"
                 self._write_prediction(path, prediction)
+
+    def _count(
+        self,
+        record: dict[str, Any],
+        prediction: SemSegLogits | torch.Tensor,
+        target: torch.Tensor,
+    ) -> None:
+        device = target.device
+        num_classes, ignored = self._num_classes, self._ignore_index
+        if isinstance(prediction, SemSegLogits):
+            matrix = confusion_matrix_from_logits(
+                prediction.logits[None],
+                target[None],
+                num_classes,
+                ignore_index=ignored,
+                source_size=prediction.source_size,
+            )
+        else:
+            matrix = confusion_matrix(prediction, target, num_classes, ignore_index=ignored)
+        self._matrix = self._matrix.to(device) + matrix
+        if self._files is not None:
+            name = record.get("file_name", "")
+            self._image_counts.add(record.get("image_id", name), name, matrix)
+            if isinstance(prediction, SemSegLogits):
+                self._calibration = self._calibration.to(device) + calibration_counts(
+                    prediction, target, ignore_index=ignored
+                )
+        # On a GPU this would wait for it; there `evaluate` looks.
+        if device.type == "cpu" and self._matrix[-1].any():
+            raise DataError(self._outside_message(record, target))
+        if self._boundary_dilation_ratio is not None:
+            self._boundary_matrix = self._boundary_matrix.to(device)
+            boundary_confusion_matrix(
+                _labels(prediction),
+                target,
+                num_classes,
+                ignore_index=ignored,
+                dilation_ratio=self._boundary_dilation_ratio,
+                out=self._boundary_matrix,
+            )
 
     def evaluate(self) -> dict[str, dict[str, Any]]:
         """The figures of all processes' images, in percent, NaN for classes left out by the rule.
@@ -187,7 +213,8 @@ class SemSegEvaluator(DatasetEvaluator):
         not_finite = int(matrix[:, -1].sum())
         if not_finite:
             logger.warning(
-                "%s: %d pixels have NaN logits and count as wrong", self._dataset_name, not_finite
+                "%s: %d pixels have NaN logits, or are predicted as no class, and count as wrong",
+                *(self._dataset_name, not_finite),
             )
         metrics = sem_seg_metrics(matrix, absent_classes=self._absent_classes)
         figures = {
@@ -226,16 +253,20 @@ class SemSegEvaluator(DatasetEvaluator):
         return torch.from_numpy(read_sem_seg(record["sem_seg_file_name"], self._label_map))
 
     def _check(
-        self, record: dict[str, Any], prediction: SemSegLogits, target: torch.Tensor
+        self,
+        record: dict[str, Any],
+        prediction: SemSegLogits | torch.Tensor,
+        target: torch.Tensor,
     ) -> None:
-        num_classes = prediction.logits.shape[0]
-        if num_classes != self._num_classes:
+        if isinstance(prediction, SemSegLogits) and len(prediction.logits) != self._num_classes:
             raise ConfigError(
-                f"the model predicts {num_classes} classes, data set '{self._dataset_name}' has "
-                f"{self._num_classes}; set MODEL.SEM_SEG_HEAD.NUM_CLASSES to the data set's"
+                f"the model predicts {len(prediction.logits)} classes, data set "
+                f"'{self._dataset_name}' has {self._num_classes}; set "
+                "MODEL.SEM_SEG_HEAD.NUM_CLASSES to the data set's"
             )
-        if tuple(prediction.size) != tuple(target.shape):
-            (height, width), (label_height, label_width) = prediction.size, target.shape
+        size = prediction.size if isinstance(prediction, SemSegLogits) else prediction.shape
+        if tuple(size) != tuple(target.shape):
+            (height, width), (label_height, label_width) = size, target.shape
             raise DataError(
                 f"{_name(record)} is {height} x {width} (height x width) but its label map "
                 f"{_label_map_name(record)} is {label_height} x "
@@ -252,13 +283,13 @@ class SemSegEvaluator(DatasetEvaluator):
             "pixels. Mend the file, or give the data set a label_map"
         )
 
-    def _write_prediction(self, path: Path, prediction: SemSegLogits) -> None:
+    def _write_prediction(self, path: Path, prediction: SemSegLogits | torch.Tensor) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        labels = prediction.labels().cpu().numpy()
-        if labels.dtype != "uint8":
+        labels = _labels(prediction).cpu().numpy()
+        if self._num_classes > 255:
             Image.fromarray(labels.astype("uint16")).save(path)
             return
-        image = Image.fromarray(labels)
+        image = Image.fromarray(labels.astype("uint8"))
         if self._colors:
             image.putpalette([value for color in self._colors for value in color])
         image.save(path)
@@ -293,6 +324,32 @@ class SemSegEvaluator(DatasetEvaluator):
             name: [None if end != end else 100 * end for end in ends]
             for name, ends in zip(names, bounds.tolist(), strict=True)
         }
+
+
+def _as_prediction(
+    sem_seg: SemSegLogits | torch.Tensor, record: dict[str, Any]
+) -> SemSegLogits | torch.Tensor:
+    """Logits, or labels (H, W)."""
+    if isinstance(sem_seg, SemSegLogits):
+        return sem_seg
+    if sem_seg.dim() == 3 and sem_seg.is_floating_point():
+        height, width = sem_seg.shape[1:]
+        return SemSegLogits(sem_seg.float(), (height, width), (height, width))
+    if sem_seg.dim() == 2 and not sem_seg.is_floating_point():
+        return sem_seg
+    raise ValueError(
+        f"the prediction for {_name(record)} is {tuple(sem_seg.shape)} {sem_seg.dtype}; expected "
+        "SemSegLogits, logits (K, H, W) of a floating point type, or labels (H, W) of an integer "
+        "type"
+    )
+
+
+def _labels(prediction: SemSegLogits | torch.Tensor) -> torch.Tensor:
+    return prediction.labels() if isinstance(prediction, SemSegLogits) else prediction
+
+
+def _device(prediction: SemSegLogits | torch.Tensor) -> torch.device:
+    return (prediction.logits if isinstance(prediction, SemSegLogits) else prediction).device
 
 
 def _name(record: dict[str, Any]) -> str:

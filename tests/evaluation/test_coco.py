@@ -243,7 +243,7 @@ class TestBadInput:
                 record["instances"].remove(name)
             else:
                 record["instances"].set(name, value(record["instances"].get(name)))
-        run([record], COCOEvaluator(dataset_name="made", json_file=path))
+        run([record], COCOEvaluator("made", ("bbox", "segm"), json_file=path))
 
     @pytest.mark.parametrize(
         "changes, message",

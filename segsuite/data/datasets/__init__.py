@@ -6,6 +6,7 @@ from .cityscapes import register_cityscapes
 from .coco import load_coco_json, register_coco_instances
 from .coco_builtin import register_coco_builtin
 from .coco_panoptic import load_coco_panoptic, register_coco_panoptic
+from .coco_records import records_to_coco
 from .coco_sem_seg import register_coco_sem_seg
 from .folder import load_sem_seg_folder, register_sem_seg_folder
 from .from_config import register_from_config
@@ -20,6 +21,7 @@ __all__ = [
     "load_coco_json",
     "load_coco_panoptic",
     "load_sem_seg_folder",
+    "records_to_coco",
     "register_coco_instances",
     "register_coco_panoptic",
     "register_from_config",
