@@ -76,14 +76,14 @@ class Registry:
         return f"Registry({self.name}: {', '.join(self)})"
 
 
-def closest(name: str, known: Any) -> str | None:
+def closest(name: str | int, known: Any) -> str | None:
     """The entry of `known` most like `name`, ignoring case; None when nothing is alike."""
     by_lower = {str(k).lower(): str(k) for k in known}
     matches = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else None
 
 
-def unknown_name(name: str, known: Any, where: str) -> str:
+def unknown_name(name: str | int, known: Any, where: str) -> str:
     """The message for a name that `where` does not have: the closest match, then all there is."""
     match = closest(name, known)
     hint = f" Did you mean '{match}'?" if match else ""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec, get_norm
 from segsuite.utils.registry import unknown_name
@@ -73,7 +73,7 @@ class DRN(Backbone):
             self.layer0 = _plain_layer(in_channels, base_channels, 7, norm)
         else:
             self.conv1 = _conv(in_channels, base_channels, 7)
-            self.bn1 = get_norm(norm, base_channels)
+            self.bn1 = _norm(norm, base_channels)
         channels, stride = base_channels, 1
         for i, name in enumerate(self.layer_names):
             width, dilation = base_channels * _WIDTHS[i], _DILATIONS[i]
@@ -101,7 +101,7 @@ class DRN(Backbone):
         self.freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         c = cfg.MODEL.DRN
         return {
             "variant": c.VARIANT,
@@ -128,13 +128,22 @@ class DRN(Backbone):
 class _BasicBlock(nn.Module):
     expansion = 1
 
-    def __init__(self, in_channels, width, *, stride, dilation, residual, norm):
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int,
+        dilation: int,
+        residual: bool,
+        norm: str,
+    ):
         super().__init__()
         self.residual = residual
         self.conv1 = _conv(in_channels, width, 3, stride, dilation)
-        self.bn1 = get_norm(norm, width)
+        self.bn1 = _norm(norm, width)
         self.conv2 = _conv(width, width, 3, 1, dilation)
-        self.bn2 = get_norm(norm, width)
+        self.bn2 = _norm(norm, width)
         self.downsample = _downsample(in_channels, width, stride, norm) if residual else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -148,14 +157,23 @@ class _BasicBlock(nn.Module):
 class _Bottleneck(nn.Module):
     expansion = 4
 
-    def __init__(self, in_channels, width, *, stride, dilation, residual, norm):
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int,
+        dilation: int,
+        residual: bool,
+        norm: str,
+    ):
         super().__init__()
         self.conv1 = _conv(in_channels, width, 1)
-        self.bn1 = get_norm(norm, width)
+        self.bn1 = _norm(norm, width)
         self.conv2 = _conv(width, width, 3, stride, dilation)
-        self.bn2 = get_norm(norm, width)
+        self.bn2 = _norm(norm, width)
         self.conv3 = _conv(width, 4 * width, 1)
-        self.bn3 = get_norm(norm, 4 * width)
+        self.bn3 = _norm(norm, 4 * width)
         self.downsample = _downsample(in_channels, 4 * width, stride, norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -169,20 +187,31 @@ class _Bottleneck(nn.Module):
 def _downsample(in_channels: int, out_channels: int, stride: int, norm: str) -> nn.Module | None:
     if in_channels == out_channels and stride == 1:
         return None
-    return nn.Sequential(_conv(in_channels, out_channels, 1, stride), get_norm(norm, out_channels))
+    return nn.Sequential(_conv(in_channels, out_channels, 1, stride), _norm(norm, out_channels))
 
 
 def _plain_layer(
-    in_channels: int, out_channels: int, kernel_size: int, norm: str, stride=1, dilation=1
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    norm: str,
+    stride: int = 1,
+    dilation: int = 1,
 ) -> nn.Sequential:
     return nn.Sequential(
         _conv(in_channels, out_channels, kernel_size, stride, dilation),
-        get_norm(norm, out_channels),
+        _norm(norm, out_channels),
         nn.ReLU(inplace=True),
     )
 
 
-def _conv(in_channels: int, out_channels: int, kernel_size: int, stride=1, dilation=1) -> nn.Conv2d:
+def _norm(name: str, channels: int) -> nn.Module:
+    return get_norm(name, channels) or nn.Identity()
+
+
+def _conv(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, dilation: int = 1
+) -> nn.Conv2d:
     conv = nn.Conv2d(
         in_channels,
         out_channels,
@@ -197,6 +226,6 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int, stride=1, dilat
 
 
 @BACKBONE_REGISTRY.register()
-def build_drn_backbone(cfg, input_shape: ShapeSpec) -> DRN:
+def build_drn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> DRN:
     """DRN from ``MODEL.DRN`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return DRN(cfg, input_shape)

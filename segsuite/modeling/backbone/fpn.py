@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.layers import Conv2d, ShapeSpec
 from segsuite.utils.registry import unknown_name
@@ -97,7 +97,7 @@ class FPN(Backbone):
         self.size_divisibility = math.lcm(strides[-1], max(bottom_up.size_divisibility, 1))
 
     @classmethod
-    def from_config(cls, cfg, bottom_up: Backbone) -> dict:
+    def from_config(cls, cfg: CfgNode, bottom_up: Backbone) -> dict:
         return {
             "bottom_up": bottom_up,
             "in_features": cfg.MODEL.FPN.IN_FEATURES,
@@ -147,7 +147,7 @@ def _add_upsampled(x: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
 
 
 @BACKBONE_REGISTRY.register()
-def build_resnet_fpn_backbone(cfg, input_shape: ShapeSpec) -> FPN:
+def build_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
     """The pyramid ``MODEL.FPN`` on a ResNet, with a last level for large anchors."""
     bottom_up = build_resnet_backbone(cfg, input_shape)
     return FPN(cfg, bottom_up, top_block=LastLevelMaxPool())

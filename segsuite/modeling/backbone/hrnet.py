@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 
@@ -42,6 +42,13 @@ class HRNet(Backbone):
         UnknownNameError: unknown feature.
         ConfigError: unknown upsampling.
     """
+
+    transition1: nn.ModuleList
+    transition2: nn.ModuleList
+    transition3: nn.ModuleList
+    stage2: nn.Sequential
+    stage3: nn.Sequential
+    stage4: nn.Sequential
 
     @configurable
     def __init__(
@@ -81,7 +88,7 @@ class HRNet(Backbone):
         self.freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         c = cfg.MODEL.HRNET
         return {
             "width": c.WIDTH,
@@ -151,7 +158,7 @@ class _ExchangeModule(nn.Module):
         for to, paths in enumerate(self.fuse_layers):
             height, width = x[to].shape[-2:]
             total = x[to]
-            for source, path in enumerate(paths):
+            for source, path in enumerate(paths.children()):
                 if source == to:
                     continue
                 y = path(x[source])
@@ -178,6 +185,6 @@ def _path(channels: Sequence[int], source: int, to: int, norm: str) -> nn.Module
 
 
 @BACKBONE_REGISTRY.register()
-def build_hrnet_backbone(cfg, input_shape: ShapeSpec) -> HRNet:
+def build_hrnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> HRNet:
     """HRNet from ``MODEL.HRNET`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return HRNet(cfg, input_shape)

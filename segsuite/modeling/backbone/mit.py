@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec
 from segsuite.utils.registry import unknown_name
@@ -84,7 +84,7 @@ class MixTransformer(Backbone):
         self.freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         c = cfg.MODEL.MIT
         return {
             "variant": c.VARIANT,
@@ -116,10 +116,10 @@ def _init_weights(module: nn.Module) -> None:
     """The authors' initialisation."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d):
         fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+    if isinstance(module, (nn.Linear, nn.Conv2d)) and module.bias is not None:
         nn.init.zeros_(module.bias)
 
 
@@ -205,6 +205,6 @@ class _MixFFN(nn.Module):
 
 
 @BACKBONE_REGISTRY.register()
-def build_mit_backbone(cfg, input_shape: ShapeSpec) -> MixTransformer:
+def build_mit_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> MixTransformer:
     """Mix Transformer from ``MODEL.MIT`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return MixTransformer(cfg, input_shape)

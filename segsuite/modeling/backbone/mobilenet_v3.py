@@ -9,9 +9,9 @@ import torch
 import torchvision
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import UnknownNameError
-from segsuite.layers import DepthwiseConv2d, ShapeSpec, get_norm
+from segsuite.layers import DepthwiseConv2d, FrozenBatchNorm2d, LayerNorm2d, ShapeSpec, get_norm
 from segsuite.utils.registry import unknown_name
 
 from .backbone import Backbone
@@ -88,7 +88,7 @@ class MobileNetV3(Backbone):
         self.freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         c = cfg.MODEL.MOBILENET
         return {
             "size": c.SIZE,
@@ -115,8 +115,8 @@ class MobileNetV3(Backbone):
 
 
 def _norm(name: str, channels: int) -> nn.Module:
-    norm = get_norm(name, channels)
-    if name != "GN":
+    norm = get_norm(name, channels) or nn.Identity()
+    if isinstance(norm, (nn.BatchNorm2d, FrozenBatchNorm2d, LayerNorm2d)):
         norm.eps = 1e-3
     if isinstance(norm, nn.BatchNorm2d):
         norm.momentum = 0.01
@@ -124,6 +124,6 @@ def _norm(name: str, channels: int) -> nn.Module:
 
 
 @BACKBONE_REGISTRY.register()
-def build_mobilenet_backbone(cfg, input_shape: ShapeSpec) -> MobileNetV3:
+def build_mobilenet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> MobileNetV3:
     """MobileNetV3 from ``MODEL.MOBILENET`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return MobileNetV3(cfg, input_shape)

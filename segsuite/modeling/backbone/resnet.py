@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.layers import Conv2d, ShapeSpec
 from segsuite.utils.registry import unknown_name
@@ -140,7 +141,8 @@ class DeepLabStem(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: str = "BN"):
         super().__init__()
-        middle, options = out_channels // 2, {"norm": norm, "activation": F.relu_}
+        middle = out_channels // 2
+        options: dict[str, Any] = {"norm": norm, "activation": F.relu_}
         self.conv1 = Conv2d(in_channels, middle, 3, stride=2, **options)
         self.conv2 = Conv2d(middle, middle, 3, **options)
         self.conv3 = Conv2d(middle, out_channels, 3, **options)
@@ -159,7 +161,7 @@ def make_stage(
     *,
     stride: int,
     dilations: Sequence[int],
-    **block_kwargs,
+    **block_kwargs: Any,
 ) -> nn.Sequential:
     """One block per entry of `dilations`; the first one has the stride and changes the channels."""
     blocks = []
@@ -252,7 +254,7 @@ class ResNet(Backbone):
             dilations = [first_dilation] + [dilation] * (_BLOCKS_PER_STAGE[depth][i] - 1)
             if name == "res5":
                 dilations = _multi_grid(dilations, res5_multi_grid)
-            options = {"norm": norm, "avg_down": avg_down}
+            options: dict[str, Any] = {"norm": norm, "avg_down": avg_down}
             if not basic:
                 options["bottleneck_channels"] = num_groups * width_per_group * 2**i
                 options["num_groups"] = num_groups
@@ -271,7 +273,7 @@ class ResNet(Backbone):
         self.freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         c = cfg.MODEL.RESNETS
         if c.DEPTH < 50 and c.RES2_OUT_CHANNELS >= 256:
             raise ConfigError(
@@ -322,12 +324,12 @@ def _multi_grid(dilations: list[int], factors: Sequence[int]) -> list[int]:
 
 
 @BACKBONE_REGISTRY.register()
-def build_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
+def build_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """ResNet from ``MODEL.RESNETS`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return ResNet(cfg, input_shape)
 
 
 @BACKBONE_REGISTRY.register()
-def build_resnet_deeplab_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
+def build_resnet_deeplab_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """The same under the name that Detectron2's DeepLab configurations have for it."""
     return ResNet(cfg, input_shape)

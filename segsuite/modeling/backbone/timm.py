@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, MissingPackageError
 from segsuite.layers import ShapeSpec
 from segsuite.utils.registry import closest
@@ -75,7 +77,7 @@ class TimmBackbone(Backbone):
         self.freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         c = cfg.MODEL.TIMM
         return {
             "name": c.NAME,
@@ -128,7 +130,8 @@ def _layers_in_order(net: nn.Module) -> list[str]:
     ]
 
 
-def _create(timm, name: str, out_indices: Sequence[int], **options) -> nn.Module:
+def _create(timm: ModuleType, name: str, out_indices: Sequence[int], **options: Any) -> Any:
+    """timm's module, a ``FeatureListNet`` or its like."""
     if out_indices:
         options["out_indices"] = tuple(out_indices)
     # What lets transformers made for one image size take others; each kind knows one at most.
@@ -142,6 +145,6 @@ def _create(timm, name: str, out_indices: Sequence[int], **options) -> nn.Module
 
 
 @BACKBONE_REGISTRY.register()
-def build_timm_backbone(cfg, input_shape: ShapeSpec) -> TimmBackbone:
+def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     """Any timm model with features, from ``MODEL.TIMM`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return TimmBackbone(cfg, input_shape)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.layers import Conv2d, ShapeSpec
 
 from .backbone import Backbone
@@ -49,7 +49,7 @@ class UNetEncoder(Backbone):
         self.freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         return {
             "in_channels": input_shape.channels,
             "channels": cfg.MODEL.UNET.CHANNELS,
@@ -72,6 +72,6 @@ class UNetEncoder(Backbone):
 
 
 @BACKBONE_REGISTRY.register()
-def build_unet_backbone(cfg, input_shape: ShapeSpec) -> UNetEncoder:
+def build_unet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> UNetEncoder:
     """The encoder of U-Net from ``MODEL.UNET`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return UNetEncoder(cfg, input_shape)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec, get_norm
 from segsuite.utils.registry import unknown_name
@@ -81,7 +81,7 @@ class VGG(Backbone):
                 self.features.append(nn.MaxPool2d(2, ceil_mode=True))
                 stride *= 2
                 self._end(f"pool{i + 1}", channels, stride)
-        self.fc6 = self.fc7 = None
+        self.fc6: nn.Conv2d | None = None
         if "fc7" in names:
             self.fc6 = _conv(channels, fc_channels, 7)
             self.fc7 = _conv(fc_channels, fc_channels, 1)
@@ -94,7 +94,7 @@ class VGG(Backbone):
         self.add_feature(name, channels, stride)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: ShapeSpec) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         c = cfg.MODEL.VGG
         return {
             "depth": c.DEPTH,
@@ -130,18 +130,22 @@ class VGG(Backbone):
 
 def _layers(in_channels: int, out_channels: int, norm: str) -> list[nn.Module]:
     """A 3x3 convolution, which has a bias with a norm too, as published weights do."""
-    norms = [get_norm(norm, out_channels)] if norm else []
-    return [_conv(in_channels, out_channels, 3), *norms, nn.ReLU(inplace=True)]
+    layers: list[nn.Module] = [_conv(in_channels, out_channels, 3)]
+    norm_layer = get_norm(norm, out_channels)
+    if norm_layer is not None:
+        layers.append(norm_layer)
+    return [*layers, nn.ReLU(inplace=True)]
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv2d:
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    assert conv.bias is not None
     nn.init.zeros_(conv.bias)
     return conv
 
 
 @BACKBONE_REGISTRY.register()
-def build_vgg_backbone(cfg, input_shape: ShapeSpec) -> VGG:
+def build_vgg_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VGG:
     """VGG from ``MODEL.VGG`` and ``MODEL.BACKBONE.FREEZE_AT``."""
     return VGG(cfg, input_shape)
