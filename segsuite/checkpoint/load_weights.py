@@ -122,27 +122,45 @@ def load_weights(
         reinitialized=[name for name in resized if name not in carried],
         source=conversion.source,
     )
+    _tell(report, weights, own, rows, f"'{path}'", origin, strict)
+    return report
+
+
+def _tell(
+    report: LoadReport,
+    weights: Collection[str],
+    own: Collection[str],
+    rows: Collection[tuple[str, ...]],
+    file: str,
+    origin: str,
+    strict: bool,
+) -> None:
+    """Log what was loaded from `file` and what was not; with `strict` the latter is an error.
+
+    Args:
+        weights, own: names in the file and in the model.
+        rows: of the table about other classes.
+    """
     missing = _table(group_names(report.missing, own))
     unexpected = _table(group_names(report.unexpected, weights))
     if strict and (missing or unexpected):
         raise WeightsError(
-            f"{origin}: '{path}' does not fit the model. Missing from the file:\n"
+            f"{origin}: {file} does not fit the model. Missing from the file:\n"
             f"{missing or '  nothing'}\nNot in the model:\n{unexpected or '  nothing'}"
         )
     kind = f" ({report.source}, converted)" if report.source else ""
-    logger.info("%d of %d tensors loaded from '%s'%s", len(report.loaded), len(own), path, kind)
+    logger.info("%d of %d tensors loaded from %s%s", len(report.loaded), len(own), file, kind)
     if rows:
         logger.warning(
-            "Of other classes in '%s'; rows were taken over by class name, the others are left at "
+            "Of other classes in %s; rows were taken over by class name, the others are left at "
             "their initial values:\n%s",
-            path,
+            file,
             _table([("name", "file", "model", "taken over"), *rows]),
         )
     if missing:
-        logger.warning("Not in '%s', left at their initial values:\n%s", path, missing)
+        logger.warning("Not in %s, left at their initial values:\n%s", file, missing)
     if unexpected:
-        logger.warning("In '%s' but not in the model, not used:\n%s", path, unexpected)
-    return report
+        logger.warning("In %s but not in the model, not used:\n%s", file, unexpected)
 
 
 def _classes_of(state: dict[str, Any], conversion: Conversion) -> Classes:

@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from segsuite.errors import DataError
 
 from ..boxes import as_coco_box
 from ..catalog import Metadata
-from .coco import annotation_faults, like_corners
+from .coco import annotation_faults, like_corners, report_corners, report_size
 from .images import ImageFacts
 from .report import Report
 from .semantic import class_counts, report_classes
@@ -40,26 +38,37 @@ def report_annotations(
         if not annotations:
             report.add(name, "images-empty", record["file_name"])
         size = _size(name, record, images[record["file_name"]], report)
-        if size is None:
-            continue
-        for annotation in annotations:
-            where = f"annotation {annotation.get('id')} of {record['file_name']}"
-            category = annotation.get("category_id")
-            if classes is not None and category not in range(len(classes)):
-                report.add(name, "unknown-category", where, f"category_id {category!r}")
-            try:
-                bbox = as_coco_box(annotation, size)
-            except DataError as e:
-                report.add(name, "bbox-invalid", where, str(e).partition(": ")[2])
-                continue
-            for kind, detail in annotation_faults({**annotation, "bbox": bbox}, *size):
-                report.add(name, kind, where, detail)
-            if "bbox_mode" not in annotation:
-                corners.append(like_corners(bbox, {"height": size[0], "width": size[1]}))
-    if corners and np.mean(corners) > 0.3:
-        report.add(name, "bbox-corners", name, f"{100 * np.mean(corners):.0f} % of the boxes")
+        if size is not None:
+            corners += _report_record(name, classes, record, size, report)
+    report_corners(name, name, corners, report)
     if classes is not None:
         report_classes(name, classes, *class_counts(counts, len(classes)), len(records), report)
+
+
+def _report_record(
+    name: str,
+    classes: Sequence[str] | None,
+    record: Mapping[str, Any],
+    size: tuple[int, int],
+    report: Report,
+) -> list[bool]:
+    """Examine the annotations of an image, and return which of its boxes look like corners."""
+    corners = []
+    for annotation in record["annotations"]:
+        where = f"annotation {annotation.get('id')} of {record['file_name']}"
+        category = annotation.get("category_id")
+        if classes is not None and category not in range(len(classes)):
+            report.add(name, "unknown-category", where, f"category_id {category!r}")
+        try:
+            bbox = as_coco_box(annotation, size)
+        except DataError as e:
+            report.add(name, "bbox-invalid", where, str(e).partition(": ")[2])
+            continue
+        for kind, detail in annotation_faults({**annotation, "bbox": bbox}, *size):
+            report.add(name, kind, where, detail)
+        if "bbox_mode" not in annotation:
+            corners.append(like_corners(bbox, *size))
+    return corners
 
 
 def _size(
@@ -69,10 +78,5 @@ def _size(
     height, width = record.get("height"), record.get("width")
     if height is None or width is None:
         return facts.size
-    if facts.size and (height, width) != facts.size:
-        detail = (
-            f"the file has {facts.size[1]} x {facts.size[0]} pixels, the record says "
-            f"{width} x {height} (width x height)"
-        )
-        report.add(name, "size-mismatch", facts.file_name, detail)
+    report_size(name, facts, (height, width), "the record", report)
     return height, width

@@ -26,6 +26,8 @@ from .semantic import class_counts, report_classes
 # real annotations are rounded in many ways.
 _BEYOND = 1.5
 _BOX_SLACK = 4.0
+# The share of boxes that look like corners with which all of them are.
+_MANY_CORNERS = 0.3
 # `clean_annotation` tells in words what it leaves out.
 _FAULT_KINDS = (
     ("without a bbox", "bbox-invalid"),
@@ -98,18 +100,25 @@ def report_coco(
     """
     _report_lists(name, coco, report)
     for image in coco.content["images"]:
-        facts = images[coco.image_file(image)]
         stated = (image.get("height"), image.get("width"))
-        if facts.size and stated != facts.size:
-            detail = (
-                f"the file has {facts.size[1]} x {facts.size[0]} pixels, the JSON says "
-                f"{stated[1]} x {stated[0]} (width x height)"
-            )
-            if stated == facts.size[::-1]:
-                detail += "; turned by a quarter, as EXIF orientation does it"
-            report.add(name, "size-mismatch", facts.file_name, detail)
+        report_size(name, images[coco.image_file(image)], stated, "the JSON", report)
+    of_image = _report_annotations(name, coco, report)
+    _report_images(name, coco, of_image, report)
+    if not with_classes:
+        return
+    categories = sorted(coco.categories)
+    index = {category: i for i, category in enumerate(categories)}
+    counts = [Counter(index[a["category_id"]] for a in found) for found in of_image.values()]
+    names = [str(coco.categories[c].get("name", c)) for c in categories]
+    report_classes(
+        name, names, *class_counts(counts, len(names)), len(coco.content["images"]), report
+    )
+
+
+def _report_annotations(name: str, coco: CocoFile, report: Report) -> dict[Any, list[dict]]:
+    """Examine the annotations, and return those that have an image and a category, by image id."""
     of_image: dict[Any, list[dict]] = defaultdict(list)
-    boxeslike_corners = []
+    corners = []
     for annotation in coco.content["annotations"]:
         where = f"annotation {annotation.get('id')}"
         image = coco.images.get(annotation.get("image_id"))
@@ -123,23 +132,39 @@ def report_coco(
         of_image[image["id"]].append(annotation)
         if "height" not in image or "width" not in image:
             continue
+        size = image["height"], image["width"]
         where += f" of {coco.image_file(image)}"
-        for kind, detail in annotation_faults(annotation, image["height"], image["width"]):
+        for kind, detail in annotation_faults(annotation, *size):
             report.add(name, kind, where, detail)
-        boxeslike_corners.append(like_corners(annotation.get("bbox"), image))
-    if boxeslike_corners and np.mean(boxeslike_corners) > 0.3:
-        detail = f"{100 * np.mean(boxeslike_corners):.0f} % of the boxes"
-        report.add(name, "bbox-corners", coco.json_file, detail)
-    _report_images(name, coco, of_image, report)
-    if not with_classes:
+        corners.append(like_corners(annotation.get("bbox"), *size))
+    report_corners(name, coco.json_file, corners, report)
+    return of_image
+
+
+def report_size(
+    name: str, facts: ImageFacts, stated: tuple[Any, Any], source: str, report: Report
+) -> None:
+    """Add an image whose file has another size than `source` says.
+
+    Args:
+        stated: height and width.
+    """
+    if not facts.size or stated == facts.size:
         return
-    categories = sorted(coco.categories)
-    index = {category: i for i, category in enumerate(categories)}
-    counts = [Counter(index[a["category_id"]] for a in found) for found in of_image.values()]
-    names = [str(coco.categories[c].get("name", c)) for c in categories]
-    report_classes(
-        name, names, *class_counts(counts, len(names)), len(coco.content["images"]), report
+    detail = (
+        f"the file has {facts.size[1]} x {facts.size[0]} pixels, {source} says "
+        f"{stated[1]} x {stated[0]} (width x height)"
     )
+    if stated == facts.size[::-1]:
+        detail += "; turned by a quarter, as EXIF orientation does it"
+    report.add(name, "size-mismatch", facts.file_name, detail)
+
+
+def report_corners(name: str, where: str, corners: Sequence[bool], report: Report) -> None:
+    """Add boxes that are corners, if many of a data set look it; see `like_corners`."""
+    share = np.mean(corners) if corners else 0.0
+    if share > _MANY_CORNERS:
+        report.add(name, "bbox-corners", where, f"{100 * share:.0f} % of the boxes")
 
 
 def _report_lists(name: str, coco: CocoFile, report: Report) -> None:
@@ -218,11 +243,10 @@ def annotation_faults(annotation: dict, height: int, width: int) -> list[tuple[s
     return found
 
 
-def like_corners(bbox: Any, image: Mapping[str, Any]) -> bool:
+def like_corners(bbox: Any, height: int, width: int) -> bool:
     """Whether a box makes sense as [x1, y1, x2, y2] alone, in an image of a height and width."""
     if not isinstance(bbox, list) or len(bbox) != 4:
         return False
     x, y, right, bottom = bbox
-    width, height = image["width"], image["height"]
     as_corners = x < right <= width + _BEYOND and y < bottom <= height + _BEYOND
     return as_corners and (x + right > width + _BEYOND or y + bottom > height + _BEYOND)
