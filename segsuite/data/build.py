@@ -116,11 +116,11 @@ def build_train_loader(
         rank=comm.get_rank(),
         world_size=comm.get_world_size(),
     )
-    dataset = _packed(_open(dataset))
+    items = _packed(_open(dataset))
     if sampler is None:
-        sampler = TrainingSampler(size=len(dataset), seed=seed)
+        sampler = TrainingSampler(size=len(items), seed=seed)
     return MappedLoader(
-        dataset=MappedDataset(dataset, mapper, sampler, seed),
+        dataset=MappedDataset(items, mapper, sampler, seed),
         batches=batches,
         num_workers=num_workers,
         prefetch_factor=prefetch_factor,
@@ -232,14 +232,14 @@ def build_test_loader(
     Raises:
         TypeError, ValueError: as `build_train_loader`.
     """
-    dataset = _packed(_open(dataset))
+    items = _packed(_open(dataset))
     if sampler is None:
         sampler = InferenceSampler(
-            size=len(dataset), rank=comm.get_rank(), world_size=comm.get_world_size()
+            size=len(items), rank=comm.get_rank(), world_size=comm.get_world_size()
         )
     indices = iter(sampler)
     return MappedLoader(
-        dataset=MappedDataset(dataset, mapper, _InOrder(), seed),
+        dataset=MappedDataset(items, mapper, _InOrder(), seed),
         batches=list(iter(lambda: list(islice(indices, batch_size)), [])),
         num_workers=num_workers,
         prefetch_factor=prefetch_factor,

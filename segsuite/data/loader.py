@@ -62,7 +62,7 @@ class MappedDataset(Dataset):
         seed: int,
     ) -> None:
         self.dataset, self.sampler, self.seed = dataset, sampler, seed
-        self.mapper = _as_it_is if mapper is None else mapper
+        self.mapper: Callable[..., dict[str, Any]] = _as_it_is if mapper is None else mapper
         self._passes_rng = _takes_rng(self.mapper)
         self._seeds_globals = not self._passes_rng or not isinstance(dataset, Sequence)
         # What each worker is reading: the only trace that one which is killed leaves.
@@ -71,7 +71,7 @@ class MappedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, position: int) -> dict[str, Any]:
+    def __getitem__(self, position: int) -> dict[str, Any] | _Fault:
         worker = get_worker_info()
         if worker is not None:
             self.in_progress[worker.id] = position
@@ -139,6 +139,8 @@ class MappedLoader(DataLoader):
         pin_memory: page-locked tensors, for fast copies to a CUDA device.
     """
 
+    dataset: MappedDataset
+
     def __init__(
         self,
         *,
@@ -164,7 +166,8 @@ class MappedLoader(DataLoader):
             generator=torch.Generator(),
         )
 
-    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+    # PyTorch declares that its own kind of iterator is returned.
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:  # type: ignore[override]
         batches = super().__iter__()
         while True:
             try:

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing.connection import wait
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def _spawn(main: Callable[..., None], num_processes: int, args: tuple[Any, ...])
     _check_devices(num_processes)
     context = multiprocessing.get_context("spawn")
     port = _free_port()
-    errors = context.SimpleQueue()
+    errors: SimpleQueue[tuple[str, int]] = context.SimpleQueue()
     processes = [
         context.Process(target=_child, args=(main, args, rank, num_processes, port, errors))
         for rank in range(num_processes)
@@ -109,7 +110,7 @@ def _spawn(main: Callable[..., None], num_processes: int, args: tuple[Any, ...])
 
     def pass_on(signum: int, _: object) -> None:
         for process in processes:
-            if process.is_alive():
+            if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, signum)
 
     previous = {s: signal.signal(s, pass_on) for s in (signal.SIGTERM, signal.SIGINT)}
@@ -157,7 +158,14 @@ def _wait(processes: list) -> list[int]:
     return failed
 
 
-def _child(main, args, rank: int, num_processes: int, port: int, errors) -> None:
+def _child(
+    main: Callable[..., None],
+    args: tuple[Any, ...],
+    rank: int,
+    num_processes: int,
+    port: int,
+    errors: SimpleQueue[tuple[str, int]],
+) -> None:
     _die_with_parent()
     # A spawned process would start its loader's workers as it was started itself: slowly.
     multiprocessing.set_start_method(None, force=True)
