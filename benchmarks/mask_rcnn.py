@@ -5,9 +5,9 @@
 Both run by turns in this one process, with all of PyTorch's threads, and the medians are compared;
 torchvision's always in float32, as it comes. Weights are random, but such that both propose 1000
 regions of the 800 x 1216 image and find 100 instances with masks, the most they may. "inference" is
-the whole model, one image; ours with `fold_convs`, as in Predictor and in the evaluation loop.
-"training" is forward, backward and a step of SGD on two images with eight objects each, with frozen
-batch norms, two frozen stages and 512 sampled regions an image in both.
+the whole model, one image. "training" is forward, backward and a step of SGD on two images with
+eight objects each, with frozen batch norms, two frozen stages and 512 sampled regions an image in
+both. Ours is accelerated as by Predictor, the evaluation loop and the trainer.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.ops import FrozenBatchNorm2d
 
+from segsuite.acceleration import accelerate
 from segsuite.config import load_config
-from segsuite.layers import fold_convs
 from segsuite.modeling import build_model
 from segsuite.structures import BitMasks, Boxes, Instances
 
@@ -88,7 +88,7 @@ def calibrate(model: nn.Module, resnet: nn.Module, last_norm: str) -> nn.Module:
 def inference_cases() -> dict[str, Callable[[], object]]:
     image = torch.rand(3, HEIGHT, WIDTH)
     mine, theirs = ours().eval(), torchvisions().eval()
-    fold_convs(mine)
+    accelerate(mine, inference=True)
     record = {"image": image * 255}
 
     def run_ours(dtype: torch.dtype | None) -> object:
@@ -111,6 +111,7 @@ def inference_cases() -> dict[str, Callable[[], object]]:
 def training_cases() -> dict[str, Callable[[], object]]:
     images = torch.rand(2, 3, HEIGHT, WIDTH)
     mine, theirs = ours().train(), torchvisions().train()
+    accelerate(mine)
     records, targets = [], []
     for image in images:
         boxes, classes, masks = objects()

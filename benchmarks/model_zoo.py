@@ -5,9 +5,9 @@
 Parameters are those of the network that predicts, so an auxiliary head is left out. GFLOPs are
 10^9 multiply-adds of convolutions and matrix products, those of attention included, for one image
 of the given size, by PyTorch's count. Milliseconds are the median of the forward passes of one
-image in float32 and channels-last memory, with `fold_convs`, up to the logits at the head's stride,
-on random weights; with 0 repeats the column is left out, and large networks take a second and no
-memory.
+image in float32 and channels-last memory, accelerated for inference, up to the logits at the
+head's stride, on random weights; with 0 repeats the column is left out, and large networks take a
+second and no memory.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from segsuite.acceleration import accelerate
 from segsuite.config import load_config
-from segsuite.layers import fold_convs
 from segsuite.modeling import META_ARCH_REGISTRY, SemanticSegmentor, build_model
 
 
@@ -69,7 +69,7 @@ def row(path: Path, size: tuple[int, int], repeats: int) -> str:
     if repeats:
         images = torch.randn(shape).contiguous(memory_format=torch.channels_last)
         network = Network(build_model(cfg)).eval()
-        fold_convs(network)
+        accelerate(network, inference=True)
         ms = milliseconds(network, images, repeats)
         cells.append(f"{ms:.0f}")
     return f"| {' | '.join(cells)} |"

@@ -4,8 +4,8 @@
         [--size H W] [--repetitions R] [--threads T]
 
 The peer is torchvision's module in float32 and NCHW memory, as it comes. Ours runs in channels-last
-memory, in float32 and under bfloat16 autocast, in evaluation with `fold_convs`, as in Predictor and
-in the evaluation loop. All three take turns in this one process; what is compared are medians.
+memory, in float32 and under bfloat16 autocast, accelerated as by Predictor, the evaluation loop and
+the trainer. All three take turns in this one process; what is compared are medians.
 Dropout is off, so that the results of the first step can be compared too.
 
 inference    one normalised image to logits at its size
@@ -28,9 +28,9 @@ import torch.nn.functional as F
 import torchvision.models.segmentation as peers
 from torch import Tensor, nn
 
+from segsuite.acceleration import accelerate
 from segsuite.checkpoint.convert import convert
 from segsuite.config import load_config
-from segsuite.layers import fold_convs
 from segsuite.modeling import SemanticSegmentor, build_model
 from segsuite.ops import confusion_matrix_from_logits
 
@@ -132,12 +132,13 @@ def contestants(mode: str, name: str, size: tuple[int, int]) -> list[Callable[[]
     if mode == "training":
         sgd = partial(torch.optim.SGD, lr=1e-4, momentum=0.9)
         models, steps = (ours.train(), peer.train()), []
+        accelerate(ours)
         optimizers = [sgd(model.parameters()) for model in models]
         for dtype in DTYPES:
             steps.append(partial(our_training, ours, optimizers[0], last, targets, dtype))
         return [*steps, partial(peer_training, peer, optimizers[1], images, targets)]
     ours, peer = ours.eval(), without_aux_head(peer)
-    fold_convs(ours)
+    accelerate(ours, inference=True)
     if mode == "inference":
         mine = [partial(our_inference, ours, last, dtype) for dtype in DTYPES]
         return [*mine, lambda: peer(images)["out"]]

@@ -26,6 +26,7 @@ FLOORS = {
     "ops": 1,
     "structures": 2,
     "layers": 2,
+    "acceleration": 3,
     "data": 3,
     "modeling": 3,
     "solver": 3,

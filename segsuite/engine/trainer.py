@@ -15,6 +15,7 @@ import yaml
 from torch import nn
 from torch.utils.data import DataLoader
 
+from segsuite.acceleration import accelerate
 from segsuite.checkpoint import Checkpointer, load_weights, seed_all
 from segsuite.config import CfgNode
 from segsuite.data import build_test_loader, build_train_loader
@@ -65,6 +66,7 @@ class DefaultTrainer(SimpleTrainer):
         for name in cfg.DATASETS.TEST:
             self.build_evaluator(cfg, name)  # what is wrong with it shows now, not after hours
         model = self.build_model(cfg)
+        accelerate(model)
         build_inference(cfg, model)  # likewise
         device = next(model.parameters()).device
         amp_dtype(cfg.TEST.AMP, "TEST.AMP", device)  # likewise

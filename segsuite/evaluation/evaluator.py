@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from segsuite.acceleration import accelerated
 from segsuite.errors import ConfigError, DataError, MissingFileError
-from segsuite.layers import folded_convs
 from segsuite.utils import comm
 from segsuite.utils.files import write_json
 from segsuite.utils.memory import peak_memory
@@ -129,9 +129,9 @@ def inference_on_dataset(
 ) -> dict[str, dict[str, Any]]:
     """Run the model over a test loader in evaluation mode and return the evaluator's results.
 
-    Every process runs its own share of the loader. Meanwhile convolutions are folded
-    (`segsuite.layers.fold_convs`), and each module's training mode is restored afterwards. Speed,
-    where the time goes and the time left are logged; a bar on a terminal.
+    Every process runs its own share of the loader. Meanwhile the model is accelerated
+    for inference (`segsuite.acceleration.accelerated`) and in evaluation mode; afterwards it is as
+    before. Speed, where the time goes and the time left are logged; a bar on a terminal.
 
     Args:
         loader: sized; gives batches as lists of records.
@@ -152,7 +152,7 @@ def inference_on_dataset(
     on_terminal = comm.is_main_process() and sys.stdout.isatty()
     with (
         evaluating(model),
-        folded_convs(model),
+        accelerated(model),
         torch.inference_mode(),
         tqdm(
             total=total, desc="evaluation", file=sys.stdout, leave=False, disable=not on_terminal

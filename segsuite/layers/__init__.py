@@ -3,22 +3,20 @@
 from .all_reduce import differentiable_all_reduce_sum
 from .aspp import ASPP
 from .conv import Conv2d
-from .depthwise_conv import DepthwiseConv2d
 from .depthwise_separable_conv import DepthwiseSeparableConv2d
-from .folded_conv import fold_convs, folded_convs
 from .frozen_batch_norm import FrozenBatchNorm2d
 from .joined_conv import conv1x1_of_joined, sum_of_upsampled_convs
 from .layer_norm import LayerNorm2d
 from .norm import get_norm
 from .pyramid_pooling import PooledConv2d, PyramidPooling
+from .resize import BilinearResize
 from .shape_spec import ShapeSpec
 from .sync_batch_norm import SyncBatchNorm2d
-from .upsample import resize_bilinear
 
 __all__ = [
     "ASPP",
+    "BilinearResize",
     "Conv2d",
-    "DepthwiseConv2d",
     "DepthwiseSeparableConv2d",
     "FrozenBatchNorm2d",
     "LayerNorm2d",
@@ -28,9 +26,6 @@ __all__ = [
     "SyncBatchNorm2d",
     "conv1x1_of_joined",
     "differentiable_all_reduce_sum",
-    "fold_convs",
-    "folded_convs",
     "get_norm",
-    "resize_bilinear",
     "sum_of_upsampled_convs",
 ]

@@ -15,6 +15,11 @@ class FrozenBatchNorm2d(nn.Module):
     bias alone (the statistics already folded in) loads as exactly that affine map.
     """
 
+    weight: torch.Tensor
+    bias: torch.Tensor
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+
     def __init__(self, num_features: int, eps: float = 1e-5):
         super().__init__()
         self.num_features = num_features

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from segsuite.ops._library import EXTENSION_LOADED, has_kernels
+from segsuite.ops.bilinear import half_pixel_positions, neighbours
 
 _INTEGERS = (
     torch.uint8,
@@ -258,11 +259,10 @@ def _corners(
     source: int, used: float, size: int, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The source coordinates below and above each output coordinate, and the upper one's weight."""
-    centres = torch.arange(size, dtype=torch.float64) + 0.5
-    position = (centres * (used / max(size, 1)) - 0.5).clamp(0, source - 1)
-    low = position.long()
-    high = (low + 1).clamp(max=source - 1)
-    return low.to(device), high.to(device), (position - low).float().to(device)
+    pixels = torch.arange(size, dtype=torch.float64)
+    position = half_pixel_positions(pixels, used / max(size, 1))
+    low, high, weight = neighbours(position, source)
+    return low.to(device), high.to(device), weight.float().to(device)
 
 
 # What torch.compile and torch.export know of the kernels

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from segsuite.acceleration import accelerate
 from segsuite.config import CfgNode
 from segsuite.data import InferenceMapper, Metadata, as_rgb, register_from_config
-from segsuite.layers import fold_convs
 from segsuite.modeling import build_model
 from segsuite.runs import Run
 from segsuite.runs.plugins import naming_missing_plugins
@@ -59,7 +59,7 @@ class Predictor:
             register_from_config(cfg)
             self.model: nn.Module = build_model(cfg).eval()
         load_trained_weights(self.model, cfg)
-        fold_convs(self.model)
+        accelerate(self.model, inference=True)
         self._inference = FittingInference(cfg, self.model)
         self.metadata: Metadata = run_metadata(cfg)
         self._mapper = InferenceMapper(cfg)

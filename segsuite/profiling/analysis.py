@@ -20,8 +20,8 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from segsuite.acceleration import accelerate, accelerated
 from segsuite.evaluation import evaluating
-from segsuite.layers import folded_convs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # fvcore compiles a loss when it is imported
@@ -97,7 +97,7 @@ def module_costs(
     wrapped = _OnImage(model, record)
     image = record["image"].to(next(model.parameters()).device)
     with evaluating(model), torch.no_grad():
-        with folded_convs(model):  # as in every evaluation; operations are those of the network
+        with accelerated(model):  # as in every evaluation; operations are those of the network
             milliseconds = _milliseconds(model, lambda: wrapped(image), names, runs)
         flops, activations = (
             _by_module(analysis(wrapped, image))
@@ -214,7 +214,7 @@ class Memory:
     Attributes:
         weights: parameters and buffers.
         inference: the peak while images are predicted one by one, with the weights and those
-            that `folded_convs` prepares.
+            that `accelerated` prepares.
         training: the peak of a training step, with weights, gradients and the optimiser's state.
     """
 
@@ -228,7 +228,7 @@ def measure_memory(
 ) -> Memory:
     """The memory of predicting the first image of a batch, and of a training step on all of it.
 
-    The model is trained for two steps and left in training mode.
+    The model is trained for two steps, accelerated as by the trainer, and left in training mode.
     """
     device = next(model.parameters()).device
     weights = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
@@ -243,9 +243,10 @@ def measure_memory(
         sum(model(batch).values()).backward()
         optimizer.step()
 
-    with evaluating(model), folded_convs(model):
+    with evaluating(model), accelerated(model):
         inference = peak_bytes(predict_twice, device)
     model.train()
+    accelerate(model)
     step()  # makes the optimiser's state
     optimizer.zero_grad(set_to_none=True)
     kept = sum(

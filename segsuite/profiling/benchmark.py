@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from segsuite.acceleration import accelerate
 from segsuite.config import CfgNode
 from segsuite.data import DatasetMapper, build_test_loader, build_train_loader
 from segsuite.data.image import read_image
@@ -133,6 +134,7 @@ def benchmark_training(cfg: CfgNode, model: nn.Module, steps: int) -> dict[str, 
         ``images_per_second``, and ``ms_per_step`` by phase, see `StepTimer`.
     """
     device = next(model.parameters()).device
+    accelerate(model)
     trainer = SimpleTrainer(
         model=model,
         build_loader=lambda start_iter: build_train_loader(cfg, start_iter=start_iter),

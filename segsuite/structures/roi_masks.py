@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segsuite.ops.bilinear import hat_weights, positions_in_box
+
 from .masks import BitMasks
 from .rle import RLE, encode_window
 
@@ -108,7 +110,5 @@ def whole_pixel_boxes(boxes: Tensor, mask_size: int) -> Tensor:
 def _interpolation(start: int, end: int, low: Tensor, high: Tensor, size: int) -> Tensor:
     """(end - start, size): what each of `size` values, spread evenly from `low` to `high`, weighs
     at the centres of the pixels from `start` on."""
-    centres = torch.arange(start, max(end, start), device=low.device) + 0.5
-    position = (centres - low) / (high - low) * size - 0.5
-    distance = position[:, None] - torch.arange(size, device=low.device)
-    return (1 - distance.abs()).clamp_(min=0)
+    pixels = torch.arange(start, max(end, start), device=low.device)
+    return hat_weights(positions_in_box(pixels, low, high, size), size)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from segsuite.ops import argmax_from_logits
+from segsuite.ops.bilinear import half_pixel_positions, neighbours
 
 # Rows of pixels brought to full size at a time where only a map of them is wanted.
 _ROWS = 64
@@ -18,8 +19,8 @@ _ROWS = 64
 class SemSegLogits:
     """Class scores of one image at the resolution of the head.
 
-    Output pixel y lies at ``(y + 0.5) * source_h / H - 0.5`` in rows of `logits`, likewise for x:
-    bilinear interpolation with pixel centres at one half (``align_corners=False``).
+    Output row y lies at ``(y + 0.5) * source_h / H - 0.5`` in rows of `logits`, columns likewise:
+    bilinear interpolation with pixel centres at one half, see `segsuite.ops.bilinear`.
 
     Attributes:
         logits: (K, h, w), of the padded image.
@@ -80,9 +81,6 @@ class SemSegLogits:
 
 def _resample(x: torch.Tensor, dim: int, pixels: torch.Tensor, scale: float) -> torch.Tensor:
     """Linear interpolation along `dim` at output `pixels`, each `scale` elements of `x` wide."""
-    last = x.shape[dim] - 1
-    position = ((pixels.double() + 0.5) * scale - 0.5).clamp(0, last)
-    low = position.floor().long()
-    weight = (position - low).to(x.dtype).view(-1, *[1] * (x.dim() - 1 - dim))
-    high = (low + 1).clamp(max=last)
+    low, high, weight = neighbours(half_pixel_positions(pixels.double(), scale), x.shape[dim])
+    weight = weight.to(x.dtype).view(-1, *[1] * (x.dim() - 1 - dim))
     return torch.lerp(x.index_select(dim, low), x.index_select(dim, high), weight)

@@ -11,7 +11,7 @@ from torch import nn
 
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import UnknownNameError
-from segsuite.layers import DepthwiseConv2d, FrozenBatchNorm2d, LayerNorm2d, ShapeSpec, get_norm
+from segsuite.layers import FrozenBatchNorm2d, LayerNorm2d, ShapeSpec, get_norm
 from segsuite.utils.registry import unknown_name
 
 from .backbone import Backbone
@@ -76,9 +76,6 @@ class MobileNetV3(Backbone):
                 in_channels, first.out_channels, 3, stride=2, padding=1, bias=False
             )
             nn.init.kaiming_normal_(self.features[0][0].weight, mode="fan_out")
-        for module in self.features.modules():
-            if type(module) is nn.Conv2d and module.groups == module.in_channels:
-                module.__class__ = DepthwiseConv2d  # the same parameters, faster gradients
         stride = 1
         for name, layer in zip(self._names, self.features, strict=True):
             convs = [m for m in layer.modules() if isinstance(m, nn.Conv2d)]

@@ -18,7 +18,7 @@ def peak_activation_bytes(model: nn.Module, record: dict[str, Any]) -> int:
 
     The model runs on fake tensors, which have a shape and a device but no content, in a fraction of
     the time that it takes to predict. Weights do not count, nor the working space of single
-    operators, such as convolutions; convolutions that `fold_convs` has prepared count as they were.
+    operators, such as convolutions; weights that `accelerate` prepares do not count either.
 
     Args:
         model: in evaluation mode.

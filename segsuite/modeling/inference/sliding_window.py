@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from segsuite.errors import ConfigError
+from segsuite.ops.bilinear import pixels_up_to
 from segsuite.structures import SemSegLogits
 
 from .windows import window_starts, window_weights
@@ -87,9 +88,8 @@ class SlidingWindow(nn.Module):
             block = band if block is None else torch.cat([block[:, -1:], band], dim=1)
             end = start + band.shape[1]
             block_start = end - block.shape[1]
-            # Pixel row y lies at (y + 0.5) * scale - 0.5 in cells.
             is_last = end == plan.rows.ends[-1]
-            until = size[0] if is_last else min(int((end - 0.5) / scale + 0.5), size[0])
+            until = size[0] if is_last else min(pixels_up_to(end - 1, scale), size[0])
             prediction = SemSegLogits(block, plan.source_size, size)
             columns = torch.arange(size[1], device=block.device)
             for first in range(done, until, _ROWS):

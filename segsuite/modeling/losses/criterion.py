@@ -11,7 +11,7 @@ from torch import nn
 
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
-from segsuite.layers import resize_bilinear
+from segsuite.layers import BilinearResize
 
 from .build import SEM_SEG_LOSS_REGISTRY
 
@@ -45,6 +45,7 @@ class SemSegCriterion(nn.Module):
             name: loss_weight * weight
             for name, weight in (losses or {"cross_entropy": 1.0}).items()
         }
+        self.resize = BilinearResize()
         self.functions = {name: SEM_SEG_LOSS_REGISTRY.get(name) for name in self.weights}
         options = {**(options or {}), "ignore_index": ignore_index, "class_weights": None}
         self.options = {}
@@ -93,7 +94,7 @@ class SemSegCriterion(nn.Module):
             logits = logits.float().contiguous()
             height, width = targets.shape[-2:]
             if logits.shape[-2:] != (height, width):
-                logits = resize_bilinear(logits, (height, width))
+                logits = self.resize(logits, (height, width))
             for name, function in self.functions.items():
                 options = self.options[name]
                 if "class_weights" in options:

@@ -3,9 +3,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from segsuite.layers import Conv2d, winograd
-from segsuite.layers.winograd import winograd_conv3x3, winograd_weight
+from segsuite.acceleration import accelerate, winograd
+from segsuite.acceleration.winograd import winograd_conv3x3, winograd_weight
+from segsuite.layers import Conv2d
 
 
 @given(
@@ -38,6 +40,7 @@ def test_gradients_of_a_wide_layer(dilation, norm, memory_format):
     torch.manual_seed(0)
     conv = Conv2d(256, 256, 3, dilation=dilation, norm=norm, activation=F.relu_)
     conv.to(memory_format=memory_format)
+    accelerate(conv)
     x = torch.randn(2, 256, 8, 8).contiguous(memory_format=memory_format).requires_grad_()
     inputs = [x, *conv.parameters()]
     found = conv(x)
@@ -56,6 +59,7 @@ def test_gradients_of_a_wide_layer(dilation, norm, memory_format):
 
 def test_only_wide_layers_in_float32_on_a_cpu_are_trained_so():
     def function(conv, x):
+        accelerate(conv)
         return type(conv(x).grad_fn).__name__
 
     x = torch.randn(1, 256, 8, 8)
@@ -67,6 +71,10 @@ def test_only_wide_layers_in_float32_on_a_cpu_are_trained_so():
     assert "Winograd" not in function(Conv2d(256, 256, 3).double(), x.double())
     with torch.autocast("cpu", torch.bfloat16):
         assert "Winograd" not in function(Conv2d(256, 256, 3), x)
+    plain = nn.Conv2d(256, 256, 3, padding=1)
+    assert "Winograd" not in type(plain(x).grad_fn).__name__
+    assert "Winograd" in function(plain, x)
+    assert "Winograd" not in function(plain, x[0])
 
 
 def test_precision():

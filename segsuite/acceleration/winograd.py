@@ -7,6 +7,8 @@ products over channels, so wide layers gain; in narrow ones the transforms cost 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -23,10 +25,10 @@ _SHARE_OF_PRODUCTS = 0.55
 _TILES_AT_ONCE = 1024
 
 
-def suits_winograd(conv: nn.Conv2d, size: tuple[int, int]) -> bool:
-    """Whether a CPU computes `conv` faster so, in float32, on maps of `size` (height, width)."""
+def is_wide_conv3x3(conv: nn.Conv2d) -> bool:
+    """Whether a CPU computes `conv` faster so, in float32, on maps that `saves_products` of."""
     d = conv.dilation[0]
-    if not (
+    return (
         conv.kernel_size == (3, 3)
         and conv.stride == (1, 1)
         and conv.padding == conv.dilation == (d, d)
@@ -34,10 +36,13 @@ def suits_winograd(conv: nn.Conv2d, size: tuple[int, int]) -> bool:
         and conv.groups == 1
         and conv.padding_mode == "zeros"
         and min(conv.in_channels, conv.out_channels) >= _WIDE
-    ):
-        return False
+    )
+
+
+def saves_products(size: Sequence[int], dilation: int) -> bool:
+    """Whether maps of `size` (height, width) are not mostly the padding of tiles."""
     height, width = size
-    tiles = d * d * -(-height // (2 * d)) * -(-width // (2 * d))
+    tiles = dilation**2 * -(-height // (2 * dilation)) * -(-width // (2 * dilation))
     return 16 * tiles <= _SHARE_OF_PRODUCTS * 9 * height * width
 
 

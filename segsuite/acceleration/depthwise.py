@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
 
-class DepthwiseConv2d(nn.Conv2d):
-    """`nn.Conv2d` with ``groups == in_channels == out_channels``; see `depthwise_conv2d`."""
-
-    def _conv_forward(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
-        return depthwise_conv2d(x, weight, bias, self.stride, self.padding, self.dilation)
+def is_depthwise(conv: nn.Conv2d) -> bool:
+    """Whether `depthwise_conv2d` computes `conv`."""
+    return (
+        conv.groups == conv.in_channels == conv.out_channels > 1
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+        and min(_padding_of_gradient(conv.kernel_size, conv.padding, conv.dilation)) >= 0
+    )
 
 
 def depthwise_conv2d(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
+    conv: nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    """``conv2d(..., groups=C)`` of x (N, C, H, W) and weight (C, 1, k, k).
+    """The convolution of x (N, C, H, W) and weight (C, 1, k, k), otherwise as `conv` has it.
 
     Its gradients on a CPU are computed in the ways that oneDNN is fast in: that of `x` with stride
     1 as the convolution that it is, others in float32 where bfloat16 takes several times as long.
     """
+    stride, padding, dilation = conv.stride, conv.padding, conv.dilation
     if x.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return F.conv2d(x, weight, bias, stride, padding, dilation, x.shape[1])
     if torch.is_autocast_enabled("cpu"):
@@ -56,9 +55,7 @@ class _DepthwiseConv(torch.autograd.Function):
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
             if stride == (1, 1):
-                around = [
-                    d * (k - 1) - p for d, k, p in zip(dilation, kernel_size, padding, strict=True)
-                ]
+                around = _padding_of_gradient(kernel_size, padding, dilation)
                 flipped = weight.flip(2, 3)
                 grad_x = F.conv2d(grad, flipped, None, 1, around, dilation, x.shape[1])
             else:
@@ -71,10 +68,17 @@ class _DepthwiseConv(torch.autograd.Function):
         return grad_x, grad_weight, grad_bias, None, None, None
 
 
+def _padding_of_gradient(
+    kernel_size: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> list[int]:
+    """That of the convolution which is the gradient of the input, where the stride is 1."""
+    return [d * (k - 1) - p for d, k, p in zip(dilation, kernel_size, padding, strict=True)]
+
+
 def _gradient(ctx, grad, x, weight, which: int, in_float32: bool) -> torch.Tensor:
     """The gradient of `x` (0) or of `weight` (1); lower precisions are computed in float32."""
     stride, padding, dilation = ctx.geometry
-    wanted, tensors = (x, weight)[which].dtype, (grad, x, weight)
+    wanted, tensors = (x, weight)[which].dtype, [grad, x, weight]
     if in_float32:
         tensors = [t.to(torch.promote_types(t.dtype, torch.float32)) for t in tensors]
     mask = [which == 0, which == 1, False]

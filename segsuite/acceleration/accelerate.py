@@ -1,0 +1,101 @@
+"""`accelerate`: the pass over a plain model that gives its modules faster ways to compute.
+
+A module's ``forward`` is replaced on the instance, by an object that holds the module and returns
+what its class would, to rounding. Nothing else changes: parameters, buffers and their names, the
+training mode and the hooks are the module's own, so optimisers, checkpoints, averages of the
+weights and DistributedDataParallel see the plain model.
+
+Which way is faster is for the kernels' files to say: `winograd`, `depthwise`, `resize`; `conv`
+puts them together with the norms that are folded into convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+from torch import nn
+
+from segsuite.layers import BilinearResize, Conv2d
+
+from .conv import BatchNorm, InferenceConv, SkippedNorm, TrainingConv, is_foldable
+from .forward import AcceleratedForward
+from .resize import MatrixResize
+
+
+def accelerate(model: nn.Module, *, inference: bool = False) -> None:
+    """Make `model` faster in place, with the same results to rounding.
+
+    For training, on any device: a frozen batch norm becomes part of its convolution in every call,
+    which spares reading and writing the output once more. On a CPU, outside of torch.compile and
+    torch.export: depthwise convolutions have faster gradients; in float32 without autocast, 3x3
+    convolutions of 256 channels and more take Winograd's algorithm, 16 products for 36, where maps
+    are large enough and gradients are wanted; and losses resize logits by matrix products.
+
+    With `inference`, in addition, for evaluation mode without gradients: every batch norm becomes
+    part of the convolution before it (in a `Conv2d`, or next to it in an `nn.Sequential`), and
+    weights are prepared once, transformed for Winograd's algorithm and cast for autocast. They
+    are made when they are first used, take as much memory again as the weights themselves, for
+    Winograd's algorithm 1.8 times as much, and do not see weights that change later: call it
+    after the weights are loaded, and use `accelerated` on a model that is trained further. In
+    training mode, with gradients, and when compiled or exported, such a model computes as one
+    that is accelerated for training.
+
+    A model that is accelerated already is accelerated anew, on its present weights. Of modules,
+    those of exactly the types `Conv2d`, `torch.nn.Conv2d` and `BilinearResize` are touched,
+    subclasses may compute something else; and none whose ``forward`` somebody else has replaced.
+    """
+    remove_acceleration(model)
+    for forward in _forwards(model, inference):
+        vars(forward.module).setdefault("forward", forward)
+
+
+def remove_acceleration(model: nn.Module) -> None:
+    """Make `model` the plain one that it was before `accelerate`."""
+    for module in model.modules():
+        if isinstance(vars(module).get("forward"), AcceleratedForward):
+            del vars(module)["forward"]
+
+
+@contextmanager
+def accelerated(model: nn.Module) -> Iterator[None]:
+    """``accelerate(model, inference=True)`` for a while; afterwards `model` is as it was.
+
+    The weights must not change meanwhile.
+    """
+    before = [
+        forward
+        for module in model.modules()
+        if isinstance(forward := vars(module).get("forward"), AcceleratedForward)
+    ]
+    accelerate(model, inference=True)
+    try:
+        yield
+    finally:
+        remove_acceleration(model)
+        for forward in before:
+            vars(forward.module)["forward"] = forward
+
+
+def _forwards(model: nn.Module, inference: bool) -> Iterator[AcceleratedForward]:
+    next_norms: dict[nn.Module, BatchNorm] = {}  # by the module before them
+    if inference:
+        for module in model.modules():
+            if isinstance(module, nn.Sequential):
+                next_norms |= {a: b for a, b in pairwise(module) if is_foldable(b)}
+    for module in model.modules():
+        if type(module) is BilinearResize:
+            yield MatrixResize(module)
+        elif not isinstance(module, nn.Conv2d) or type(module) not in (Conv2d, nn.Conv2d):
+            continue
+        elif not inference:
+            if TrainingConv.suits(module):
+                yield TrainingConv(module)
+        elif isinstance(module, Conv2d):
+            yield InferenceConv(module, module.norm if is_foldable(module.norm) else None)
+        else:
+            norm = next_norms.get(module)
+            yield InferenceConv(module, norm)
+            if norm is not None:
+                yield SkippedNorm(norm, module)
