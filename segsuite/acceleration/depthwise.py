@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,15 @@ def depthwise_conv2d(
 
 class _DepthwiseConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, stride, padding, dilation):
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+        dilation: tuple[int, ...],
+    ) -> torch.Tensor:
         ctx.save_for_backward(x, weight)
         ctx.has_bias = bias is not None
         ctx.geometry = stride, padding, dilation
@@ -48,7 +57,7 @@ class _DepthwiseConv(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         stride, padding, dilation = ctx.geometry
         kernel_size = weight.shape[-2:]
@@ -75,7 +84,14 @@ def _padding_of_gradient(
     return [d * (k - 1) - p for d, k, p in zip(dilation, kernel_size, padding, strict=True)]
 
 
-def _gradient(ctx, grad, x, weight, which: int, in_float32: bool) -> torch.Tensor:
+def _gradient(
+    ctx: Any,
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    which: int,
+    in_float32: bool,
+) -> torch.Tensor:
     """The gradient of `x` (0) or of `weight` (1); lower precisions are computed in float32."""
     stride, padding, dilation = ctx.geometry
     wanted, tensors = (x, weight)[which].dtype, [grad, x, weight]

@@ -8,6 +8,7 @@ products over channels, so wide layers gain; in narrow ones the transforms cost 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,14 +54,16 @@ class WinogradConv3x3(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, dilation):
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, dilation: int
+    ) -> torch.Tensor:
         ctx.save_for_backward(x, weight)
         ctx.dilation = dilation
         return winograd_conv3x3(x, winograd_weight(weight), bias, dilation)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         d = ctx.dilation
         grad_x = grad_weight = grad_bias = None
@@ -158,7 +161,8 @@ def _transform_input(x: torch.Tensor) -> torch.Tensor:
     return tiles.view(16, -1, channels)
 
 
-def _transform_axis(x: torch.Tensor, axis: int, out) -> None:
+def _transform_axis(x: torch.Tensor, axis: int, out: torch.Tensor | Sequence[torch.Tensor]) -> None:
+    """`axis` of pixels to four planes, into the four of `out`."""
     size = x.shape[axis]
     a, b, c, d = (
         x[(slice(None),) * axis + (slice(start, size - 2 + start, 2),)] for start in range(4)

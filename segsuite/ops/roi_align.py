@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from segsuite.ops._library import EXTENSION_LOADED, has_kernels
+from segsuite.ops.bilinear import neighbours
 from segsuite.ops.rois import as_rois, check_features, check_rois
 
 _MAX_SIZE = 4096  # of the output, and of the sampling ratio
@@ -296,12 +297,10 @@ def _axis(
     sample = first[:, None] + torch.arange(count).to(low) + 0.5
     at = bin_start[:, None] + sample * bin_size / max(samples, 1)  # (bins, count)
     weight = ((at >= -1) & (at <= size)).to(low.dtype) / max(samples, 1)
-    at = at.clamp(0, size - 1)
-    below = at.floor().long()
-    above = (below + 1).clamp(max=size - 1)
+    below, above, share = neighbours(at, size)
     weights = low.new_zeros(bins, size)
-    weights.scatter_add_(1, below, weight * (1 - (at - below)))
-    weights.scatter_add_(1, above, weight * (at - below))
+    weights.scatter_add_(1, below, weight * (1 - share))
+    weights.scatter_add_(1, above, weight * share)
     touched = weights.any(0).nonzero()
     used = slice(int(touched[0]), int(touched[-1]) + 1) if len(touched) else slice(0, 0)
     return used, weights[:, used]

@@ -22,7 +22,7 @@ def test_both_forms_are_pytorchs_interpolation(samples, pixels, seed):
     position = half_pixel_positions(torch.arange(pixels).double(), samples / pixels)
     low, high, weight = neighbours(position, samples)
     assert low.dtype == high.dtype == torch.int64
-    assert 0 <= int(low.min()) and int(high.max()) < samples
+    assert int(low.min()) >= 0 and int(high.max()) < samples
     torch.testing.assert_close(torch.lerp(values[low], values[high], weight), expected)
     weights = hat_weights(position.clamp(0, samples - 1), samples)
     assert weights.shape == (pixels, samples)
