@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from torch import nn
 
@@ -47,7 +47,8 @@ def accelerate(model: nn.Module, *, inference: bool = False) -> None:
     subclasses may compute something else; and none whose ``forward`` somebody else has replaced.
     """
     remove_acceleration(model)
-    for forward in _forwards(model, inference):
+    convs = _inference_convs(model) if inference else _training_convs(model)
+    for forward in chain(_resizes(model), convs):
         vars(forward.module).setdefault("forward", forward)
 
 
@@ -78,24 +79,32 @@ def accelerated(model: nn.Module) -> Iterator[None]:
             vars(forward.module)["forward"] = forward
 
 
-def _forwards(model: nn.Module, inference: bool) -> Iterator[AcceleratedForward]:
-    next_norms: dict[nn.Module, BatchNorm] = {}  # by the module before them
-    if inference:
-        for module in model.modules():
-            if isinstance(module, nn.Sequential):
-                next_norms |= {a: b for a, b in pairwise(module) if is_foldable(b)}
+def _resizes(model: nn.Module) -> Iterator[AcceleratedForward]:
     for module in model.modules():
         if type(module) is BilinearResize:
             yield MatrixResize(module)
-        elif not isinstance(module, nn.Conv2d) or type(module) not in (Conv2d, nn.Conv2d):
-            continue
-        elif not inference:
-            if TrainingConv.suits(module):
-                yield TrainingConv(module)
-        elif isinstance(module, Conv2d):
-            yield InferenceConv(module, module.norm if is_foldable(module.norm) else None)
+
+
+def _convs(model: nn.Module) -> Iterator[nn.Conv2d]:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and type(module) in (Conv2d, nn.Conv2d):
+            yield module
+
+
+def _training_convs(model: nn.Module) -> Iterator[AcceleratedForward]:
+    return (TrainingConv(conv) for conv in _convs(model) if TrainingConv.suits(conv))
+
+
+def _inference_convs(model: nn.Module) -> Iterator[AcceleratedForward]:
+    next_norms: dict[nn.Module, BatchNorm] = {}  # by the module before them
+    for module in model.modules():
+        if isinstance(module, nn.Sequential):
+            next_norms |= {a: b for a, b in pairwise(module) if is_foldable(b)}
+    for conv in _convs(model):
+        if isinstance(conv, Conv2d):
+            yield InferenceConv(conv, conv.norm if is_foldable(conv.norm) else None)
+        elif conv in next_norms:
+            yield InferenceConv(conv, next_norms[conv])
+            yield SkippedNorm(next_norms[conv], conv)
         else:
-            norm = next_norms.get(module)
-            yield InferenceConv(module, norm)
-            if norm is not None:
-                yield SkippedNorm(norm, module)
+            yield InferenceConv(conv, None)
