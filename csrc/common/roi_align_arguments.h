@@ -119,4 +119,22 @@ inline void check_grad(const Tensor& grad, const Tensor& rois, const Pyramid& py
                   "roi_align: the gradient is not of these RoIs and channels");
 }
 
+// A single map is a pyramid whose only level takes every RoI.
+template <auto multilevel_roi_align>
+Tensor roi_align(const Tensor& input, const Tensor& rois, int64_t pooled_height,
+                 int64_t pooled_width, double spatial_scale, int64_t sampling_ratio, bool aligned) {
+  return multilevel_roi_align({input}, rois, pooled_height, pooled_width, {spatial_scale},
+                              sampling_ratio, aligned, 1, 0);
+}
+
+template <auto multilevel_roi_align_backward>
+Tensor roi_align_backward(const Tensor& grad, const Tensor& rois, std::vector<int64_t> input_size,
+                          bool channels_last, double spatial_scale, int64_t sampling_ratio,
+                          bool aligned, bool deterministic) {
+  return multilevel_roi_align_backward(grad, rois, std::move(input_size), channels_last,
+                                       {spatial_scale}, sampling_ratio, aligned, 1, 0,
+                                       deterministic)
+      .front();
+}
+
 }  // namespace segsuite

@@ -119,27 +119,13 @@ std::vector<Tensor> multilevel_roi_align_backward(const Tensor& grad, const Tens
   return maps;
 }
 
-Tensor roi_align(const Tensor& input, const Tensor& rois, int64_t pooled_height,
-                 int64_t pooled_width, double spatial_scale, int64_t sampling_ratio, bool aligned) {
-  return multilevel_roi_align({input}, rois, pooled_height, pooled_width, {spatial_scale},
-                              sampling_ratio, aligned, 1, 0);
-}
-
-Tensor roi_align_backward(const Tensor& grad, const Tensor& rois, std::vector<int64_t> input_size,
-                          bool channels_last, double spatial_scale, int64_t sampling_ratio,
-                          bool aligned, bool deterministic) {
-  return multilevel_roi_align_backward(grad, rois, std::move(input_size), channels_last,
-                                       {spatial_scale}, sampling_ratio, aligned, 1, 0,
-                                       deterministic)
-      .front();
-}
-
 }  // namespace
 }  // namespace segsuite
 
 STABLE_TORCH_LIBRARY_IMPL(segsuite, CUDA, m) {
-  m.impl("roi_align", TORCH_BOX(&segsuite::roi_align));
-  m.impl("roi_align_backward", TORCH_BOX(&segsuite::roi_align_backward));
+  m.impl("roi_align", TORCH_BOX(&segsuite::roi_align<&segsuite::multilevel_roi_align>));
+  m.impl("roi_align_backward",
+         TORCH_BOX(&segsuite::roi_align_backward<&segsuite::multilevel_roi_align_backward>));
   m.impl("multilevel_roi_align", TORCH_BOX(&segsuite::multilevel_roi_align));
   m.impl("multilevel_roi_align_backward", TORCH_BOX(&segsuite::multilevel_roi_align_backward));
 }
