@@ -1,6 +1,12 @@
 """Data sets, their transforms, and the loaders that feed training and evaluation."""
 
-from .build import build_test_loader, build_train_loader, get_records
+from .build import (
+    build_detection_test_loader,
+    build_detection_train_loader,
+    build_test_loader,
+    build_train_loader,
+    get_records,
+)
 from .catalog import DatasetCatalog, Metadata, MetadataCatalog
 from .checks import check_datasets, check_instance_dataset, check_semantic_dataset
 from .datasets import (
@@ -48,6 +54,8 @@ __all__ = [
     "TrainingBatches",
     "TrainingSampler",
     "as_rgb",
+    "build_detection_test_loader",
+    "build_detection_train_loader",
     "build_test_loader",
     "build_train_loader",
     "build_train_sampler",

@@ -250,3 +250,8 @@ def build_test_loader(
 class _InOrder:
     def index(self, position: int) -> int:
         return position
+
+
+# The names that Detectron2 has for them.
+build_detection_train_loader = build_train_loader
+build_detection_test_loader = build_test_loader

@@ -1,5 +1,7 @@
 """Training: the loop and its hooks, the default trainer, set-up and launch."""
 
+from segsuite.predict import DefaultPredictor
+
 from .defaults import add_config_arguments, default_argument_parser, default_setup
 from .hooks import HOOK_REGISTRY
 from .launch import launch
@@ -8,6 +10,7 @@ from .trainer import DefaultTrainer
 
 __all__ = [
     "HOOK_REGISTRY",
+    "DefaultPredictor",
     "DefaultTrainer",
     "HookBase",
     "SimpleTrainer",

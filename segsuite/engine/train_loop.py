@@ -97,17 +97,18 @@ class TrainerBase:
         """Run the iterations from `start_iter` up to, not including, `max_iter`."""
         self.iter = self.storage.iter = self.start_iter = start_iter
         self.max_iter = max_iter
-        try:
-            self.before_train()
-            while self.iter < max_iter and not self._stop:
-                self.storage.iter = self.iter
-                self._call("before_step")
-                self.run_step()
-                self._call("after_step")
-                self.iter += 1
-            self._call("after_train")
-        finally:
-            self._call("close")
+        with self.storage:
+            try:
+                self.before_train()
+                while self.iter < max_iter and not self._stop:
+                    self.storage.iter = self.iter
+                    self._call("before_step")
+                    self.run_step()
+                    self._call("after_step")
+                    self.iter += 1
+                self._call("after_train")
+            finally:
+                self._call("close")
 
     def before_train(self) -> None:
         """Prepare the first step of `train`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -63,6 +64,7 @@ class DefaultTrainer(SimpleTrainer):
     """
 
     def __init__(self, cfg: CfgNode):
+        self._check_build_train_loader(cfg)
         for name in cfg.DATASETS.TEST:
             self.build_evaluator(cfg, name)  # what is wrong with it shows now, not after hours
         model = self.build_model(cfg)
@@ -105,6 +107,19 @@ class DefaultTrainer(SimpleTrainer):
     def build_train_loader(cls, cfg: CfgNode, start_iter: int) -> Iterable[list[dict]]:
         """This process's share of the batches from an iteration on, without end."""
         return build_train_loader(cfg, start_iter=start_iter)
+
+    @classmethod
+    def _check_build_train_loader(cls, cfg: CfgNode) -> None:
+        """Refuse an override that can't start at an iteration, as those of Detectron2's trainer."""
+        try:
+            inspect.signature(cls.build_train_loader).bind(cfg, 0)
+        except TypeError:
+            raise TypeError(
+                f"{cls.__name__}.build_train_loader has to take (cfg, start_iter), because a run "
+                "that is resumed goes on in the middle of the data. Write: def "
+                "build_train_loader(cls, cfg, start_iter): return build_train_loader(cfg, "
+                "mapper=..., start_iter=start_iter)"
+            ) from None
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:

@@ -1,5 +1,6 @@
 """Predicting: `Predictor`, folders and videos, the page to drop images on, examples of a report."""
 
+from .default_predictor import DefaultPredictor
 from .predictor import Predictor
 
-__all__ = ["Predictor"]
+__all__ = ["DefaultPredictor", "Predictor"]

@@ -12,6 +12,23 @@ from . import comm
 
 # Tensors that wait unread are fetched at this number, so that they do not pile up without a writer.
 _MAX_WAITING = 10_000
+_current: list[EventStorage] = []  # those whose `with` blocks are being run, outermost first
+
+
+def get_event_storage() -> EventStorage:
+    """The storage of the training that is going on, for code that is handed no trainer.
+
+    Such as a loss or a head of a plug-in. Hooks have ``self.trainer.storage``.
+
+    Raises:
+        RuntimeError: there is none, outside of `TrainerBase.train` and of ``with storage:``.
+    """
+    if not _current:
+        raise RuntimeError(
+            "no training is going on: get_event_storage() works inside TrainerBase.train, or in a "
+            "'with EventStorage() as storage:' block"
+        )
+    return _current[-1]
 
 
 class EventStorage:
@@ -24,6 +41,8 @@ class EventStorage:
     A tensor is this process's share of a figure and becomes the mean over all processes when it is
     fetched, so every process puts the same tensors and reads at the same iteration. A float is
     taken as it is.
+
+    In a ``with storage:`` block it is what `get_event_storage` gives; a trainer's is in `train`.
 
     Args:
         start_iter: the iteration that comes first.
@@ -99,6 +118,13 @@ class EventStorage:
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
+
+    def __enter__(self) -> EventStorage:
+        _current.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert _current.pop() is self
 
     def state_dict(self) -> dict[str, Any]:
         """All that is remembered, as plain values."""

@@ -5,7 +5,9 @@ import torch
 import yaml
 
 from segsuite.config import load_config
+from segsuite.data import build_detection_train_loader
 from segsuite.engine import DefaultTrainer
+from segsuite.utils.events import get_event_storage
 
 from .tiny import lines, load, run, same_tensors, tiny_config
 
@@ -185,3 +187,30 @@ class TestOverridePoints:
             "model", "optimizer", "train loader", "test loader", "evaluator", "writers"
         }  # fmt: skip
         assert "sem_seg/mIoU" in results
+
+    def test_a_model_may_log_what_is_written(self, config, tmp_path):
+        def log(module, inputs, outputs):
+            if module.training:
+                get_event_storage().put_scalar("mean_of_logits", outputs.detach().mean())
+
+        class Mine(DefaultTrainer):
+            @classmethod
+            def build_model(cls, cfg):
+                model = super().build_model(cfg)
+                model.sem_seg_head.register_forward_hook(log)
+                return model
+
+        Mine(make_cfg(config, tmp_path, "SOLVER.MAX_ITER", 1)).train()
+        assert isinstance(lines(tmp_path)[-1]["mean_of_logits"], float)
+        with pytest.raises(RuntimeError, match="no training is going on"):
+            get_event_storage()
+
+    def test_a_loader_that_can_not_start_at_an_iteration_is_refused(self, config, tmp_path):
+        class Mine(DefaultTrainer):
+            @classmethod
+            def build_train_loader(cls, cfg):
+                return build_detection_train_loader(cfg)
+
+        message = r"Mine\.build_train_loader has to take \(cfg, start_iter\).*start_iter=start_iter"
+        with pytest.raises(TypeError, match=message):
+            Mine(make_cfg(config, tmp_path))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from segsuite.utils import comm, writers
-from segsuite.utils.events import EventStorage
+from segsuite.utils.events import EventStorage, get_event_storage
 from segsuite.utils.writers import ConsoleWriter, JSONWriter, TensorboardWriter
 
 
@@ -208,3 +208,21 @@ class TestConsoleWriter:
         self.write(total_loss=0.25)
         shown = capsys.readouterr().out
         assert "10/100" in shown and "loss 0.25" in shown
+
+
+class TestPresentStorage:
+    def test_is_that_of_the_innermost_block(self):
+        with EventStorage(7) as outer:
+            assert get_event_storage() is outer and outer.iter == 7
+            with EventStorage() as inner:
+                get_event_storage().put_scalar("a", 1.0)
+            assert "a" in inner and "a" not in outer
+            assert get_event_storage() is outer
+
+    def test_there_is_none_outside(self):
+        with pytest.raises(RuntimeError, match="no training is going on"):
+            get_event_storage()
+        with pytest.raises(ZeroDivisionError), EventStorage():
+            _ = 1 / 0
+        with pytest.raises(RuntimeError, match="no training is going on"):
+            get_event_storage()

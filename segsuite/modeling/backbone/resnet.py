@@ -11,7 +11,7 @@ from torch import nn
 
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, UnknownNameError
-from segsuite.layers import Conv2d, ShapeSpec
+from segsuite.layers import CNNBlockBase, Conv2d, ShapeSpec
 from segsuite.utils.registry import unknown_name
 
 from .backbone import Backbone
@@ -26,7 +26,7 @@ _BLOCKS_PER_STAGE = {
 }
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(CNNBlockBase):
     """Two 3x3 convolutions and a shortcut: the block of ResNet-18 and 34."""
 
     def __init__(
@@ -39,7 +39,7 @@ class BasicBlock(nn.Module):
         avg_down: bool = False,
         norm: str = "BN",
     ):
-        super().__init__()
+        super().__init__(in_channels, out_channels, stride)
         self.shortcut = _shortcut(in_channels, out_channels, stride, avg_down, norm)
         self.conv1 = Conv2d(
             in_channels,
@@ -58,7 +58,7 @@ class BasicBlock(nn.Module):
         return F.relu_(out)
 
 
-class BottleneckBlock(nn.Module):
+class BottleneckBlock(CNNBlockBase):
     """1x1, 3x3 and 1x1 convolutions and a shortcut: the block of ResNet-50 and deeper.
 
     Args:
@@ -78,7 +78,7 @@ class BottleneckBlock(nn.Module):
         avg_down: bool = False,
         norm: str = "BN",
     ):
-        super().__init__()
+        super().__init__(in_channels, out_channels, stride)
         stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)
         self.shortcut = _shortcut(in_channels, out_channels, stride, avg_down, norm)
         self.conv1 = Conv2d(
