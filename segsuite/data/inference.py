@@ -44,6 +44,7 @@ class InferenceMapper:
             ``image``: (3, h, w) uint8, and ``height`` and ``width``, H and W.
         """
         size = image.shape[:2]
-        transform = self._augmentations.get_transform(AugInput(size), np.random.default_rng(0))
-        pixels = transform.apply_image(image)
+        inputs = AugInput(image)
+        self._augmentations(inputs, np.random.default_rng(0))
+        pixels = inputs.image
         return {"image": to_planes(pixels, self._image_format), "height": size[0], "width": size[1]}

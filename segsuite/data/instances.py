@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from pycocotools import mask as coco_mask
 
-from segsuite.structures import BitMasks, Boxes, Instances, PolygonMasks, rasterize_polygons
+from segsuite.structures import BitMasks, Boxes, Instances, PolygonMasks
 
 from .boxes import corner_boxes
+from .masks import draw_masks
 from .transforms import Transform
 
 MASK_FORMATS = ("polygon", "bitmask")
@@ -94,10 +94,5 @@ def _transform_bit_masks(
     size: tuple[int, int],
     transform: Transform,
 ) -> BitMasks:
-    masks = np.zeros((len(segmentations), *size), dtype=np.uint8)
-    for mask, segmentation in zip(masks, segmentations, strict=True):
-        if isinstance(segmentation, dict):
-            mask[:] = coco_mask.decode(segmentation)
-        else:
-            mask[:] = rasterize_polygons([segmentation], *size)[0].numpy()
-    return BitMasks(np.ascontiguousarray(transform.apply_masks(masks)))
+    masks = transform.apply_masks(draw_masks(segmentations, size))
+    return BitMasks(np.ascontiguousarray(masks))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -15,8 +15,8 @@ from segsuite.errors import ConfigError, DataError
 from .image import FORMATS, read_image
 from .instances import MASK_FORMATS, annotations_to_instances
 from .panoptic import panoptic_to_annotations, panoptic_to_sem_seg, read_panoptic
-from .sem_seg import read_sem_seg
-from .transforms import AugInput, Augmentation, build_augmentations
+from .sem_seg import IGNORE_LABEL, read_sem_seg
+from .transforms import AugInput, Augmentation, RandomCrop, as_augmentation, build_augmentations
 
 
 class DatasetMapper:
@@ -25,13 +25,15 @@ class DatasetMapper:
     Args:
         is_train: True: image and labels are augmented together; False: only the image is
             resized, and the labels stay as evaluation needs them.
-        augmentations: what to draw transforms from.
+        augmentations: what happens to image and labels; also a list, in which callables of
+            ``torchvision.transforms.v2`` may stand, see `as_augmentation`.
         image_format: "RGB" or "BGR", the order of the channels in the samples.
         label_map: of the data set, as `read_sem_seg` takes it. Where records of several data
             sets are mixed, a record's own ``label_map`` comes first.
         use_instance_mask: whether objects have masks besides their boxes.
         instance_mask_format: "polygon" or "bitmask", see `annotations_to_instances`.
         recompute_boxes: whether boxes are taken from the masks, for augmentations that crop.
+        ignore_label: what augmentations of torchvision make of labels beyond the image's edge.
     """
 
     @configurable
@@ -39,12 +41,13 @@ class DatasetMapper:
         self,
         *,
         is_train: bool,
-        augmentations: Augmentation,
+        augmentations: Augmentation | Callable[..., Any] | Sequence[Any],
         image_format: str = "BGR",
         label_map: Mapping[int, int] | None = None,
         use_instance_mask: bool = False,
         instance_mask_format: str = "polygon",
         recompute_boxes: bool = False,
+        ignore_label: int = IGNORE_LABEL,
     ) -> None:
         if image_format not in FORMATS:
             raise ConfigError(f"INPUT.FORMAT is '{image_format}': expected one of {FORMATS}")
@@ -53,7 +56,7 @@ class DatasetMapper:
                 f"INPUT.MASK_FORMAT is '{instance_mask_format}': expected one of {MASK_FORMATS}"
             )
         self.is_train = is_train
-        self.augmentations = augmentations
+        self.augmentations = as_augmentation(augmentations, ignore_label)
         self.image_format = image_format
         self.label_map = label_map
         self.mask_format = instance_mask_format if use_instance_mask else None
@@ -61,13 +64,16 @@ class DatasetMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool) -> dict[str, Any]:
+        augmentations = build_augmentations(cfg, is_train)
+        crops = any(isinstance(a, RandomCrop) for a in augmentations.augmentations)
         return {
             "is_train": is_train,
-            "augmentations": build_augmentations(cfg, is_train),
+            "augmentations": augmentations,
             "image_format": cfg.INPUT.FORMAT,
             "use_instance_mask": cfg.MODEL.MASK_ON,
             "instance_mask_format": cfg.INPUT.MASK_FORMAT,
-            "recompute_boxes": cfg.MODEL.MASK_ON and cfg.INPUT.CROP.ENABLED,
+            "recompute_boxes": cfg.MODEL.MASK_ON and crops,
+            "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
         }
 
     def __call__(
@@ -103,20 +109,21 @@ class DatasetMapper:
             "height": image.shape[0],
             "width": image.shape[1],
         }
-        transform = self.augmentations.get_transform(AugInput(size, sem_seg), rng)
-        sample["image"] = to_planes(transform.apply_image(image), self.image_format)
+        inputs = AugInput(image, sem_seg, annotations) if self.is_train else AugInput(image)
+        self.augmentations(inputs, rng)
+        sample["image"] = to_planes(inputs.image, self.image_format)
         if sem_seg is not None:
             if self.is_train:
-                sample["sem_seg"] = _to_tensor(transform.apply_segmentation(sem_seg))
+                sample["sem_seg"] = _to_tensor(inputs.sem_seg)
             else:
                 sample["sem_seg_gt"] = _to_tensor(sem_seg)
                 labels_file = record.get("sem_seg_file_name", record.get("pan_seg_file_name"))
                 sample["sem_seg_file_name"] = labels_file
-        if self.is_train and annotations is not None:
+        if inputs.annotations is not None:
             sample["instances"] = annotations_to_instances(
-                annotations,
-                size,
-                transform,
+                inputs.annotations,
+                inputs.annotated_size,
+                inputs.transform,
                 mask_format=self.mask_format,
                 recompute_boxes=self.recompute_boxes,
             )

@@ -47,6 +47,12 @@ INPUT.COLOR_JITTER.CONTRAST = 0.0
 INPUT.COLOR_JITTER.SATURATION = 0.0
 INPUT.COLOR_JITTER.HUE = 0.0
 
+# What happens to a training sample, in this order: names of AUGMENTATION_REGISTRY, or of
+# torchvision.transforms.v2 ("torchvision.RandomRotation"), or {NAME: {ARGUMENT: value}}. Arguments
+# that are left out are those of the keys above. "default" is all that these ask for: resize, scale,
+# crop, padding, flip and colour. See docs/datasets.md.
+INPUT.AUGMENTATIONS = ("default",)
+
 DATASETS = CN()
 DATASETS.TRAIN = ()
 DATASETS.TEST = ()

@@ -1,15 +1,19 @@
 """Transforms, and the random augmentations that draw them."""
 
 from .augmentation import (
-    AugInput,
-    Augmentation,
-    AugmentationList,
     ColorJitter,
     PadToSize,
     RandomCrop,
     RandomFlip,
     RandomScale,
     ResizeShortestEdge,
+)
+from .base import (
+    AUGMENTATION_REGISTRY,
+    AugInput,
+    Augmentation,
+    AugmentationList,
+    as_augmentation,
 )
 from .build import build_augmentations
 from .color import ColorTransform
@@ -26,6 +30,7 @@ from .transform import (
 )
 
 __all__ = [
+    "AUGMENTATION_REGISTRY",
     "AugInput",
     "Augmentation",
     "AugmentationList",
@@ -44,6 +49,7 @@ __all__ = [
     "Transform",
     "TransformList",
     "VFlipTransform",
+    "as_augmentation",
     "build_augmentations",
     "fuse",
 ]

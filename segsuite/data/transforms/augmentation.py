@@ -1,17 +1,17 @@
-"""Random augmentations: each draws a deterministic `Transform` for the image at hand.
-
-Every draw takes an explicit generator; there is no global random state.
-"""
+"""Random augmentations: each draws a deterministic `Transform` for the image at hand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 
 from ..sem_seg import count_values
+from .base import AUGMENTATION_REGISTRY, AugInput, Augmentation
 from .color import ColorTransform
 from .transform import (
     CropTransform,
@@ -20,58 +20,11 @@ from .transform import (
     ResizeTransform,
     Size,
     Transform,
-    TransformList,
     VFlipTransform,
-    fuse,
 )
 
 
-class AugInput:
-    """What an augmentation may look at: the sample as the augmentations before it left it.
-
-    Only the size is kept up to date; images and labels are transformed when they are asked for.
-    """
-
-    def __init__(self, size: Size, sem_seg: np.ndarray | None = None) -> None:
-        self.size = size
-        self._sem_seg = sem_seg
-        self._transforms: list[Transform] = []
-
-    def apply(self, transform: Transform) -> None:
-        self.size = transform.output_size(self.size)
-        self._transforms.append(transform)
-
-    @property
-    def sem_seg(self) -> np.ndarray | None:
-        """(H, W) integer labels, or None where there are none."""
-        if self._sem_seg is None:
-            return None
-        return fuse(self._transforms).apply_segmentation(self._sem_seg)
-
-
-class Augmentation:
-    """Draws transforms."""
-
-    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
-        """Draw one for `inputs`."""
-        raise NotImplementedError
-
-
-class AugmentationList(Augmentation):
-    """Several augmentations, one after another."""
-
-    def __init__(self, augmentations: Sequence[Augmentation]) -> None:
-        self.augmentations = list(augmentations)
-
-    def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> TransformList:
-        transforms = []
-        for augmentation in self.augmentations:
-            transform = augmentation.get_transform(inputs, rng)
-            inputs.apply(transform)
-            transforms.append(transform)
-        return fuse(transforms)
-
-
+@AUGMENTATION_REGISTRY.register()
 class ResizeShortestEdge(Augmentation):
     """Scale the short edge to a drawn length, or the long one to its limit if that is less.
 
@@ -82,6 +35,7 @@ class ResizeShortestEdge(Augmentation):
         sample_style: "choice" or "range".
     """
 
+    @configurable
     def __init__(
         self, short_edge_length: Sequence[int], max_size: int, sample_style: str = "choice"
     ) -> None:
@@ -98,6 +52,15 @@ class ResizeShortestEdge(Augmentation):
         self.short_edge_length = tuple(short_edge_length)
         self.max_size = max_size
         self.sample_style = sample_style
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        short = cfg.INPUT.MIN_SIZE_TRAIN
+        return {
+            "short_edge_length": (short,) if isinstance(short, int) else tuple(short),
+            "max_size": cfg.INPUT.MAX_SIZE_TRAIN,
+            "sample_style": cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING,
+        }
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
         if self.sample_style == "range":
@@ -122,13 +85,27 @@ class ResizeShortestEdge(Augmentation):
         return height, width
 
 
+@AUGMENTATION_REGISTRY.register()
 class RandomScale(Augmentation):
     """Scale both edges by a factor drawn uniformly from [low, high)."""
 
+    @configurable
     def __init__(self, low: float, high: float) -> None:
         if not 0 < low <= high:
             raise ConfigError(f"INPUT.RANDOM_SCALE is ({low}, {high}): expected 0 < low <= high")
         self.low, self.high = low, high
+
+    @classmethod
+    def from_config(
+        cls, cfg: CfgNode, low: float | None = None, high: float | None = None
+    ) -> dict[str, Any]:
+        given = (low, high)
+        if None in given:
+            scale = cfg.INPUT.RANDOM_SCALE
+            if len(scale) != 2:
+                raise ConfigError(f"INPUT.RANDOM_SCALE is {scale}: expected (low, high)")
+            given = tuple(s if g is None else g for s, g in zip(scale, given, strict=True))
+        return {"low": given[0], "high": given[1]}
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
         scale = rng.uniform(self.low, self.high)
@@ -136,6 +113,7 @@ class RandomScale(Augmentation):
         return ResizeTransform(*inputs.size, *new_size)
 
 
+@AUGMENTATION_REGISTRY.register()
 class RandomCrop(Augmentation):
     """Cut out a window at a random place.
 
@@ -151,6 +129,7 @@ class RandomCrop(Augmentation):
 
     TYPES = ("absolute", "relative", "relative_range", "absolute_range")
 
+    @configurable
     def __init__(
         self,
         crop_type: str,
@@ -174,6 +153,16 @@ class RandomCrop(Augmentation):
         self.crop_size = tuple(crop_size)
         self.single_category_max_area = single_category_max_area
         self.ignore_label = ignore_label
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        crop = cfg.INPUT.CROP
+        return {
+            "crop_type": crop.TYPE,
+            "crop_size": crop.SIZE,
+            "single_category_max_area": crop.SINGLE_CATEGORY_MAX_AREA,
+            "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        }
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
         height, width = self._draw_size(inputs.size, rng)
@@ -205,11 +194,23 @@ class RandomCrop(Augmentation):
         return len(counts) > 1 and counts.max() < counts.sum() * self.single_category_max_area
 
 
+@AUGMENTATION_REGISTRY.register()
 class PadToSize(Augmentation):
     """Pad, below and to the right, what is smaller than (height, width)."""
 
+    @configurable
     def __init__(self, size: Size, *, color: Sequence[int], label: int) -> None:
         self.size, self.color, self.label = size, color, label
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        # The mean colour is 0 once the model has normalised it.
+        color = [round(mean) for mean in cfg.MODEL.PIXEL_MEAN]
+        if cfg.INPUT.FORMAT == "BGR":
+            color.reverse()
+        height, width = cfg.INPUT.CROP.SIZE
+        label = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+        return {"size": (int(height), int(width)), "color": color, "label": label}
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
         bottom, right = (max(w - s, 0) for w, s in zip(self.size, inputs.size, strict=True))
@@ -218,16 +219,22 @@ class PadToSize(Augmentation):
         return PadTransform(bottom, right, color=self.color, label=self.label)
 
 
+@AUGMENTATION_REGISTRY.register()
 class RandomFlip(Augmentation):
     """Mirror "horizontal"ly or "vertical"ly with a probability."""
 
+    @configurable
     def __init__(self, direction: str = "horizontal", prob: float = 0.5) -> None:
         if direction not in ("horizontal", "vertical"):
             raise ConfigError(
                 f"flip '{direction}' (INPUT.RANDOM_FLIP): "
-                "expected 'horizontal', 'vertical' or 'none'"
+                "expected 'horizontal' or 'vertical'; 'none' is for the key alone"
             )
         self.direction, self.prob = direction, prob
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        return {"direction": cfg.INPUT.RANDOM_FLIP}
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
         if rng.random() >= self.prob:
@@ -236,6 +243,7 @@ class RandomFlip(Augmentation):
         return HFlipTransform(width) if self.direction == "horizontal" else VFlipTransform(height)
 
 
+@AUGMENTATION_REGISTRY.register()
 class ColorJitter(Augmentation):
     """Change brightness, contrast and saturation by factors in 1 +- x, the hue by up to +- x.
 
@@ -243,6 +251,7 @@ class ColorJitter(Augmentation):
         hue: in turns of the colour circle, 0 to 0.5.
     """
 
+    @configurable
     def __init__(
         self,
         brightness: float = 0.0,
@@ -257,6 +266,11 @@ class ColorJitter(Augmentation):
             if not 0 <= value <= high:
                 raise ConfigError(f"INPUT.COLOR_JITTER.{name} is {value}: expected 0 to {high}")
         self.amounts = (brightness, contrast, saturation, hue)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        jitter = cfg.INPUT.COLOR_JITTER
+        return {key.lower(): amount for key, amount in jitter.items()}
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
         b, c, s, h = rng.uniform(-1.0, 1.0, 4) * self.amounts

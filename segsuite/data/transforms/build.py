@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from segsuite.config import CfgNode
+from segsuite.config import CfgNode, build_entry, read_entries
 from segsuite.errors import ConfigError
 
 from .augmentation import (
-    Augmentation,
-    AugmentationList,
     ColorJitter,
     PadToSize,
     RandomCrop,
@@ -15,49 +13,58 @@ from .augmentation import (
     RandomScale,
     ResizeShortestEdge,
 )
+from .base import AUGMENTATION_REGISTRY, Augmentation, AugmentationList, as_augmentation
 
 CROP_ORDERS = ("auto", "before_resize", "after_resize")
+_KEY = "INPUT.AUGMENTATIONS"
 
 
 def build_augmentations(cfg: CfgNode, is_train: bool) -> AugmentationList:
-    """Build from INPUT: resize, random scale, crop, padding, flip, colour; only resize for tests.
-
-    INPUT.CROP.ORDER says whether the crop is the first of them.
+    """INPUT.AUGMENTATIONS one after another; for tests the resize to INPUT.MIN_SIZE_TEST alone.
 
     Raises:
+        KeyError: there is no such augmentation, or it does not take an argument.
         ValueError: a value that the key it names can't have.
     """
     if not is_train:
         size = cfg.INPUT.MIN_SIZE_TEST
         return AugmentationList([ResizeShortestEdge((size,), cfg.INPUT.MAX_SIZE_TEST)])
-    crops_first = cfg.INPUT.CROP.ENABLED and _crops_before_resize(cfg)
-    augmentations: list[Augmentation] = [_build_crop(cfg)] if crops_first else []
-    augmentations.append(
-        ResizeShortestEdge(
-            _as_tuple(cfg.INPUT.MIN_SIZE_TRAIN),
-            cfg.INPUT.MAX_SIZE_TRAIN,
-            cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING,
-        )
-    )
-    scale = cfg.INPUT.RANDOM_SCALE
-    if scale:
-        if len(scale) != 2:
-            raise ConfigError(
-                f"INPUT.RANDOM_SCALE is {cfg.INPUT.RANDOM_SCALE}: expected (low, high)"
-            )
-        augmentations.append(RandomScale(*cfg.INPUT.RANDOM_SCALE))
-    if cfg.INPUT.CROP.ENABLED and not crops_first:
-        augmentations.append(_build_crop(cfg))
-        if cfg.INPUT.CROP.TYPE == "absolute" and cfg.INPUT.CROP.PAD:
-            augmentations.append(_build_padding(cfg))
+    ignore_label = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+    built: list[Augmentation] = []
+    for name, arguments in read_entries(cfg.INPUT.AUGMENTATIONS, _KEY):
+        if name.startswith("torchvision."):
+            from .torchvision_v2 import build_torchvision
+
+            transform = build_torchvision(name, arguments, _KEY)
+            built.append(as_augmentation(transform, ignore_label))
+            continue
+        augmentation = build_entry(AUGMENTATION_REGISTRY.get(name), name, arguments, _KEY, cfg)
+        # A function may return one of torchvision's as well.
+        built.append(as_augmentation(augmentation, ignore_label))
+    return AugmentationList(built)
+
+
+@AUGMENTATION_REGISTRY.register(name="default")
+def build_default_augmentations(cfg: CfgNode) -> AugmentationList:
+    """What the keys of INPUT ask for: resize, random scale, crop, padding, flip, colour.
+
+    INPUT.CROP.ORDER says whether the crop is the first of them.
+    """
+    crop, jitter = cfg.INPUT.CROP, cfg.INPUT.COLOR_JITTER
+    crops_first = crop.ENABLED and _crops_before_resize(cfg)
+    built: list[Augmentation] = [RandomCrop(cfg)] if crops_first else []
+    built.append(ResizeShortestEdge(cfg))
+    if cfg.INPUT.RANDOM_SCALE:
+        built.append(RandomScale(cfg))
+    if crop.ENABLED and not crops_first:
+        built.append(RandomCrop(cfg))
+        if crop.TYPE == "absolute" and crop.PAD:
+            built.append(PadToSize(cfg))
     if cfg.INPUT.RANDOM_FLIP != "none":
-        augmentations.append(RandomFlip(cfg.INPUT.RANDOM_FLIP))
-    jitter = cfg.INPUT.COLOR_JITTER
-    if jitter.BRIGHTNESS or jitter.CONTRAST or jitter.SATURATION or jitter.HUE:
-        augmentations.append(
-            ColorJitter(jitter.BRIGHTNESS, jitter.CONTRAST, jitter.SATURATION, jitter.HUE)
-        )
-    return AugmentationList(augmentations)
+        built.append(RandomFlip(cfg))
+    if any(jitter.values()):
+        built.append(ColorJitter(cfg))
+    return AugmentationList(built)
 
 
 def _crops_before_resize(cfg: CfgNode) -> bool:
@@ -70,23 +77,3 @@ def _crops_before_resize(cfg: CfgNode) -> bool:
         # In Detectron2 DeepLab crops what the network sees, the mapper of objects the file's image.
         return cfg.MODEL.META_ARCHITECTURE != "SemanticSegmentor" and not cfg.INPUT.RANDOM_SCALE
     return order == "before_resize"
-
-
-def _build_crop(cfg: CfgNode) -> RandomCrop:
-    crop = cfg.INPUT.CROP
-    ignore_label = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-    return RandomCrop(crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, ignore_label)
-
-
-def _build_padding(cfg: CfgNode) -> PadToSize:
-    # The mean colour is 0 once the model has normalised it.
-    color = [round(mean) for mean in cfg.MODEL.PIXEL_MEAN]
-    if cfg.INPUT.FORMAT == "BGR":
-        color.reverse()
-    height, width = cfg.INPUT.CROP.SIZE
-    label = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-    return PadToSize((int(height), int(width)), color=color, label=label)
-
-
-def _as_tuple(value) -> tuple[int, ...]:
-    return (value,) if isinstance(value, int) else tuple(value)

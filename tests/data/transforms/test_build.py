@@ -2,9 +2,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from torchvision.transforms import v2
 
 from segsuite.config import get_cfg
-from segsuite.data.transforms import AugInput, build_augmentations
+from segsuite.data.transforms import (
+    AUGMENTATION_REGISTRY,
+    AugInput,
+    RandomScale,
+    build_augmentations,
+)
+
+
+def augmented(augmentations, size, seed=0):
+    inputs = AugInput(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8))
+    augmentations(inputs, np.random.default_rng(seed))
+    return inputs
 
 
 @pytest.fixture
@@ -33,10 +45,8 @@ def test_everything(cfg):
         *("ResizeShortestEdge", "RandomScale", "RandomCrop"),
         *("PadToSize", "RandomFlip", "ColorJitter"),
     ]
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        transform = augmentations.get_transform(AugInput((30, 40)), rng)
-        assert transform.output_size((30, 40)) == (32, 48)
+    for seed in range(20):
+        assert augmented(augmentations, (30, 40), seed).size == (32, 48)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +89,9 @@ def test_a_crop_of_the_file_is_what_is_resized(cfg):
             *("INPUT.CROP.SIZE", "[0.5, 0.5]", "INPUT.MIN_SIZE_TRAIN", "(100,)"),
         ]
     )
-    rng = np.random.default_rng(0)
-    transform = build_augmentations(cfg, True).get_transform(AugInput((400, 600)), rng)
-    assert transform.output_size((400, 600)) == (100, 150)
-    corners = transform.apply_coords(np.array([[0.0, 0.0], [600.0, 400.0]]))
+    inputs = augmented(build_augmentations(cfg, True), (400, 600))
+    assert inputs.size == (100, 150)
+    corners = inputs.transform.apply_coords(np.array([[0.0, 0.0], [600.0, 400.0]]))
     np.testing.assert_allclose(corners[1] - corners[0], [300, 200])
 
 
@@ -90,8 +99,7 @@ def test_evaluation_only_resizes(cfg):
     cfg.merge_from_list(["INPUT.RANDOM_SCALE", "(0.5, 2.0)", "INPUT.CROP.ENABLED", "True"])
     augmentations = build_augmentations(cfg, False)
     assert names(augmentations) == ["ResizeShortestEdge"]
-    transform = augmentations.get_transform(AugInput((480, 640)), np.random.default_rng(0))
-    assert transform.output_size((480, 640)) == (800, 1067)
+    assert augmented(augmentations, (480, 640)).size == (800, 1067)
 
 
 def test_padding_is_the_mean_and_the_ignore_label(cfg):
@@ -103,9 +111,66 @@ def test_padding_is_the_mean_and_the_ignore_label(cfg):
         ]
     )
     cfg.INPUT.RANDOM_FLIP = "none"
-    transform = build_augmentations(cfg, True).get_transform(
-        AugInput((4, 4)), np.random.default_rng(0)
+    inputs = augmented(build_augmentations(cfg, True), (4, 4))
+    assert (inputs.image[4:] == (124, 116, 104)).all(), "RGB; PIXEL_MEAN is BGR"
+    assert (inputs.sem_seg[:, 4:] == 254).all()
+
+
+def test_a_list_is_all_that_is_done(cfg):
+    cfg.INPUT.RANDOM_FLIP = "vertical"
+    cfg.merge_from_list(
+        [
+            "INPUT.AUGMENTATIONS",
+            "[{'RandomCrop': {'CROP_TYPE': 'absolute', 'CROP_SIZE': [8, 9]}}, 'RandomFlip']",
+        ]
     )
-    image = transform.apply_image(np.zeros((4, 4, 3), np.uint8))
-    assert (image[4:] == (124, 116, 104)).all(), "RGB; PIXEL_MEAN is BGR"
-    assert (transform.apply_segmentation(np.zeros((4, 4), np.uint8))[:, 4:] == 254).all()
+    augmentations = build_augmentations(cfg, True)
+    assert names(augmentations) == ["RandomCrop", "RandomFlip"]
+    assert augmented(augmentations, (20, 30)).size == (8, 9)
+    assert augmentations.augmentations[1].direction == "vertical"  # of the key
+    cfg.INPUT.AUGMENTATIONS = ()
+    assert names(build_augmentations(cfg, True)) == []
+
+
+def test_what_the_keys_ask_for_may_have_others_before_and_after(cfg):
+    cfg.INPUT.AUGMENTATIONS = (
+        {"RandomScale": {"LOW": 0.5, "HIGH": 2.0}},
+        "default",
+        {"torchvision.RandomGrayscale": {"P": "1e-1"}},
+    )
+    assert names(build_augmentations(cfg, True)) == [
+        *("RandomScale", "ResizeShortestEdge", "RandomFlip", "TorchvisionAugmentation")
+    ]
+    assert names(build_augmentations(cfg, False)) == ["ResizeShortestEdge"]
+
+
+def test_one_of_an_outside_package(cfg, registered):
+    @registered(AUGMENTATION_REGISTRY)
+    def Twice(cfg, *, factor=2.0):
+        return [RandomScale(factor, factor), v2.RandomHorizontalFlip(p=1.0)]
+
+    cfg.INPUT.AUGMENTATIONS = ({"Twice": {"FACTOR": 3.0}},)
+    augmentations = build_augmentations(cfg, True)
+    assert names(augmentations) == ["RandomScale", "TorchvisionAugmentation"]
+    assert augmented(augmentations, (10, 20)).size == (30, 60)
+
+
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ("RandomFlap", "'RandomFlap' is not in the AUGMENTATION registry. Did you mean 'RandomFl"),
+        ({"RandomFlip": {"PRB": 1}}, r"INPUT.AUGMENTATIONS: RandomFlip has no argument PRB.*PROB"),
+        ({"RandomFlip": {"DIRECTION": "up"}}, "flip 'up'.*expected 'horizontal' or 'vertical'"),
+        ("RandomScale", r"INPUT.RANDOM_SCALE is \(\): expected \(low, high\)"),
+        ({"RandomFlip": {}, "RandomCrop": {}}, "is no entry"),
+        ("torchvision.RandomRotate", "'RandomRotate' is not in .* mean 'RandomRotation'"),
+        ("torchvision.Transform", "'Transform' is not in the torchvision.transforms.v2"),
+        ({"torchvision.RandomRotation": {"DEGRES": 9}}, "RandomRotation with DEGRES 9: .*'degre"),
+        ("torchvision.RandomRotation", "with no arguments: .*'degrees'"),
+        ({"torchvision.RandomRotation": {"DEGREES": -9}}, "with DEGREES -9: "),
+    ],
+)
+def test_entries_that_do_not_work(cfg, entry, message):
+    cfg.INPUT.AUGMENTATIONS = (entry,)
+    with pytest.raises((KeyError, ValueError), match=message):
+        build_augmentations(cfg, True)
