@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -39,7 +41,9 @@ class FrozenBatchNorm2d(nn.Module):
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict[str, torch.Tensor], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         state_dict.pop(prefix + "num_batches_tracked", None)
         if prefix + "weight" in state_dict and prefix + "running_var" not in state_dict:
             state_dict[prefix + "running_mean"] = torch.zeros(self.num_features)
@@ -51,12 +55,13 @@ class FrozenBatchNorm2d(nn.Module):
 
     @classmethod
     def convert(cls, module: nn.Module) -> nn.Module:
-        """Replace every batch norm inside `module`, itself included, by a frozen one.
+        """Replace every batch norm inside `module`, itself included, by a frozen one; those without
+        running statistics stay.
 
         Returns:
             `module`, changed in place, or the replacement if it is a batch norm itself.
         """
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
             frozen = cls(module.num_features, module.eps)
             frozen.load_state_dict(module.state_dict())
             return frozen.to(module.running_mean.device)

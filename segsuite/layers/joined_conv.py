@@ -33,6 +33,7 @@ def sum_of_upsampled_convs(
         if x.shape[-2:] != size:
             x = F.interpolate(x, size, mode="bilinear", align_corners=False)
         total = x if total is None else total + x
+    assert total is not None  # there is a first feature
     return total
 
 

@@ -74,6 +74,11 @@ def test_convert():
     assert isinstance(FrozenBatchNorm2d.convert(bn), FrozenBatchNorm2d)
 
 
+def test_convert_leaves_norms_without_statistics():
+    model = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False))
+    assert isinstance(FrozenBatchNorm2d.convert(model)[0], nn.BatchNorm2d)
+
+
 def test_sync_batch_norm_in_one_process_is_batch_norm():
     sync, bn = SyncBatchNorm2d(4), nn.BatchNorm2d(4)
     x = torch.randn(3, 4, 5, 5)

@@ -100,10 +100,8 @@ class SlidingWindow(nn.Module):
 
     def _whole(self, record: dict[str, Any]) -> SemSegLogits:
         plan = self._plan(record)
-        logits = None
+        logits = plan.zeros(plan.rows.ends[-1])
         for start, band in self._bands_of_cells(record, plan):
-            if logits is None:
-                logits = band.new_empty(len(band), plan.rows.ends[-1], plan.columns.ends[-1])
             logits[:, start : start + band.shape[1]] = band
         return SemSegLogits(logits, plan.source_size, _size(record))
 
@@ -117,10 +115,8 @@ class SlidingWindow(nn.Module):
         if max(map(len, starts)) > 1:
             last = self._predict(record, starts[0][-1], starts[1][-1])
         rows, columns = (self._axis(axis, starts[axis], first, last) for axis in (0, 1))
-        source_size = tuple(
-            axis.starts[-1] + source
-            for axis, source in zip((rows, columns), last.source_size, strict=True)
-        )
+        height, width = last.source_size
+        source_size = (rows.starts[-1] + height, columns.starts[-1] + width)
         known = {(starts[0][0], starts[1][0]): first, (starts[0][-1], starts[1][-1]): last}
         return _Plan(rows, columns, source_size, known)
 
@@ -143,17 +139,14 @@ class SlidingWindow(nn.Module):
         self, record: dict[str, Any], plan: _Plan
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """First row and logits (K, rows, w) of the rows that a row of windows completes."""
-        rows, columns, buffer = plan.rows, plan.columns, None
+        rows, columns, buffer = plan.rows, plan.columns, plan.zeros(0)
         for i, y in enumerate(rows.pixels):
             for j, x in enumerate(columns.pixels):
                 prediction = plan.known.get((y, x)) or self._predict(record, y, x)
                 logits = prediction.logits.float()
-                missing = rows.ends[i] - rows.starts[i]
-                if buffer is not None:
-                    missing -= buffer.shape[1]
+                missing = rows.ends[i] - rows.starts[i] - buffer.shape[1]
                 if missing:
-                    new = logits.new_zeros(len(logits), missing, columns.ends[-1])
-                    buffer = new if buffer is None else torch.cat([buffer, new], dim=1)
+                    buffer = torch.cat([buffer, plan.zeros(missing)], dim=1)
                 weights = rows.weights[i][:, None] * columns.weights[j]
                 buffer[:, :, columns.starts[j] : columns.ends[j]] += logits * weights
             is_last = i == len(rows.starts) - 1
@@ -187,6 +180,11 @@ class _Plan:
     columns: _Axis
     source_size: tuple[float, float]
     known: dict[tuple[int, int], SemSegLogits]
+
+    def zeros(self, rows: int) -> torch.Tensor:
+        """(K, rows, w) float32: no logits yet."""
+        like = next(iter(self.known.values())).logits
+        return like.new_zeros(len(like), rows, self.columns.ends[-1], dtype=torch.float32)
 
 
 def _size(record: dict[str, Any]) -> tuple[int, int]:
