@@ -15,6 +15,7 @@ from segsuite.errors import ConfigError, FileAccessError, MissingFileError, Unkn
 from segsuite.utils.registry import closest
 
 from .detectron2_keys import is_unused
+from .values import decode, read_section, read_value
 
 logger = logging.getLogger(__name__)
 COMMAND_LINE = "the command line"
@@ -23,8 +24,8 @@ COMMAND_LINE = "the command line"
 class CfgNode(_FvcoreCfgNode):
     """fvcore's CfgNode with checks that name the file, the key and the nearest known key.
 
-    Values keep the type of the default they replace. An int may stand for a float, a list for a
-    tuple and the reverse; anything may replace None. A node made with ``new_allowed=True`` takes
+    Values keep the type of the default they replace, see `read_value`. An int may stand for a float,
+    a list for a tuple and the reverse; anything may replace None. A node made with ``new_allowed=True`` takes
     keys it has not seen. Keys are text, also where YAML reads a number (``{11: 255}``). Keys of
     Detectron2 that mean nothing here are left out.
     """
@@ -78,6 +79,7 @@ class CfgNode(_FvcoreCfgNode):
             if key in self:
                 old = self[key]
                 if isinstance(old, CfgNode):
+                    value = read_section(value)
                     if not isinstance(value, Mapping):
                         keys = ", ".join(old) or "keys of your own"
                         raise ConfigError(
@@ -86,10 +88,10 @@ class CfgNode(_FvcoreCfgNode):
                         )
                     old._merge(value, source, f"{name}.")
                     continue
-                value = _coerce(_decode(value), old, name, source)
+                value = read_value(value, old, name, source)
             elif self.is_new_allowed():
                 value = _tree(value)
-            elif is_unused(name, _decode(value), source):
+            elif is_unused(name, decode(value), source):
                 logger.info("%s: %s has no meaning here and is left out", source, name)
                 continue
             else:
@@ -135,11 +137,6 @@ def _read_yaml_chain(filename: str, above: tuple[str, ...]) -> Iterator[tuple[st
     yield filename, loaded
 
 
-def _decode(value: Any) -> Any:
-    # Text from a command line or a quoted YAML scalar: "(1, 2)", "1e-4", "True" or plain words.
-    return CfgNode._decode_cfg_value(value) if isinstance(value, str) else value
-
-
 def _tree(value: Any) -> Any:
     if isinstance(value, Mapping):
         node = CfgNode(new_allowed=True)
@@ -147,22 +144,6 @@ def _tree(value: Any) -> Any:
             node[str(key)] = _tree(child)
         return node
     return value
-
-
-def _coerce(value: Any, old: Any, name: str, source: str) -> Any:
-    if old is None or value is None or type(value) is type(old):
-        return value
-    if isinstance(old, float) and type(value) is int:
-        return float(value)
-    if isinstance(old, (tuple, list)) and isinstance(value, (tuple, list)):
-        return type(old)(value)
-    hint = ""
-    if isinstance(old, (tuple, list)):
-        hint = f"; for a single entry write [{value}] in YAML or '({value!r},)' on a command line"
-    raise ConfigError(
-        f"{source}: {name} takes a {type(old).__name__} (default {old!r}), "
-        f"it was given the {type(value).__name__} {value!r}{hint}"
-    )
 
 
 def _unknown_key(node: CfgNode, key: Any, name: str, prefix: str, source: str) -> str:

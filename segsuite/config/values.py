@@ -1,0 +1,94 @@
+"""How the text of a value is read: as people write it in YAML, and in any shell's quoting."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import yaml
+
+from segsuite.errors import ConfigError
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def decode(value: Any) -> Any:
+    """A text as the Python literal in it (``"0.1"``, ``"(1, 2)"``, ``"None"``), else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
+
+
+def read_section(value: Any) -> Any:
+    """A mapping in a text, ``{a: 1}`` as YAML has it; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return value
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+
+
+def read_value(value: Any, old: Any, name: str, source: str) -> Any:
+    """`value` in the type of `old`, the value that it replaces.
+
+    Numbers may be written as ``1e3``; a list as ``a,b``, ``(a,b)``, ``[a, b]``, with or without
+    quotes around its words; a single value stands for a list of one. Anything replaces None, and
+    None anything.
+
+    Args:
+        value: of a YAML file, or a word of a command line.
+        name: the key, for the message.
+        source: where `value` comes from, for the message.
+
+    Raises:
+        ConfigError: the value is of another type.
+    """
+    given = value
+    if isinstance(old, (tuple, list)) and isinstance(value, str):
+        value = _read_list(value)
+    elif isinstance(old, bool) and isinstance(value, str) and value.lower() in _BOOLEANS:
+        value = _BOOLEANS[value.lower()]
+    elif isinstance(old, str) and isinstance(value, str):
+        decoded = decode(value)
+        # What looks like a number is the text that it was: a folder may be called 2024.
+        value = decoded if decoded is None or isinstance(decoded, str) else value
+    else:
+        value = decode(value)
+    if old is None or value is None or type(value) is type(old):
+        return value
+    if isinstance(old, float) and type(value) is int:
+        return float(value)
+    if type(old) is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(old, (tuple, list)) and not isinstance(value, dict):
+        values = value if isinstance(value, (tuple, list)) else [value]
+        if not (old and _all_numbers(old)) or _all_numbers(values):
+            return type(old)(values)
+    article = "an" if isinstance(old, int) and not isinstance(old, bool) else "a"
+    raise ConfigError(
+        f"{source}: {name} takes {article} {type(old).__name__} (default {old!r}), "
+        f"it was given the {type(given).__name__} {given!r}"
+    )
+
+
+def _all_numbers(values: Any) -> bool:
+    return all(isinstance(value, (int, float)) for value in values)
+
+
+def _read_list(text: str) -> Any:
+    """A list that was written with or without brackets and quotes; None for "None"."""
+    decoded = decode(text)
+    if not isinstance(decoded, str):
+        return decoded
+    inner = decoded.strip()
+    if inner[:1] + inner[-1:] in ("()", "[]"):
+        inner = inner[1:-1]
+    try:
+        values = yaml.safe_load(f"[{inner}]")
+    except yaml.YAMLError:
+        values = [word.strip() for word in inner.split(",")]
+    return [decode(value) for value in values]
