@@ -15,6 +15,7 @@ from segsuite.errors import ConfigError, FileAccessError, MissingFileError, Unkn
 from segsuite.utils.registry import closest
 
 from .detectron2_keys import is_unused
+from .recipes import find_config, recipe_file
 from .values import decode, read_section, read_value
 
 logger = logging.getLogger(__name__)
@@ -24,10 +25,9 @@ COMMAND_LINE = "the command line"
 class CfgNode(_FvcoreCfgNode):
     """fvcore's CfgNode with checks that name the file, the key and the nearest known key.
 
-    Values keep the type of the default they replace, see `read_value`. An int may stand for a float,
-    a list for a tuple and the reverse; anything may replace None. A node made with ``new_allowed=True`` takes
-    keys it has not seen. Keys are text, also where YAML reads a number (``{11: 255}``). Keys of
-    Detectron2 that mean nothing here are left out.
+    Values keep the type of the default they replace, see `read_value`. A node made with
+    ``new_allowed=True`` takes keys it has not seen. Keys are text, also where YAML reads a number
+    (``{11: 255}``). Keys of Detectron2 that mean nothing here are left out.
     """
 
     if TYPE_CHECKING:  # values are of the types that the configuration gives them
@@ -105,20 +105,18 @@ def read_yaml_chain(filename: str | os.PathLike) -> Iterator[tuple[str, dict]]:
     """Yield ``(path, content)`` of a YAML file and the files it is based on, bases first.
 
     ``_BASE_`` is a path or a list of paths, relative to the file it stands in or starting with
-    ``~/`` or ``/``.
+    ``~/`` or ``/``. What is no file is the name of a recipe, see `find_config`.
     """
     yield from _read_yaml_chain(os.fspath(filename), ())
 
 
 def _read_yaml_chain(filename: str, above: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
+    filename = find_config(filename, f" (named by _BASE_ in {above[-1]})" if above else "")
     if os.path.abspath(filename) in above:
         raise ConfigError(f"{filename}: _BASE_ leads back to the file itself")
     try:
         with open(filename) as f:
             loaded = yaml.safe_load(f)
-    except FileNotFoundError:
-        named_in = f" (named by _BASE_ in {above[-1]})" if above else ""
-        raise MissingFileError(f"no configuration file {filename}{named_in}") from None
     except OSError as e:
         raise FileAccessError(
             e.errno, f"can't read the configuration {filename}: {e.strerror}"
@@ -132,8 +130,9 @@ def _read_yaml_chain(filename: str, above: tuple[str, ...]) -> Iterator[tuple[st
         )
     bases = loaded.pop(BASE_KEY, [])
     for base in [bases] if isinstance(bases, str) else bases:
-        base = os.path.join(os.path.dirname(filename), os.path.expanduser(base))
-        yield from _read_yaml_chain(base, (*above, os.path.abspath(filename)))
+        beside = os.path.join(os.path.dirname(filename), os.path.expanduser(base))
+        found = beside if os.path.exists(beside) or recipe_file(base) is None else base
+        yield from _read_yaml_chain(found, (*above, os.path.abspath(filename)))
     yield filename, loaded
 
 
