@@ -1,6 +1,6 @@
-"""Packaging is described in pyproject.toml; this file adds the optional C++/CUDA extension.
+"""Packaging is described in pyproject.toml; this file adds the recipes and the C++/CUDA extension.
 
-The extension is compiled against the PyTorch that is installed (`--no-build-isolation`). Whatever
+The extension is compiled against the PyTorch that is installed, under build isolation too. Whatever
 it lacks - PyTorch, a compiler, nvcc - is told in one line and the installation goes on without it:
 the operators then run on their PyTorch reference.
 
@@ -18,10 +18,13 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
-from setuptools import setup
+import setuptools
+from setuptools import find_packages, setup
 
+OLDEST_SETUPTOOLS = 77  # the first that reads the licence as pyproject.toml has it
 OLDEST_TORCH = (2, 10)  # the first whose stable ABI has parallel_for
 CUDA_ARCHITECTURES = "7.5;8.0;8.6;9.0;10.0;12.0+PTX"
 
@@ -34,10 +37,13 @@ def why_no_extension() -> str | None:
     """The reason the extension cannot be compiled here, or None when it can."""
     if os.environ.get("SEGSUITE_EXT", "1") == "0":
         return "SEGSUITE_EXT=0"
+    # pip builds with none of the installed packages in sight; PyTorch's headers are among them, and
+    # the extension, which keeps to PyTorch's stable ABI, works with other versions as well.
+    sys.path += [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
     try:
         import torch
     except ImportError:
-        return "no PyTorch in this build (pip install --no-build-isolation uses the installed one)"
+        return "PyTorch is not installed; install it first, then segsuite again, to have it"
     if tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST_TORCH:
         return f"PyTorch {torch.__version__} is older than {OLDEST_TORCH[0]}.{OLDEST_TORCH[1]}"
     compiler = os.environ.get("CXX", "c++").split()[0]
@@ -116,9 +122,20 @@ def extension_arguments() -> dict:
     }
 
 
+if int(setuptools.__version__.partition(".")[0]) < OLDEST_SETUPTOOLS:
+    raise SystemExit(
+        f"segsuite builds with setuptools {OLDEST_SETUPTOOLS} or newer, this is "
+        f"{setuptools.__version__}: pip install --upgrade setuptools, or leave out "
+        "--no-build-isolation"
+    )
+arguments = {
+    # The recipes are a folder of the installed package; see segsuite/config/recipes.py.
+    "packages": [*find_packages(include=["segsuite", "segsuite.*"]), "segsuite.configs"],
+    "package_dir": {"segsuite.configs": "configs"},
+}
 reason = why_no_extension()
 if reason is None:
-    setup(**extension_arguments())
+    arguments |= extension_arguments()
 else:
     notice(f"installing without the compiled extension: {reason}")
-    setup()
+setup(**arguments)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
-"""Tell what a model costs: parameters, multiply-adds, activations, memory and time, by module.
+"""The same as `segsuite analyze`."""
 
+<<<<<<< HEAD
 Weights and images are random. Of a model that finds instances the costs are those of an image with
 as many as it may find (TEST.DETECTIONS_PER_IMAGE).
 """
@@ -104,7 +105,11 @@ def summary(cfg: CfgNode, args: argparse.Namespace, total: ModuleCost, memory: M
         f"training step of {args.batch_size} images with {cfg.SOLVER.OPTIMIZER} "
         f"{memory.training:.1f} MiB"
     )
+=======
+import sys
+>>>>>>> 30a1f91 (The command segsuite, and the distribution segsuite-torch with recipes and extension in one wheel)
 
+from segsuite.cli import main
 
 if __name__ == "__main__":
-    launch(main, args=(parser().parse_args(),))
+    main(["analyze", *sys.argv[1:]])

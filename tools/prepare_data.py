@@ -1,15 +1,9 @@
 #!/usr/bin/env python
-"""Lay out a published data set under $SEGSUITE_DATASETS and print the statistics of its classes.
+"""The same as `segsuite prepare`."""
 
-What is there is checked and left alone; archives in that folder or its `downloads` are compared
-with their checksums and unpacked; what is missing is downloaded, and goes on where it stopped.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
 
+<<<<<<< HEAD
 from tqdm import tqdm
 
 from segsuite.data import DatasetCatalog, Metadata, MetadataCatalog
@@ -64,21 +58,9 @@ def main(args: argparse.Namespace) -> None:
     if report.count("error"):
         sys.exit(1)
 
+=======
+from segsuite.cli import main
+>>>>>>> 30a1f91 (The command segsuite, and the distribution segsuite-torch with recipes and extension in one wheel)
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "name", nargs="?", metavar="NAME", help=f"one of {', '.join(RECIPES)}; none: list them"
-    )
-    parser.add_argument(
-        "--mirror", default="", metavar="URL", help="download the archives from this folder"
-    )
-    parser.add_argument("--no-download", action="store_true", help="use only what is there")
-    parser.add_argument(
-        "--no-checksums", action="store_true", help="take archives that were packed anew"
-    )
-    launch(main, 1, (parser.parse_args(),))
+    main(["prepare", *sys.argv[1:]])

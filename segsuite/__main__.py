@@ -1,0 +1,5 @@
+"""``python -m segsuite``: the command ``segsuite``."""
+
+from segsuite.cli import main
+
+main()

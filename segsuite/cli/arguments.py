@@ -1,0 +1,81 @@
+"""What the subcommands take alike: a configuration or a run, plug-ins, ``KEY VALUE`` overrides."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+
+from segsuite.config import CfgNode, load_config
+from segsuite.config.defaults import _C
+
+_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
+_FILE_SUFFIX = re.compile(r"\.(JPE?G|PNG|TIFF?|BMP|PPM|PGM|WEBP|MP4|AVI|MOV|MKV)$")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Descriptions and examples as they are written, options in two columns."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+
+def add_config_source(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add ``--config-file`` and ``--run-dir``, one of which says what the model is."""
+    group = parser.add_mutually_exclusive_group(required=required)
+    group.add_argument(
+        "--config-file", metavar="FILE", help="YAML file, or the name of a recipe: segsuite recipes"
+    )
+    group.add_argument("--run-dir", metavar="RUN", help="OUTPUT_DIR of a training")
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add ``--plugin`` and the ``KEY VALUE`` pairs at the end of the line, which `parse` reads."""
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module that registers components; may be repeated",
+    )
+    parser.add_argument_group(
+        "KEY VALUE ...",
+        "configuration overrides at the end of the line, such as\n"
+        "SOLVER.MAX_ITER 1000 DATASETS.TEST my_val,my_test",
+    )
+    parser.set_defaults(opts=[])
+
+
+def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line that may end in ``KEY VALUE`` pairs.
+
+    The pairs begin at the first word that looks like a key of the configuration, so an option
+    before them may take any number of values.
+
+    Raises:
+        SystemExit: an option is unknown or lacks its value; the parser has printed which.
+    """
+    if parser.get_default("opts") is None:
+        return parser.parse_args(words)
+    start = next((i for i, word in enumerate(words) if _is_key(word)), len(words))
+    # Detectron2's demo.py announces the pairs by --opts.
+    end = start - 1 if start and words[start - 1] == "--opts" else start
+    args = parser.parse_args(words[:end])
+    args.opts = list(words[start:])
+    return args
+
+
+def _is_key(word: str) -> bool:
+    if os.path.exists(word):
+        return False
+    return word in _C or bool(_KEY.fullmatch(word) and not _FILE_SUFFIX.search(word))
+
+
+def load_from_arguments(args: argparse.Namespace) -> CfgNode:
+    """The configuration that ``--config-file`` or ``--run-dir``, plug-ins and overrides give."""
+    if args.run_dir is None:
+        return load_config(args.config_file, args.opts, args.plugin)
+    from segsuite.predict import load_run_config
+
+    return load_run_config(args.run_dir, args.opts, args.plugin)

@@ -1,0 +1,94 @@
+"""Measure where the time goes: in the data loader, in training steps, in an evaluation.
+
+Weights are random unless MODEL.WEIGHTS names some. Nothing is written but the --json file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from .arguments import add_config_source, add_overrides, load_from_arguments
+
+EXAMPLES = r"""after `segsuite demo`:
+  segsuite benchmark --config-file demo --steps 5 --images 20 --json output/speed.json
+
+also:
+  segsuite benchmark --config-file FILE --part loader DATALOADER.NUM_WORKERS 8
+  segsuite benchmark --config-file FILE --part training --steps 50 SOLVER.AMP.ENABLED True
+
+The loader is fast enough if it gives more images a second than the training takes; "data" under
+training and evaluation is the time that they wait for it. Weights that were trained find other
+instances than random ones, which changes the time of an evaluation.
+"""
+PARTS = ("loader", "training", "evaluation")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_source(parser)
+    parser.add_argument(
+        "--part", choices=PARTS, action="append", help="measure this part; may be repeated"
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=20,
+        metavar="N",
+        help="batches of the loader and steps of the training (default 20)",
+    )
+    parser.add_argument(
+        "--images", type=int, default=50, metavar="N", help="that are evaluated (default 50)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    add_overrides(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from segsuite.checkpoint import load_weights, seed_all
+    from segsuite.data import register_from_config
+    from segsuite.engine import DefaultTrainer
+    from segsuite.profiling.benchmark import (
+        benchmark_evaluation,
+        benchmark_loader,
+        benchmark_training,
+    )
+
+    cfg = load_from_arguments(args)
+    register_from_config(cfg)
+    seed_all(max(cfg.SEED, 0))
+    parts = args.part or PARTS
+    figures: dict[str, Any] = {}
+    if "loader" in parts:
+        figures["loader"] = benchmark_loader(cfg, args.steps)
+        show("data loader", figures["loader"], "ms_per_image", "in one process, ms/image")
+    if "training" in parts or "evaluation" in parts:
+        model = DefaultTrainer.build_model(cfg)
+        if cfg.MODEL.WEIGHTS:
+            load_weights(model, cfg.MODEL.WEIGHTS)
+    if "evaluation" in parts:  # before the training, which changes the weights
+        figures["evaluation"] = benchmark_evaluation(cfg, model, args.images)
+        show("evaluation", figures["evaluation"], "ms_per_image", "ms/image")
+    if "training" in parts:
+        figures["training"] = benchmark_training(cfg, model, args.steps)
+        show("training", figures["training"], "ms_per_step", "ms/step")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def show(title: str, figures: dict[str, Any], breakdown: str, unit: str) -> None:
+    """Print one part: its speed, its phases with their shares, and what else there is."""
+    print(f"{title}: {figures['images_per_second']:.1f} images/s")
+    phases = figures[breakdown]
+    total = sum(phases.values())
+    width = max(map(len, phases))
+    print(f"  {unit}")
+    for phase, ms in phases.items():
+        print(f"    {phase:{width}}  {ms:9.2f}  {100 * ms / total:5.1f} %")
+    others = {k: v for k, v in figures.items() if k not in ("images_per_second", breakdown)}
+    for name, value in others.items():
+        text = f"{value:.2f}" if isinstance(value, float) else value
+        print(f"  {name.replace('_', ' ')}: {text}")
+    print(flush=True)

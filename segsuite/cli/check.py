@@ -1,0 +1,68 @@
+"""Examine data sets: read every file, and report what is wrong or suspicious.
+
+Several data sets, such as the splits for training and evaluation, are also searched for images that
+they share. The exit status is 1 if there are errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from segsuite.errors import ConfigError
+
+from .arguments import add_config_source, add_overrides, load_from_arguments
+
+EXAMPLES = """after `segsuite demo`:
+  segsuite check shapes_train shapes_val
+  segsuite check --run-dir output/demo --json output/findings.json
+  segsuite check shapes_val --fix output/fixed
+
+The first names data sets, the second takes those of a run, the third writes a fixed copy.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_source(parser, required=False)
+    parser.add_argument(
+        "datasets",
+        nargs="*",
+        metavar="DATASET",
+        help="names of data sets; by default DATASETS.TRAIN and TEST of the configuration",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings to a file")
+    parser.add_argument(
+        "--fix",
+        type=Path,
+        metavar="DIR",
+        help="write fixed copies; the originals stay as they are",
+    )
+    add_overrides(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from segsuite.data import register_from_config
+    from segsuite.data.checks import examine_datasets, write_fixed_copy
+    from segsuite.data.checks.report import statistics_table
+
+    if not args.datasets and not args.config_file and not args.run_dir:
+        raise ConfigError("nothing to examine: name a data set, a --config-file or a --run-dir")
+    cfg = load_from_arguments(args)
+    register_from_config(cfg)
+    names = list(dict.fromkeys(args.datasets or [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]))
+    report = examine_datasets(names)
+    for name, statistics in report.statistics.items():
+        print(f"{name}: {statistics['images']} images\n{statistics_table(statistics)}\n")
+    print(report.text())
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(report.to_dict(), indent=1) + "\n")
+    if args.fix:
+        for name in names:
+            changes = write_fixed_copy(name, args.fix / name)
+            print(f"\n{args.fix / name}: {len(changes)} changes to {name}")
+            print("\n".join(f"  {change}" for change in changes))
+    if report.count("error"):
+        sys.exit(1)

@@ -1,0 +1,43 @@
+"""Convert a checkpoint of another library into one of segsuite, and say what became of it.
+
+The library is recognised by the names in the file: torchvision, timm, Detectron2 (and Caffe2's
+names in its model zoo), segmentation_models.pytorch, MMSegmentation. See docs/weights.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from .arguments import add_config_source, add_overrides, load_from_arguments
+
+EXAMPLES = r"""after `segsuite demo`:
+  python -c "import torch, torchvision; \
+      torch.save(torchvision.models.resnet18().state_dict(), 'output/theirs.pth')"
+  segsuite convert output/theirs.pth output/ours.pth
+
+also:
+  segsuite convert theirs.pth ours.pth --config-file FILE
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", help="a file or an address, as for MODEL.WEIGHTS")
+    parser.add_argument("output", help="a file to write, .safetensors or .pth")
+    add_config_source(parser, required=False)
+    add_overrides(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from segsuite.checkpoint import convert, load_weights, read_weights, save_weights
+    from segsuite.checkpoint.load_weights import conversion_report, file_weights
+    from segsuite.modeling import build_model
+
+    conversion = convert(file_weights(read_weights(args.input)))
+    print(conversion_report(conversion))
+    save_weights(args.output, conversion.weights, conversion.classes)
+    print(f"written to {args.output}")
+    if args.config_file or args.run_dir:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        model = build_model(load_from_arguments(args))
+        load_weights(model, args.output, origin="the converted file")

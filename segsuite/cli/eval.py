@@ -1,0 +1,37 @@
+"""Evaluate a run, other weights, or a file of predictions on a data set."""
+
+from __future__ import annotations
+
+import argparse
+
+from .arguments import add_config_source, add_overrides, load_from_arguments
+from .train import add_num_gpus, add_results, evaluate
+
+EXAMPLES = r"""after `segsuite demo`:
+  segsuite eval --run-dir output/demo
+  segsuite eval --run-dir output/demo --dataset shapes_train TEST.REPORT False
+
+also:
+  segsuite eval --config-file FILE MODEL.WEIGHTS model.pth
+  segsuite eval --config-file FILE --results coco_instances_results.json
+
+Without MODEL.WEIGHTS the weights are model_final.pth, or else model_best.pth, of OUTPUT_DIR. The
+figures are printed and written to OUTPUT_DIR/evaluation.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_source(parser)
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="instead of DATASETS.TEST of the configuration"
+    )
+    add_results(parser)
+    add_num_gpus(parser)
+    add_overrides(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    cfg = load_from_arguments(args)
+    if args.dataset is not None:
+        cfg.DATASETS.TEST = (args.dataset,)
+    evaluate(cfg, args.results)

@@ -1,0 +1,81 @@
+"""Train the model that a recipe or a YAML file describes, or go on with a run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from .arguments import add_config_source, add_overrides, load_from_arguments
+
+if TYPE_CHECKING:
+    from segsuite.config import CfgNode
+
+EXAMPLES = r"""after `segsuite demo`:
+  segsuite train --config-file demo SOLVER.MAX_ITER 20 OUTPUT_DIR output/short
+  segsuite train --run-dir output/short --resume SOLVER.MAX_ITER 30
+
+also:
+  on two GPUs            segsuite train --config-file FILE --num-gpus 2
+  with other settings    segsuite train --config-file FILE SOLVER.BASE_LR 0.01 OUTPUT_DIR out
+  on several machines    torchrun --nnodes 2 --nproc-per-node 8 ... -m segsuite train ...
+
+Ctrl-C and SIGTERM finish the step, write a checkpoint and end with status 130 or 143; --resume goes
+on from the newest checkpoint, and starts anew where there is none.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_source(parser)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
+    )
+    parser.add_argument(
+        "--eval-only",
+        action="store_true",
+        help="evaluate only, as `segsuite eval` does (Detectron2's name for it)",
+    )
+    add_results(parser)
+    add_num_gpus(parser)
+    add_overrides(parser)
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--results",
+        metavar="FILE",
+        help="evaluate the predictions in FILE, in COCO's results format, without a model",
+    )
+
+
+def add_num_gpus(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one a GPU (on the CPU where there is none)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    from segsuite.engine import DefaultTrainer, default_setup
+
+    cfg = load_from_arguments(args)
+    if args.eval_only or args.results is not None:
+        evaluate(cfg, args.results)
+        return
+    default_setup(cfg, args)
+    trainer = DefaultTrainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    trainer.train()
+
+
+def evaluate(cfg: CfgNode, results_file: str | None) -> None:
+    """Evaluate the weights of a configuration, or a file of predictions."""
+    from segsuite.engine import DefaultTrainer, default_setup
+
+    default_setup(cfg, argparse.Namespace(resume=False, eval_only=True))
+    if results_file is not None:
+        DefaultTrainer.test_results(cfg, results_file)
+    else:
+        DefaultTrainer.test_weights(cfg)
