@@ -132,6 +132,7 @@ arguments = {
     # The recipes are a folder of the installed package; see segsuite/config/recipes.py.
     "packages": [*find_packages(include=["segsuite", "segsuite.*"]), "segsuite.configs"],
     "package_dir": {"segsuite.configs": "configs"},
+    "py_modules": ["segsuite_torch"],
 }
 reason = why_no_extension()
 if reason is None:

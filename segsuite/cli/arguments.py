@@ -6,9 +6,10 @@ import argparse
 import os
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from segsuite.config import CfgNode, load_config
-from segsuite.config.defaults import _C
+if TYPE_CHECKING:
+    from segsuite.config import CfgNode
 
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
 _FILE_SUFFIX = re.compile(r"\.(JPE?G|PNG|TIFF?|BMP|PPM|PGM|WEBP|MP4|AVI|MOV|MKV)$")
@@ -69,11 +70,15 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
 def _is_key(word: str) -> bool:
     if os.path.exists(word):
         return False
+    from segsuite.config.defaults import _C
+
     return word in _C or bool(_KEY.fullmatch(word) and not _FILE_SUFFIX.search(word))
 
 
 def load_from_arguments(args: argparse.Namespace) -> CfgNode:
     """The configuration that ``--config-file`` or ``--run-dir``, plug-ins and overrides give."""
+    from segsuite.config import load_config
+
     if args.run_dir is None:
         return load_config(args.config_file, args.opts, args.plugin)
     from segsuite.predict import load_run_config

@@ -95,8 +95,15 @@ def _run(module: ModuleType, args: argparse.Namespace) -> None:
     if getattr(module, "WITHOUT_TORCH", False):
         module.run(args)
         return
-    from segsuite.engine import launch
-
+    try:
+        from segsuite.engine import launch
+    except ModuleNotFoundError as error:
+        print(
+            f"error: the package {error.name} is missing; `segsuite env` lists what there is, and "
+            "docs/getting_started.md how it is installed",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     launch(module.run, getattr(args, "num_gpus", 1), (args,))
 
 

@@ -20,7 +20,7 @@ _OPERATORS = (
     "multilevel_roi_align_backward",
     "resize_window",
 )
-_HOW_TO_BUILD = "`pip install --no-build-isolation` builds it, or says why it cannot"
+_HOW_TO_BUILD = "installing segsuite again builds it, or `pip install -v` says why it cannot"
 
 
 def load_extension(library: Path) -> str | None:

@@ -1,4 +1,7 @@
-"""What is installed and in use: ``python -m segsuite.utils.env``."""
+"""What is installed and in use: ``segsuite env``, or ``python -m segsuite.utils.env``.
+
+Nothing but Python's own library is needed, so it can tell what else is missing.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,10 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-import torch
-
 import segsuite
 
 _PACKAGES = ("torchvision", "numpy", "opencv-python", "pillow", "pycocotools", "fvcore")
-_EXTRAS = ("tensorboard", "safetensors", "timm")
+_EXTRAS = ("tensorboard", "safetensors", "faster-coco-eval", "timm", "gradio")
 
 
 def _version(package: str) -> str:
@@ -42,6 +43,8 @@ def git_revision() -> str | None:
 
 
 def _devices() -> list[tuple[str, str]]:
+    import torch
+
     if not torch.cuda.is_available():
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
         return [("CUDA", f"no device (this PyTorch is {built})")]
@@ -54,19 +57,31 @@ def _devices() -> list[tuple[str, str]]:
     return rows
 
 
+def _torch_rows() -> list[tuple[str, str]]:
+    try:
+        import torch
+    except ImportError as error:
+        return [("torch", f"not there ({error}): pip install torch torchvision")]
+    rows = [
+        ("torch", torch.__version__),
+        ("CPU", f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"),
+        *_devices(),
+    ]
+    try:
+        # The one upward import of this floor: the report says which implementation of the ops runs.
+        from segsuite.ops import extension_status
+    except ImportError as error:
+        return [*rows, ("segsuite ops", f"not there: {error}")]
+    return [*rows, ("segsuite ops", extension_status())]
+
+
 def env_rows() -> list[tuple[str, str]]:
     """Names and values: versions, devices and whether the compiled operators are in use."""
-    # The one upward import of this floor: the report says which implementation of the ops runs.
-    from segsuite.ops import extension_status
-
     return [
         ("segsuite", f"{segsuite.__version__} in {os.path.dirname(segsuite.__file__)}"),
-        ("segsuite ops", extension_status()),
         ("Python", sys.version.split()[0]),
         ("system", platform.platform()),
-        ("CPU", f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"),
-        ("torch", torch.__version__),
-        *_devices(),
+        *_torch_rows(),
         *((name, _version(name)) for name in _PACKAGES),
         *((f"{name} (extra)", _version(name)) for name in _EXTRAS),
     ]
