@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import runpy
 import subprocess
 import sys
 import tempfile
@@ -15,10 +14,10 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import torch.distributed as dist
 
+from segsuite.cli import main
 from tests.helpers import REPO
 
 # Seconds after which a process hangs: far more than any takes on a busy machine.
@@ -50,19 +49,19 @@ def run_python(
     )
 
 
-def run_tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run ``python tools/NAME ARGUMENTS`` to its end, whatever its exit status."""
-    return run_python(REPO / "tools" / name, *arguments)
+def run_segsuite(
+    *words: object, folder: Path = REPO, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``segsuite WORDS`` to its end, whatever its exit status; see `run_python`."""
+    return run_python("-m", "segsuite", *words, folder=folder, environment=environment)
 
 
-def run_tool_here(name: str, *arguments: object) -> int:
-    """Run ``tools/NAME`` in this process, which has everything imported; its exit status."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [f"tools/{name}", *map(str, arguments)])
-        try:
-            runpy.run_path(str(REPO / "tools" / name), run_name="__main__")
-        except SystemExit as stopped:
-            return stopped.code or 0
+def run_segsuite_here(*words: object) -> int:
+    """Run ``segsuite WORDS`` in this process, which has everything imported; its exit status."""
+    try:
+        main([str(word) for word in words])
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
     return 0
 
 

@@ -21,7 +21,7 @@ from tests.data.datasets.layouts import (
     make_sbd,
     make_voc,
 )
-from tests.processes import run_tool
+from tests.processes import run_segsuite
 
 
 @pytest.fixture
@@ -173,6 +173,6 @@ def test_archives_stay_in_their_folder(root, tmp_path):
 
 def test_command_line(root):
     make_ade20k(root)
-    done = run_tool("prepare_data.py", "ade20k", "--no-download")
+    done = run_segsuite("prepare", "ade20k", "--no-download")
     assert done.returncode == 0, done.stderr
     assert "ade20k_sem_seg_train: 2 images" in done.stdout and "0 errors" in done.stdout

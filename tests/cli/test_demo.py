@@ -4,12 +4,12 @@ import json
 
 from PIL import Image
 
-from tools.demo import main
+from segsuite.cli.demo import demo
 
 
 def test_demo(tmp_path, datasets_root, capsys):
     run = tmp_path / "run"
-    main(run, ["SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2", "DATALOADER.NUM_WORKERS", "0"])
+    demo(run, ["SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2", "DATALOADER.NUM_WORKERS", "0"])
 
     printed = capsys.readouterr().out
     lines = (run / "metrics.json").read_text().splitlines()

@@ -1,12 +1,9 @@
-from argparse import Namespace
-
 import pytest
 import torch
 import torchvision
 
 from segsuite.checkpoint import load_state
-from tests.helpers import REPO
-from tools.convert_weights import main
+from tests.processes import run_segsuite_here
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -18,14 +15,9 @@ def test_convert(tmp_path, suffix, capsys, caplog):
     )
     torch.save(model.state_dict(), tmp_path / "theirs.pth")
     output = tmp_path / f"ours{suffix}"
-    main(
-        Namespace(
-            input=tmp_path / "theirs.pth",
-            output=output,
-            config_file=REPO / "configs/_base_/lraspp.yaml",
-            opts=["MODEL.DEVICE", "cpu", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "21"],
-        )
-    )
+    words = [tmp_path / "theirs.pth", output, "--config-file", "_base_/lraspp"]
+    overrides = ["MODEL.DEVICE", "cpu", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 21]
+    assert run_segsuite_here("convert", *words, *overrides) == 0
     printed = capsys.readouterr().out
     assert "torchvision Lite R-ASPP: 319 names converted" in printed
     assert "21 classes of sem_seg_head: __background__, aeroplane" in printed
@@ -38,9 +30,7 @@ def test_convert(tmp_path, suffix, capsys, caplog):
 
 def test_unknown_source_and_suffix(tmp_path, capsys):
     torch.save({"x": torch.zeros(1)}, tmp_path / "theirs.pth")
-    args = Namespace(
-        input=tmp_path / "theirs.pth", output=tmp_path / "ours.bin", config_file=None, opts=[]
-    )
-    with pytest.raises(ValueError, match=r"written as \.pth or \.safetensors"):
-        main(args)
-    assert "of no library that is known" in capsys.readouterr().out
+    assert run_segsuite_here("convert", tmp_path / "theirs.pth", tmp_path / "ours.bin") == 2
+    printed = capsys.readouterr()
+    assert "written as .pth or .safetensors" in printed.err
+    assert "of no library that is known" in printed.out

@@ -1,4 +1,4 @@
-"""tools/serve.py as a user has it: the process, its programming interface, the page."""
+"""`segsuite serve` as a user has it: the process, its programming interface, the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 
 from segsuite.predict.serve import serve
 from tests.finished_runs import tiny_images, tiny_run
-from tests.helpers import REPO
 from tests.processes import python_command
 from tests.visualization.report.conftest import browser
 
@@ -34,7 +33,7 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("serve")
     # Port 0 is a free one.
     options = ["--run-dir", tiny_run(), "--port", 0, "--max-upload-mb", 1]
-    command = python_command(REPO / "tools" / "serve.py", *options)
+    command = python_command("-m", "segsuite", "serve", *options)
     with (folder / "log").open("w") as log:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

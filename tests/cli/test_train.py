@@ -1,4 +1,4 @@
-"""The command line of tools/train_net.py, as a user has it."""
+"""`segsuite train` and `segsuite eval` as a user has them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import subprocess
 import pytest
 
 from tests.engine.tiny import lines, load, tiny_config
-from tests.helpers import REPO
-from tests.processes import run_python, run_tool_here
+from tests.processes import run_python, run_segsuite_here
 
 
 @pytest.fixture(scope="module")
@@ -16,22 +15,22 @@ def config():
     return tiny_config()
 
 
-def train_net(*args: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return run_python(*launcher, REPO / "tools" / "train_net.py", *args)
+def train(*args: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return run_python(*launcher, "-m", "segsuite", "train", *args)
 
 
 def test_train_then_evaluate(config, tmp_path):
-    train = train_net("--config-file", config, "OUTPUT_DIR", tmp_path, "SOLVER.MAX_ITER", 4)
-    assert train.returncode == 0, train.stderr
-    assert "iter 3/4" in train.stdout and "mIoU" in train.stdout
+    trained = train("--config-file", config, "OUTPUT_DIR", tmp_path, "SOLVER.MAX_ITER", 4)
+    assert trained.returncode == 0, trained.stderr
+    assert "iter 3/4" in trained.stdout and "mIoU" in trained.stdout
     assert load(tmp_path / "model_final.pth")["model"]
 
-    evaluate = train_net("--config-file", config, "--eval-only", "OUTPUT_DIR", tmp_path)
+    evaluate = train("--config-file", config, "--eval-only", "OUTPUT_DIR", tmp_path)
     assert evaluate.returncode == 0, evaluate.stderr
-    trained = lines(tmp_path)[-1]
-    assert f"{trained['sem_seg/mIoU']:.2f}" in evaluate.stdout
+    figures = lines(tmp_path)[-1]
+    assert f"{figures['sem_seg/mIoU']:.2f}" in evaluate.stdout
 
-    again = train_net("--config-file", config, "OUTPUT_DIR", tmp_path)
+    again = train("--config-file", config, "OUTPUT_DIR", tmp_path)
     assert again.returncode == 2
     assert again.stderr.strip().splitlines()[-1].startswith("error: OUTPUT_DIR")
     assert "Traceback" not in again.stderr
@@ -39,11 +38,11 @@ def test_train_then_evaluate(config, tmp_path):
 
 def test_num_gpus_and_an_input_error_told_once(config, tmp_path):
     options = ["--config-file", config, "--num-gpus", 2, "OUTPUT_DIR", tmp_path]
-    failed = train_net(*options, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 7)
+    failed = train(*options, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 7)
     assert failed.returncode == 2
     assert failed.stderr.count("error:") == 1 and "NUM_CLASSES" in failed.stderr
     assert "Traceback" not in failed.stderr
-    trained = train_net(*options, "SOLVER.MAX_ITER", 2)
+    trained = train(*options, "SOLVER.MAX_ITER", 2)
     assert trained.returncode == 0, trained.stderr
     assert (tmp_path / "model_final.pth").exists()
 
@@ -51,7 +50,7 @@ def test_num_gpus_and_an_input_error_told_once(config, tmp_path):
 def test_under_torchrun(config, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     options = ["--config-file", config, "OUTPUT_DIR", tmp_path, "SOLVER.MAX_ITER", 2]
-    trained = train_net(*options, launcher=launcher)
+    trained = train(*options, launcher=launcher)
     assert trained.returncode == 0, trained.stderr
     assert (tmp_path / "model_final.pth").exists()
     assert (tmp_path / "log.rank1.txt").exists()
@@ -73,6 +72,6 @@ def test_under_torchrun(config, tmp_path):
 )
 def test_bad_input_is_one_message(config, tmp_path, capsys, args, message):
     args = [str(config) if a == "CONFIG" else a for a in args]
-    assert run_tool_here("train_net.py", *args, "OUTPUT_DIR", tmp_path) == 2
+    assert run_segsuite_here("train", *args, "OUTPUT_DIR", tmp_path) == 2
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err

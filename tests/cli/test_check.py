@@ -1,4 +1,4 @@
-"""tools/check_data.py as a user has it."""
+"""`segsuite check` as a user has it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from tests.processes import run_tool
+from tests.processes import run_segsuite
 
 
 def test_report_and_exit_status(tmp_path):
@@ -34,8 +34,8 @@ def test_report_and_exit_status(tmp_path):
     config.write_text(yaml.safe_dump({"DATASETS": datasets}))
 
     json_file = tmp_path / "report.json"
-    bad = run_tool(
-        "check_data.py", "--config-file", config, "--json", json_file, "--fix", tmp_path / "mended"
+    bad = run_segsuite(
+        "check", "--config-file", config, "--json", json_file, "--fix", tmp_path / "mended"
     )
     assert bad.returncode == 1, bad.stderr
     assert "error: label-value (1) in check_data_train" in bad.stdout
@@ -46,10 +46,10 @@ def test_report_and_exit_status(tmp_path):
     assert found["statistics"]["check_data_train"]["classes"][1]["name"] == "crop"
     assert len(list((tmp_path / "mended" / "check_data_val" / "images").iterdir())) == 3
 
-    good = run_tool("check_data.py", "--config-file", config, "check_data_val")
+    good = run_segsuite("check", "--config-file", config, "check_data_val")
     assert good.returncode == 0, good.stderr
     assert "0 errors" in good.stdout
 
-    unknown = run_tool("check_data.py", "no_such_data")
+    unknown = run_segsuite("check", "no_such_data")
     assert unknown.returncode == 2 and "no_such_data" in unknown.stderr
     assert "Traceback" not in unknown.stderr

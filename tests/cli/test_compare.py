@@ -1,4 +1,4 @@
-"""tools/compare.py on the files that two evaluations leave."""
+"""`segsuite compare` on the files that two evaluations leave."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from segsuite.evaluation import inference_on_dataset
 from segsuite.evaluation.compare import compare_runs, evaluated_datasets
 from tests.evaluation.helpers import Oracle, make_record
 from tests.evaluation.test_sem_seg import make_evaluator
-from tests.processes import run_tool
+from tests.processes import run_segsuite
 
 RECORDS = [make_record(i, 3) for i in range(30)]
 
@@ -44,12 +44,12 @@ def test_images_are_matched_by_id(runs):
 
 
 def test_command_line(runs, tmp_path):
-    done = run_tool("compare.py", *runs)
+    done = run_segsuite("compare", *runs)
     assert done.returncode == 0, done.stderr
     assert "streets: 30 images" in done.stdout and "B - A    +0." in done.stdout
     assert "more than the choice of images explains" in done.stdout
-    nothing = run_tool("compare.py", runs[0], tmp_path)
-    assert nothing.returncode == 2 and "is no run" in nothing.stderr
+    nothing = run_segsuite("compare", runs[0], tmp_path)
+    assert nothing.returncode == 1 and "has streets" in nothing.stderr
 
 
 def test_what_can_not_be_compared(runs, tmp_path):

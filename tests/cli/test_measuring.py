@@ -1,8 +1,8 @@
-"""What tools/analyze_model.py and tools/benchmark.py print."""
+"""What `segsuite analyze` and `segsuite benchmark` print."""
 
+from segsuite.cli.analyze import table
+from segsuite.cli.benchmark import show
 from segsuite.profiling.analysis import ModuleCost
-from tools.analyze_model import table
-from tools.benchmark import show
 
 
 def test_modules_are_indented_below_their_parents():
