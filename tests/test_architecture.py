@@ -37,6 +37,7 @@ FLOORS = {
     "predict": 6,
     "engine": 7,
     "profiling": 8,
+    "cli": 9,
 }
 # The environment report says which implementation of the operators runs.
 EXCEPTIONS = {"utils/env.py": {"segsuite.ops.extension_status"}}

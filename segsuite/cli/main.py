@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 import segsuite
+from segsuite.errors import UserError
 from segsuite.utils.registry import closest
 
 from .arguments import HelpFormatter, parse
@@ -17,7 +19,6 @@ from .arguments import HelpFormatter, parse
 COMMANDS = {
     "demo": "train a small network on generated images and draw what it predicts",
     "recipes": "list the recipes, or copy one to a file of your own",
-    "models": "list the models that create_model builds",
     "train": "train the model of a recipe or YAML file, or resume a run",
     "eval": "evaluate a run, weights or a file of predictions on a data set",
     "predict": "predict images, folders and videos",
@@ -37,7 +38,6 @@ COMMANDS = {
 EPILOG = """start here:
   segsuite demo
   segsuite recipes
-  segsuite train --config-file own/semantic --help
 
 `segsuite COMMAND --help` has the options of a command, and examples.
 """
@@ -93,7 +93,7 @@ def _module(name: str) -> ModuleType:
 
 def _run(module: ModuleType, args: argparse.Namespace) -> None:
     if getattr(module, "WITHOUT_TORCH", False):
-        module.run(args)
+        _run_alone(module, args)
         return
     try:
         from segsuite.engine import launch
@@ -105,6 +105,16 @@ def _run(module: ModuleType, args: argparse.Namespace) -> None:
         )
         sys.exit(2)
     launch(module.run, getattr(args, "num_gpus", 1), (args,))
+
+
+def _run_alone(module: ModuleType, args: argparse.Namespace) -> None:
+    try:
+        module.run(args)
+    except UserError as error:
+        if os.environ.get("SEGSUITE_TRACEBACK") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _top_parser() -> argparse.ArgumentParser:

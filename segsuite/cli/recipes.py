@@ -10,7 +10,7 @@ from segsuite.config.recipes import copy_recipe, recipe_names, recipe_summary
 EXAMPLES = """examples:
   segsuite recipes
   segsuite recipes camvid
-  segsuite recipes own/semantic --copy output/my.yaml
+  segsuite recipes smoke/unet_shapes --copy output/my.yaml
   segsuite train --config-file demo SOLVER.MAX_ITER 10 OUTPUT_DIR output/ten
 
 A recipe is a YAML file; its name stands for it wherever a file is asked for, also as _BASE_.

@@ -43,7 +43,7 @@ _LEAST = {
 
 
 def default_argument_parser() -> argparse.ArgumentParser:
-    """The arguments of ``tools/train_net.py`` and its like."""
+    """The arguments of ``segsuite train`` and its like."""
     parser = argparse.ArgumentParser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="""examples:

@@ -34,9 +34,12 @@ def runner(folder: Path, replace: Mapping[str, str] | None = None) -> Callable[[
     (which install what is there)."""
 
     def run(command: Command) -> str:
-        if command.program != "python" or command.arguments[:2] == ("-m", "venv"):
+        if command.arguments[:2] == ("-m", "venv"):
             return ""
-        arguments = [(replace or {}).get(a, a) for a in command.arguments]
+        words = {"python": [], "segsuite": ["-m", "segsuite"]}.get(command.program)
+        if words is None:
+            return ""
+        arguments = [*words, *((replace or {}).get(a, a) for a in command.arguments)]
         return output_of(arguments, folder, {"SEGSUITE_DATASETS": "datasets"})
 
     return run
@@ -48,7 +51,7 @@ def test_getting_started(folder):
 
     def run_or_make(command: Command) -> str:
         if command.program == "make":
-            program = f"from tools.demo import main; main('output/demo', {quick})"
+            program = f"from segsuite.cli.demo import demo; demo('output/demo', {quick})"
             return output_of(["-c", program], folder, {"SEGSUITE_DATASETS": "datasets"})
         return run(command)
 

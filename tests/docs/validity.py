@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import re
 import runpy
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from segsuite.cli import COMMANDS, command_parser
+from segsuite.cli.arguments import parse
 from segsuite.config import CfgNode, get_cfg, load_config
 from segsuite.data import DatasetCatalog
 from tests.helpers import REPO
@@ -73,9 +76,26 @@ def parse_arguments(script: str, arguments: Sequence[str]) -> argparse.Namespace
 
 def _check_script(script: str, arguments: list[str]) -> None:
     assert Path(script).is_file(), f"there is no {script}"
-    if not script.startswith(("tools/", "benchmarks/")):
-        return
-    parsed = vars(parse_arguments(script, arguments))
+    if script.startswith("tools/"):
+        description = ast.get_docstring(ast.parse(Path(script).read_text()))
+        _check_segsuite([description.split("`")[1].split()[1], *arguments])
+    elif script.startswith("benchmarks/"):
+        _check_arguments(vars(parse_arguments(script, arguments)))
+
+
+def _check_segsuite(arguments: list[str]) -> None:
+    name, *words = arguments
+    assert name in COMMANDS, f"no command segsuite {name}"
+    parser = command_parser(name)
+
+    def refuse(message: str) -> None:
+        raise AssertionError(f"segsuite {' '.join(arguments)}: {message}")
+
+    parser.error = refuse
+    _check_arguments(vars(parse(parser, words)))
+
+
+def _check_arguments(parsed: dict[str, Any]) -> None:
     config_file, overrides = parsed.get("config_file"), parsed.get("opts") or []
     if config_file and not config_file.startswith(_OUTPUT):
         check_config(load_config(config_file, overrides, parsed.get("plugin") or []))
@@ -95,6 +115,8 @@ def _check_python(arguments: list[str]) -> None:
         attributes = {"script_name": first, "script_args": rest}
         parse = f"assert setuptools.Distribution({attributes}).parse_command_line()"
         output_of(["-c", f"import setuptools; {parse}"], Path.cwd())
+    elif first == "-m" and rest[0] == "segsuite":
+        _check_segsuite(rest[1:])
     elif first == "-m":
         module, *rest = rest
         assert importlib.util.find_spec(module), f"no module {module}"
@@ -123,7 +145,7 @@ def _check_pip(arguments: list[str]) -> None:
     extras = project["optional-dependencies"]
     listed = [*project["dependencies"], *(r for group in extras.values() for r in group)]
     known = {re.match(r"[\w-]+", requirement).group() for requirement in listed}
-    known |= {"segsuite", *_BUILD_PACKAGES}
+    known |= {"segsuite-torch", *_BUILD_PACKAGES}
     for requirement in [*requirements, *options.editables]:
         name, _, wanted = re.split(r"[><=]", requirement)[0].partition("[")
         is_package = name == "." or Path(name, "pyproject.toml").exists()
@@ -145,5 +167,6 @@ _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "make": _check_make,
     "pip": _check_pip,
     "python": _check_python,
+    "segsuite": _check_segsuite,
     "torchrun": _check_torchrun,
 }

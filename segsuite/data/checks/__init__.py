@@ -1,4 +1,4 @@
-"""Find what is wrong with data: quickly before training, or thoroughly with tools/check_data.py."""
+"""Find what is wrong with data: quickly before training, or thoroughly with segsuite check."""
 
 from .doctor import examine_datasets
 from .fix import write_fixed_copy

@@ -9,7 +9,7 @@ coco_things_sem_seg_*     81       the background and the 80 things, from the in
 coco_panoptic_sem_seg_*   133      80 things and 53 kinds of stuff, from the panoptic task's files
 ========================  =======  ============================================================
 
-Expected under the datasets folder; ``tools/prepare_data.py`` writes the last two folders::
+Expected under the datasets folder; ``segsuite prepare`` writes the last two folders::
 
     coco/{train,val}2017/*.jpg
     coco/annotations/instances_{train,val}2017.json

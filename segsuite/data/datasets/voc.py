@@ -6,7 +6,7 @@ palette PNGs whose indices are the class ids; 255 marks the outlines and what is
 ``trainaug`` are the 10582 images that results on VOC 2012 are usually trained on: those of
 ``train`` and, with the outlines of Hariharan et al., "Semantic contours from inverse detectors",
 ICCV 2011 (SBD), all others that are not in ``val``. SBD comes as MATLAB files, which
-``tools/prepare_data.py voc_2012_aug`` turns into label maps, with the list.
+``segsuite prepare voc_2012_aug`` turns into label maps, with the list.
 
 Expected under the datasets folder::
 
@@ -62,7 +62,7 @@ def load_voc(year: int, split: str) -> list[dict]:
         raise MissingFileError(
             f"no list {list_file} of the images of voc_{year}_sem_seg_{split}; mend the path, or "
             "set SEGSUITE_DATASETS to the folder that the data sets are in"
-            + (". `tools/prepare_data.py voc_2012_aug` makes it" if split == "trainaug" else "")
+            + (". `segsuite prepare voc_2012_aug` makes it" if split == "trainaug" else "")
         )
     names = list_file.read_text().split()
     if not names:

@@ -1,1 +1,0 @@
-"""List the models that `segsuite.create_model` builds by name, each with its paper."""
