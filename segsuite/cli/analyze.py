@@ -7,7 +7,6 @@ as many as it may find (TEST.DETECTIONS_PER_IMAGE).
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,17 +51,18 @@ def run(args: argparse.Namespace) -> None:
     from segsuite.profiling.analysis import measure_memory, module_costs
     from segsuite.profiling.synthetic import synthetic_batch
     from segsuite.solver import build_optimizer
+    from segsuite.utils.files import write_json
 
     cfg = load_from_arguments(args)
     cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = 0.0  # random weights are sure of nothing
     model = build_model(cfg)
-    batch = synthetic_batch(cfg, *args.size, args.batch_size)
+    height, width = args.size
+    batch = synthetic_batch(cfg, height, width, args.batch_size)
     costs = module_costs(model, batch[0], depth=args.depth, runs=args.runs)
     memory = measure_memory(model, build_optimizer(cfg, model), batch)
     print(table(costs))
     print(f"\n{summary(cfg, args, costs[0], memory)}")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         figures = {
             "config": args.config_file or args.run_dir,
             "size": list(args.size),
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
             "memory_mib": asdict(memory),
             "modules": [asdict(cost) for cost in costs],
         }
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(args.json, figures, indent=1)
 
 
 def table(costs: list[ModuleCost]) -> str:
@@ -81,7 +81,7 @@ def table(costs: list[ModuleCost]) -> str:
     for cost in costs:
         *parents, last = cost.name.split(".")
         ms = share = "-"
-        if cost.milliseconds is not None:
+        if cost.milliseconds is not None and total.milliseconds is not None:
             ms = f"{cost.milliseconds:.2f}"
             share = f"{100 * cost.milliseconds / total.milliseconds:.1f}"
         name = "  " * (len(parents) + 1) + last if last else "(model)"

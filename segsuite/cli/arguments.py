@@ -77,10 +77,13 @@ def _is_key(word: str) -> bool:
 
 def load_from_arguments(args: argparse.Namespace) -> CfgNode:
     """The configuration that ``--config-file`` or ``--run-dir``, plug-ins and overrides give."""
+    if args.run_dir is not None:
+        from segsuite.runs import Run
+
+        return Run(args.run_dir).load_config(args.opts, args.plugin)
     from segsuite.config import load_config
+    from segsuite.runs.plugins import naming_missing_plugins
 
-    if args.run_dir is None:
+    # The file may be the config.yaml of a run.
+    with naming_missing_plugins(os.path.dirname(args.config_file or "")):
         return load_config(args.config_file, args.opts, args.plugin)
-    from segsuite.predict import load_run_config
-
-    return load_run_config(args.run_dir, args.opts, args.plugin)

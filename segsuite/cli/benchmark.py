@@ -6,7 +6,6 @@ Weights are random unless MODEL.WEIGHTS names some. Nothing is written but the -
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
         benchmark_loader,
         benchmark_training,
     )
+    from segsuite.utils.files import write_json
 
     cfg = load_from_arguments(args)
     register_from_config(cfg)
@@ -74,8 +74,7 @@ def run(args: argparse.Namespace) -> None:
         figures["training"] = benchmark_training(cfg, model, args.steps)
         show("training", figures["training"], "ms_per_step", "ms/step")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(args.json, figures, indent=1)
 
 
 def show(title: str, figures: dict[str, Any], breakdown: str, unit: str) -> None:

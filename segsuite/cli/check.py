@@ -7,7 +7,6 @@ they share. The exit status is 1 if there are errors.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -46,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
     from segsuite.data import register_from_config
     from segsuite.data.checks import examine_datasets, write_fixed_copy
     from segsuite.data.checks.report import statistics_table
+    from segsuite.utils.files import write_json
 
     if not args.datasets and not args.config_file and not args.run_dir:
         raise ConfigError("nothing to examine: name a data set, a --config-file or a --run-dir")
@@ -57,8 +57,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{name}: {statistics['images']} images\n{statistics_table(statistics)}\n")
     print(report.text())
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report.to_dict(), indent=1) + "\n")
+        write_json(args.json, report.to_dict(), indent=1)
     if args.fix:
         for name in names:
             changes = write_fixed_copy(name, args.fix / name)

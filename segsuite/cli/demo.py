@@ -37,13 +37,11 @@ def demo(
     """Train the recipe ``demo`` into `output_dir`, and draw predictions into its ``pictures``."""
     from segsuite.config import load_config
     from segsuite.data import MetadataCatalog
-    from segsuite.engine import DefaultTrainer, default_setup
+    from segsuite.engine import train
     from segsuite.visualization import draw_predictions
 
     cfg = load_config("demo", [*overrides, "OUTPUT_DIR", str(output_dir)], plugins)
-    default_setup(cfg, argparse.Namespace(resume=False, eval_only=False))
-    trainer = DefaultTrainer(cfg)
-    results = trainer.train()
+    trainer = train(cfg)
     if trainer.interrupted:
         return
 
@@ -55,7 +53,7 @@ def demo(
     )
     print(
         f"""
-mIoU {results["sem_seg/mIoU"]:.1f} on {len(loader)} images that the model did not train on
+mIoU {trainer.results["sem_seg/mIoU"]:.1f} on {len(loader)} images that the model did not train on
 
   report     {Path(output_dir, "report.html")}
   pictures   {sheet} ({len(others)} images) and one file for each

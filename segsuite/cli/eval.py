@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .arguments import add_config_source, add_overrides, load_from_arguments
-from .train import add_num_gpus, add_results, evaluate
+from .train import add_num_gpus, add_results
 
 EXAMPLES = r"""after `segsuite demo`:
   segsuite eval --run-dir output/demo
@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from segsuite.engine import evaluate
+
     cfg = load_from_arguments(args)
     if args.dataset is not None:
         cfg.DATASETS.TEST = (args.dataset,)
-    evaluate(cfg, args.results)
+    evaluate(cfg, results_file=args.results)

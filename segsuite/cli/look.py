@@ -79,7 +79,7 @@ def _pictures(cfg: CfgNode, args: argparse.Namespace, dataset: str) -> Iterator[
     from segsuite.visualization.data import draw_record, draw_sample
 
     width = _PANEL if args.sheet else None
-    records = get_records([dataset])  # fills in what the metadata learn from files
+    records = get_records(dataset)  # fills in what the metadata learn from files
     metadata = MetadataCatalog.get(dataset)
     if args.fed:
         cfg.DATALOADER.NUM_WORKERS = 0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from segsuite.errors import DataError, MissingPackageError
+from segsuite.errors import MissingPackageError, UnknownNameError
 
-EXAMPLES = """after `segsuite demo`, with matplotlib (pip install matplotlib):
+if TYPE_CHECKING:
+    from segsuite.runs import Run
+
+EXAMPLES = """after `segsuite demo`, with matplotlib (pip install "segsuite-torch[plot]"):
   segsuite plot output/demo output/demo/curves.png
 
 also:
@@ -17,7 +20,7 @@ also:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_dir", type=Path, metavar="RUN", help="OUTPUT_DIR of a run")
+    parser.add_argument("run_dir", metavar="RUN", help="OUTPUT_DIR of a run")
     parser.add_argument("picture", type=Path, help="file to write: .png, .svg, .pdf")
     parser.add_argument("--left", default="total_loss", metavar="NAME", help="figure on the left")
     parser.add_argument("--right", default="sem_seg/mIoU", metavar="NAME", help="on the right")
@@ -27,10 +30,13 @@ def run(args: argparse.Namespace) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingPackageError("drawing needs matplotlib: pip install matplotlib") from None
+        raise MissingPackageError(
+            'drawing needs matplotlib: pip install "segsuite-torch[plot]"'
+        ) from None
+    from segsuite.runs import Run
 
-    metrics = args.run_dir / "metrics.json" if args.run_dir.is_dir() else args.run_dir
-    curves = [read_curve(metrics, name) for name in (args.left, args.right)]
+    source = Run(args.run_dir)
+    curves = [_curve(source, name) for name in (args.left, args.right)]
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     left = figure.subplots()
     sides = [(left, args.left, "C0-"), (left.twinx(), args.right, "C1o-")]
@@ -44,12 +50,12 @@ def run(args: argparse.Namespace) -> None:
     print(args.picture)
 
 
-def read_curve(path: Path, name: str) -> tuple[list[int], list[float]]:
-    """The iterations and values of a figure in metrics.json."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    points = [(line["iteration"] + 1, line[name]) for line in lines if line.get(name) is not None]
+def _curve(run: Run, name: str) -> tuple[list[int], list[float]]:
+    """The iterations and values of a figure."""
+    points = run.curve(name)
     if not points:
-        names = sorted({key for line in lines for key in line} - {"iteration"})
-        raise DataError(f"{path} has no '{name}'; it has {', '.join(names)}")
+        names = sorted({key for line in run.metrics for key in line} - {"iteration"})
+        has = ", ".join(names) or "no figures yet"
+        raise UnknownNameError(f"{run.files.metrics} has no '{name}'; it has {has}")
     iterations, values = zip(*points, strict=True)
     return list(iterations), list(values)

@@ -75,7 +75,7 @@ def _examine(name: str, report: Any) -> int:
         )
         return record["file_name"], labels
 
-    bar: dict[str, Any] = {"total": len(records), "desc": name, "file": sys.stderr, "disable": None}
-    pairs = list(tqdm(read_in_parallel(examine, records), **bar))
+    labels = read_in_parallel(examine, records)
+    pairs = list(tqdm(labels, desc=name, total=len(records), file=sys.stderr, disable=None))
     report_label_maps(name, metadata, {}, pairs, report)
     return len(records)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 EXAMPLES = """after `segsuite demo`:
   segsuite report output/demo
@@ -26,5 +25,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from segsuite.visualization.report import write_report
 
-    path = write_report(args.runs, args.output or Path(args.runs[0], "report.html"))
+    path = write_report(args.runs, args.output)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from .arguments import add_config_source, add_overrides, load_from_arguments
-
-if TYPE_CHECKING:
-    from segsuite.config import CfgNode
 
 EXAMPLES = r"""after `segsuite demo`:
   segsuite train --config-file demo SOLVER.MAX_ITER 20 OUTPUT_DIR output/short
@@ -58,24 +54,10 @@ def add_num_gpus(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from segsuite.engine import DefaultTrainer, default_setup
+    from segsuite.engine import evaluate, train
 
     cfg = load_from_arguments(args)
     if args.eval_only or args.results is not None:
-        evaluate(cfg, args.results)
-        return
-    default_setup(cfg, args)
-    trainer = DefaultTrainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    trainer.train()
-
-
-def evaluate(cfg: CfgNode, results_file: str | None) -> None:
-    """Evaluate the weights of a configuration, or a file of predictions."""
-    from segsuite.engine import DefaultTrainer, default_setup
-
-    default_setup(cfg, argparse.Namespace(resume=False, eval_only=True))
-    if results_file is not None:
-        DefaultTrainer.test_results(cfg, results_file)
+        evaluate(cfg, results_file=args.results)
     else:
-        DefaultTrainer.test_weights(cfg)
+        train(cfg, resume=args.resume)

@@ -11,7 +11,7 @@ import yaml
 from fvcore.common.config import BASE_KEY
 from fvcore.common.config import CfgNode as _FvcoreCfgNode
 
-from segsuite.errors import ConfigError, FileAccessError, MissingFileError, UnknownNameError
+from segsuite.errors import ConfigError, FileAccessError, UnknownNameError
 from segsuite.utils.registry import closest
 
 from .detectron2_keys import is_unused

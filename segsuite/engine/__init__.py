@@ -7,6 +7,7 @@ from .hooks import HOOK_REGISTRY
 from .launch import launch
 from .train_loop import HookBase, SimpleTrainer, TrainerBase
 from .trainer import DefaultTrainer
+from .whole import evaluate, train
 
 __all__ = [
     "HOOK_REGISTRY",
@@ -18,5 +19,7 @@ __all__ = [
     "add_config_arguments",
     "default_argument_parser",
     "default_setup",
+    "evaluate",
     "launch",
+    "train",
 ]

@@ -252,6 +252,11 @@ class DefaultTrainer(SimpleTrainer):
             weights = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
             check_free_space(self.cfg.OUTPUT_DIR, 4 * weights)
         super().train(self._first_iter, self.cfg.SOLVER.MAX_ITER)
+        return self.results
+
+    @property
+    def results(self) -> dict[str, float]:
+        """The flat figures of the last evaluation, e.g. ``sem_seg/mIoU``; empty before it."""
         return self._evaluation.results
 
     @contextmanager

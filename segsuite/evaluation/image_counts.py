@@ -67,8 +67,7 @@ def load_image_counts(path: str | os.PathLike) -> dict:
     """
     if not os.path.exists(path):
         raise MissingFileError(
-            f"no pixel counts {path}: evaluate the run again, which writes them "
-            "(tools/train_net.py --eval-only)"
+            f"no pixel counts {path}: evaluate the run again, which writes them (segsuite eval)"
         )
     return torch.load(path, weights_only=True)
 

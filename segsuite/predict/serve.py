@@ -216,6 +216,6 @@ def _import_gradio() -> ModuleType:
         import gradio
     except ImportError as error:
         raise MissingPackageError(
-            "the page needs the package gradio: pip install gradio, or segsuite[serve]"
+            "the page needs the package gradio: pip install gradio, or segsuite-torch[serve]"
         ) from error
     return gradio

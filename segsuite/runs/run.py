@@ -71,12 +71,13 @@ class Run:
         """`config` with keys joined by dots: ``{"SOLVER.BASE_LR": 0.01, ...}``."""
         return flatten(self.config)
 
-    def load_config(self, overrides: Iterable[Any] = ()) -> CfgNode:
+    def load_config(self, overrides: Iterable[Any] = (), plugins: Iterable[str] = ()) -> CfgNode:
         """The configuration to build the run's model with: OUTPUT_DIR where the run is now, no
         MODEL.WEIGHTS, so that its own are taken, and its plug-ins loaded.
 
         Args:
             overrides: ``KEY VALUE`` pairs, e.g. ``["MODEL.DEVICE", "cpu"]``.
+            plugins: modules to import beside the run's own plug-ins.
 
         Raises:
             MissingFileError: the run has no configuration.
@@ -91,7 +92,7 @@ class Run:
             )
         own = ["OUTPUT_DIR", os.fspath(self.folder), "MODEL.WEIGHTS", ""]
         with naming_missing_plugins(self.folder):
-            return load_config(path, [*own, *overrides])
+            return load_config(path, [*own, *overrides], plugins)
 
     @cached_property
     def info(self) -> dict[str, Any]:
