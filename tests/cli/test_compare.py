@@ -49,7 +49,7 @@ def test_command_line(runs, tmp_path):
     assert "streets: 30 images" in done.stdout and "B - A    +0." in done.stdout
     assert "more than the choice of images explains" in done.stdout
     nothing = run_segsuite("compare", runs[0], tmp_path)
-    assert nothing.returncode == 1 and "has streets" in nothing.stderr
+    assert nothing.returncode == 2 and "is no run" in nothing.stderr
 
 
 def test_what_can_not_be_compared(runs, tmp_path):

@@ -126,5 +126,5 @@ def test_other_errors_are_left_alone(module_run, tmp_path):
     assert missing_plugins(tmp_path) == []
     with pytest.raises(KeyError, match="plain"), naming_missing_plugins(tmp_path):
         raise KeyError("plain")
-    with pytest.raises(UserError, match="unknown key SOLVER.LRR"):
+    with pytest.raises(UserError, match=r"unknown key SOLVER\.LRR"):
         Run(tiny_run()).load_config(["SOLVER.LRR", 1])
