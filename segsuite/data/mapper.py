@@ -112,13 +112,12 @@ class DatasetMapper:
         inputs = AugInput(image, sem_seg, annotations) if self.is_train else AugInput(image)
         self.augmentations(inputs, rng)
         sample["image"] = to_planes(inputs.image, self.image_format)
-        if sem_seg is not None:
-            if self.is_train:
-                sample["sem_seg"] = _to_tensor(inputs.sem_seg)
-            else:
-                sample["sem_seg_gt"] = _to_tensor(sem_seg)
-                labels_file = record.get("sem_seg_file_name", record.get("pan_seg_file_name"))
-                sample["sem_seg_file_name"] = labels_file
+        if inputs.sem_seg is not None:
+            sample["sem_seg"] = _to_tensor(inputs.sem_seg)
+        elif sem_seg is not None and not self.is_train:
+            sample["sem_seg_gt"] = _to_tensor(sem_seg)
+            labels_file = record.get("sem_seg_file_name", record.get("pan_seg_file_name"))
+            sample["sem_seg_file_name"] = labels_file
         if inputs.annotations is not None:
             sample["instances"] = annotations_to_instances(
                 inputs.annotations,

@@ -99,13 +99,13 @@ class RandomScale(Augmentation):
     def from_config(
         cls, cfg: CfgNode, low: float | None = None, high: float | None = None
     ) -> dict[str, Any]:
-        given = (low, high)
-        if None in given:
+        if low is None or high is None:
             scale = cfg.INPUT.RANDOM_SCALE
             if len(scale) != 2:
                 raise ConfigError(f"INPUT.RANDOM_SCALE is {scale}: expected (low, high)")
-            given = tuple(s if g is None else g for s, g in zip(scale, given, strict=True))
-        return {"low": given[0], "high": given[1]}
+            low = scale[0] if low is None else low
+            high = scale[1] if high is None else high
+        return {"low": low, "high": high}
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:
         scale = rng.uniform(self.low, self.high)
@@ -176,10 +176,11 @@ class RandomCrop(Augmentation):
         return crop
 
     def _draw_size(self, size: Size, rng: np.random.Generator) -> Size:
+        wanted: Sequence[float]
         if self.crop_type == "absolute":
             wanted = self.crop_size
         elif self.crop_type == "absolute_range":
-            low, high = sorted(self.crop_size)
+            low, high = sorted(map(int, self.crop_size))
             wanted = [int(rng.integers(min(e, low), min(e, high) + 1)) for e in size]
         else:
             share = np.array(self.crop_size, dtype=float)

@@ -7,6 +7,7 @@ Coordinates are continuous: x in [0, W], y in [0, H], and the centre of the firs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class TransformList(Transform):
     def __init__(self, transforms: Sequence[Transform]) -> None:
         self.transforms = list(transforms)
 
-    def _chain(self, method: str, value):
+    def _chain(self, method: str, value: Any) -> Any:
         for transform in self.transforms:
             value = getattr(transform, method)(value)
         return value
