@@ -248,6 +248,7 @@ class DefaultTrainer(SimpleTrainer):
             The flat figures of the last evaluation, e.g. ``sem_seg/mIoU``.
         """
         if comm.is_main_process():
+            os.makedirs(self.cfg.OUTPUT_DIR, exist_ok=True)  # without default_setup
             # Weights, their gradients' moments and average: what a checkpoint may hold.
             weights = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
             check_free_space(self.cfg.OUTPUT_DIR, 4 * weights)
