@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from segsuite.structures import rasterize_polygons
+from segsuite.structures import rasterize_polygons, to_rle
 
 
 def draw_masks(segmentations: Sequence[Any], size: tuple[int, int]) -> np.ndarray:
@@ -21,7 +21,10 @@ def draw_masks(segmentations: Sequence[Any], size: tuple[int, int]) -> np.ndarra
     masks = np.zeros((len(segmentations), *size), dtype=np.uint8)
     for mask, segmentation in zip(masks, segmentations, strict=True):
         if isinstance(segmentation, dict):
-            mask[:] = coco_mask.decode(segmentation)
+            is_compressed = not isinstance(segmentation["counts"], list)
+            mask[:] = coco_mask.decode(
+                segmentation if is_compressed else to_rle(segmentation, *size)
+            )
         else:
             mask[:] = rasterize_polygons([segmentation], *size)[0].numpy()
     return masks

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from segsuite.config import get_cfg
 from segsuite.data import DatasetCatalog, MetadataCatalog, records_to_coco, register_coco_instances
 from segsuite.data.datasets.coco import load_coco_json
+from segsuite.data.instances import annotations_to_instances
+from segsuite.data.transforms import Transform
 from segsuite.evaluation import (
     COCOEvaluator,
     DatasetEvaluator,
@@ -199,6 +202,25 @@ class TestRecords:
         assert 740 < areas[0] < 860 and areas[1:] == [1600, 7, 1600]
         (image,) = content["images"]
         assert (image["height"], image["width"]) == (50, 60)
+
+    @pytest.mark.parametrize("form", ["text", "bytes", "runs"])
+    def test_forms_of_run_lengths(self, tmp_path, form):
+        mask = np.zeros((5, 6), np.uint8, order="F")
+        mask[1:3, 2:4] = 1
+        rle = coco_mask.encode(mask)
+        counts = {"bytes": rle["counts"], "text": rle["counts"].decode(), "runs": [11, 2, 3, 2, 12]}
+        annotation = {"category_id": 0, "bbox": [2, 1, 2, 2]}
+        annotation["segmentation"] = {"size": [5, 6], "counts": counts[form]}
+        record = {"file_name": "a.png", "image_id": 1, "height": 5, "width": 6}
+        record["annotations"] = [annotation]
+        metadata = MetadataCatalog.get(NAME).set(thing_classes=["boat"])
+        (written,) = json.loads(json.dumps(records_to_coco([record], metadata)))["annotations"]
+        assert np.array_equal(coco_mask.decode(written["segmentation"]), mask)
+        assert written["area"] == 4
+        instances = annotations_to_instances(
+            [annotation], (5, 6), Transform(), mask_format="polygon"
+        )
+        assert np.array_equal(instances.gt_masks.tensor[0].numpy(), mask)
 
     def test_category_ids(self, function):
         metadata = MetadataCatalog.get(NAME)

@@ -81,8 +81,11 @@ def _annotation(annotation: Mapping[str, Any], size: tuple[int, int]) -> dict[st
     if segmentation is not None and len(segmentation):
         rle = to_rle(segmentation, *size)
         area = float(coco_mask.area(rle))
-        is_rle = isinstance(segmentation, Mapping)
-        converted["segmentation"] = (
-            rle if is_rle else [np.asarray(polygon, float).tolist() for polygon in segmentation]
-        )
+        if isinstance(segmentation, Mapping):
+            counts = rle["counts"]
+            text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+            converted["segmentation"] = {"size": list(size), "counts": text}
+        else:
+            polygons = [np.asarray(polygon, float).tolist() for polygon in segmentation]
+            converted["segmentation"] = polygons
     return converted | {"area": annotation.get("area", area)}
