@@ -7,10 +7,10 @@ comment, which zip readers skip, holds the CRC-32 of every byte before it.
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 import zlib
-from pathlib import Path
 
 _TAG = b"segsuite-crc32:"
 _COMMENT_SIZE = len(_TAG) + 8
@@ -18,7 +18,6 @@ _COMMENT_SIZE = len(_TAG) + 8
 # and the comment.
 _END_MAGIC = b"PK\x05\x06"
 _END_SIZE = 22
-_CHUNK = 1 << 22
 
 
 def seal(archive: memoryview) -> bytes:
@@ -31,31 +30,24 @@ def seal(archive: memoryview) -> bytes:
     return _comment(zlib.crc32(archive))
 
 
-def damage(path: Path) -> str | None:
-    """What is wrong with the zip archive at `path`; None if nothing is.
+def damage(content: bytes) -> str | None:
+    """What is wrong with a zip archive, given all its bytes; None if nothing is.
 
     A sealed file must match its seal; in any other, every record must match its CRC.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - _END_SIZE - _COMMENT_SIZE))
-        tail = file.read()
-        end, comment = tail[:_END_SIZE], tail[_END_SIZE:]
-        if (
-            end.startswith(_END_MAGIC)
-            and end[-2:] == struct.pack("<H", _COMMENT_SIZE)
-            and comment.startswith(_TAG)
-        ):
-            file.seek(0)
-            crc, left = 0, size - _COMMENT_SIZE
-            while left > 0 and (chunk := file.read(min(_CHUNK, left))):
-                crc = zlib.crc32(chunk, crc)
-                left -= len(chunk)
-            return None if comment == _comment(crc) else "its checksum does not match its content"
+    tail = content[-_END_SIZE - _COMMENT_SIZE :]
+    end, comment = tail[:_END_SIZE], tail[_END_SIZE:]
+    if (
+        end.startswith(_END_MAGIC)
+        and end[-2:] == struct.pack("<H", _COMMENT_SIZE)
+        and comment.startswith(_TAG)
+    ):
+        crc = zlib.crc32(memoryview(content)[:-_COMMENT_SIZE])
+        return None if comment == _comment(crc) else "its checksum does not match its content"
     if not (tail[-_END_SIZE:].startswith(_END_MAGIC) and tail.endswith(b"\0\0")):
         return "its end is missing or overwritten"
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             record = archive.testzip()
     except Exception as error:  # zipfile raises many kinds, depending on the field that is damaged
         return f"it is not a readable zip archive ({error})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -54,16 +55,23 @@ def load_state(path: str | os.PathLike[str], *, origin: str = "") -> dict[str, A
 
 
 def _read(path: Path) -> Any:
+    # The file is opened and read once: what is checked is what is used, and a checkpoint comes over
+    # the network once.
     with path.open("rb") as file:
-        head = file.read(512)
+        return _parse(path, file)
+
+
+def _parse(path: Path, file: io.BufferedReader) -> Any:
+    head = file.peek(512)[:512]
     if not head:
         raise WeightsError("the file is empty")
     if head.startswith(_ZIP):
-        if fault := damage(path):
+        content = file.read()
+        if fault := damage(content):
             raise WeightsError(f"{fault}; it was cut short or damaged since it was written")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if head.startswith(_LEGACY_TORCH):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     # The size of a JSON header, which the format limits to 100 MB, and the header.
     if int.from_bytes(head[:8], "little") <= 100_000_000 and head[8:9] == b"{":
         return _read_safetensors(path)
@@ -72,8 +80,7 @@ def _read(path: Path) -> Any:
     if head.lstrip().startswith(b"<"):
         raise WeightsError("it is a web page (HTML or XML), not weights; download the file again")
     if path.suffix == ".pkl" or head.startswith(_PICKLE):
-        with path.open("rb") as file:
-            return read_zoo_pickle(file)
+        return read_zoo_pickle(file)
     raise WeightsError(
         f"it begins with {head[:16]!r}, which no torch, safetensors or pickle file does"
     )

@@ -53,6 +53,7 @@ def load_weights(
     origin: str = "MODEL.WEIGHTS",
     strict: bool = False,
     classes: Classes | None = None,
+    state: dict[str, Any] | None = None,
 ) -> LoadReport:
     """Load what `path`, a file or an address (see `read_weights`), has for `model`; log the rest.
 
@@ -65,12 +66,14 @@ def load_weights(
         origin: the config key or option that named the file, for the messages.
         strict: whether names on one side only, and class lists that differ, are an error.
         classes: the model's class names behind each group of heads, see `class_names`.
+        state: what `path` holds, where that has been read already.
 
     Raises:
         FileNotFoundError, ImportError, OSError: as `read_weights`.
         ValueError: as `read_weights`; or shapes differ, no name fits, or with `strict` not all do.
     """
-    state = read_weights(path, origin=origin)
+    if state is None:
+        state = read_weights(path, origin=origin)
     weights = file_weights(state)
     own = model.state_dict()
     tensors = {name: value for name, value in weights.items() if torch.is_tensor(value)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import signal
@@ -20,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from segsuite.errors import DataError, RunError, UserError
 
 from .randomness import position_rng, seeded_globals
-from .samplers import PositionSampler
+from .samplers import PositionSampler, TrainingBatches
 
 
 @dataclass
@@ -164,6 +165,25 @@ class MappedLoader(DataLoader):
             worker_init_fn=_init_worker,
             # Starting the workers draws a seed, which must not come from the global generator.
             generator=torch.Generator(),
+        )
+
+    def starting_at(self, iteration: int) -> MappedLoader:
+        """Another loader of the same training stream, from an iteration on; the data set, which is
+        not read again, the mapper and the sampler are shared.
+
+        Raises:
+            TypeError: the batches are no `TrainingBatches`.
+        """
+        if not isinstance(self.batch_sampler, TrainingBatches):
+            raise TypeError("this loader goes through a data set once; it has no iterations")
+        batches = copy.copy(self.batch_sampler)
+        batches.start_iter = iteration
+        return MappedLoader(
+            dataset=copy.copy(self.dataset),  # of which each loader notes what its workers read
+            batches=batches,
+            num_workers=self.num_workers,
+            prefetch_factor=self.prefetch_factor or 2,
+            pin_memory=self.pin_memory,
         )
 
     # PyTorch declares that its own kind of iterator is returned.

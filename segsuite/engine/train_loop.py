@@ -209,10 +209,19 @@ class SimpleTrainer(TrainerBase):
     def before_train(self) -> None:
         super().before_train()
         self.model.train()
-        self._data_iter = iter(self.build_loader(self.start_iter))
+        self._loader = self.build_loader(self.start_iter)
+        self._data_iter = iter(self._loader)
         # Last, since starting a loader draws from the generators.
         if self._rng_state is not None:
             set_rng_state(self._rng_state)
+
+    def loader_from(self, iteration: int) -> Iterable[list[dict]]:
+        """The batches from an iteration on, beside those that are trained on.
+
+        Where the loader can, as `MappedLoader` does, without reading the data set again.
+        """
+        starting_at = getattr(self._loader, "starting_at", self.build_loader)
+        return starting_at(iteration)
 
     def run_step(self) -> None:
         start = time.perf_counter()

@@ -186,7 +186,7 @@ class DefaultTrainer(SimpleTrainer):
                 self.model,
                 evaluation,
                 num_iter=test.PRECISE_BN.NUM_ITER,
-                build_loader=self.build_loader,
+                build_loader=self.loader_from,
                 evaluation_weights=self.evaluation_weights,
             )
             built.insert(0, precise_bn)
@@ -213,7 +213,7 @@ class DefaultTrainer(SimpleTrainer):
                 load_weights(self.model, self.cfg.MODEL.WEIGHTS, classes=class_names(self.cfg))
             return
         self._compare_config(path, state)
-        load_weights(self.model, path, origin="--resume", strict=True)
+        load_weights(self.model, path, origin="--resume", strict=True, state=state)
         self.load_state_dict(state)
         self._first_iter = state["iteration"]
         logger.info("resuming from %s at iteration %d", path, self._first_iter)

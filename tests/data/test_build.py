@@ -155,3 +155,26 @@ def test_an_image_of_another_size_is_named(cfg, tmp_path):
     (tmp_path / "1.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"no image file .*1\.png"):
         [*itertools.islice(build_train_loader(cfg), 6)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_second_loader_of_the_stream_reads_no_data_set(cfg, monkeypatch, workers):
+    cfg.DATALOADER.NUM_WORKERS = workers
+    loader = build_train_loader(cfg)
+    first = iter(loader)
+    expected = [next(first) for _ in range(2)]
+    fresh = list(itertools.islice(build_train_loader(cfg, start_iter=3), 3))
+    monkeypatch.setattr(type(DatasetCatalog), "get", None)
+    again = list(itertools.islice(loader.starting_at(3), 3))
+    for a, b in zip(itertools.chain(*again), itertools.chain(*fresh), strict=True):
+        assert a["image_id"] == b["image_id"] and torch.equal(a["image"], b["image"])
+    # The loader that it comes from goes on where it was.
+    expected += [next(first) for _ in range(3)]
+    anew = list(itertools.islice(iter(loader), 5))
+    for a, b in zip(itertools.chain(*expected), itertools.chain(*anew), strict=True):
+        assert a["image_id"] == b["image_id"] and torch.equal(a["image"], b["image"])
+
+
+def test_a_test_loader_has_no_iterations(cfg):
+    with pytest.raises(TypeError, match="goes through a data set once"):
+        build_test_loader(cfg, NAME).starting_at(2)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import functools
 import os
 import random
 import shutil
 import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
+
+from segsuite.config import load_config
+from segsuite.engine import default_setup
+from tests.processes import ForkedProcess, run_group
 
 from .tiny import RecordingTrainer, assert_same_run, images, load, start, tiny_config
 
@@ -154,3 +161,41 @@ def test_a_finished_run_has_nothing_to_do(config, whole, tmp_path):
     (tmp_path / "model_final.pth").unlink()  # as if killed just before it was written
     finish(config, tmp_path)
     assert_same_run(tmp_path, whole)
+
+
+def resume_counting(config, output):
+    """What a process that resumes reads: how often it opens the last checkpoint, and how many
+    bytes it reads of any file meanwhile."""
+    path = max(output.glob("model_0*.pth"))
+    opens = []
+    sys.addaudithook(lambda event, args: event == "open" and opens.append(str(args[0])))
+    cfg = load_config(config, [*LARGE, "OUTPUT_DIR", str(output)])
+    default_setup(cfg, argparse.Namespace(resume=True, eval_only=False))
+    trainer = RecordingTrainer(cfg)
+    del opens[:]
+    before = bytes_read()
+    trainer.resume_or_load(resume=True)
+    return bytes_read() - before, opens.count(str(path)), path.stat().st_size
+
+
+def bytes_read():
+    """By this process, in Python or below."""
+    counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counts["rchar"])
+
+
+LARGE = ["MODEL.UNET.CHANNELS", [64, 128], "SOLVER.MAX_ITER", 2, "DATALOADER.NUM_WORKERS", 0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="counts by Linux's /proc")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_process_reads_the_checkpoint_once(config, tmp_path, processes):
+    first = start(config, [*LARGE, "OUTPUT_DIR", str(tmp_path)])
+    assert first.wait() == 0, first.text
+    if processes == 1:
+        reads = [ForkedProcess(resume_counting, config, tmp_path).result()]
+    else:
+        reads = run_group(resume_counting, config, tmp_path, size=processes)
+    for read, opened, size in reads:
+        assert size > 1_000_000 and opened == 1
+        assert size <= read < 1.2 * size

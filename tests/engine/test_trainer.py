@@ -5,7 +5,7 @@ import torch
 import yaml
 
 from segsuite.config import load_config
-from segsuite.data import build_detection_train_loader
+from segsuite.data import DatasetCatalog, build_detection_train_loader
 from segsuite.engine import DefaultTrainer
 from segsuite.utils.events import get_event_storage
 
@@ -94,6 +94,25 @@ class TestOptions:
             evaluated = precise.model.state_dict()
             changed = [k for k in own if not torch.equal(evaluated[k], own[k])]
         assert any("running_mean" in name for name in changed)
+
+    def test_precise_statistics_do_not_read_the_data_set_at_every_evaluation(
+        self, train, monkeypatch
+    ):
+        def reads(period, output):
+            names = []
+            get = type(DatasetCatalog).get
+
+            def counted(catalog, name):
+                names.append(name)
+                return get(catalog, name)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(type(DatasetCatalog), "get", counted)
+                options = ["TEST.PRECISE_BN.ENABLED", True, "TEST.PRECISE_BN.NUM_ITER", 1]
+                train(*options, "TEST.EVAL_PERIOD", period, output=output)
+            return names.count("tiny_train")
+
+        assert reads(1, "often") == reads(6, "once") > 0
 
     def test_early_stopping(self, train):
         opts = ["TEST.EVAL_PERIOD", 1, "TEST.EARLY_STOPPING_PATIENCE", 2, "SOLVER.BASE_LR", 1e-9]
