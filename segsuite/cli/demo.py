@@ -55,10 +55,10 @@ def demo(
         f"""
 mIoU {trainer.results["sem_seg/mIoU"]:.1f} on {len(loader)} images that the model did not train on
 
-  report     {Path(output_dir, "report.html")}
+  report     {trainer.files.report}
   pictures   {sheet} ({len(others)} images) and one file for each
-  weights    {Path(output_dir, "model_final.pth")}
-  log        {Path(output_dir, "log.txt")}, metrics.json, config.yaml
+  weights    {trainer.files.final}
+  log        {trainer.files.log()}, {trainer.files.metrics.name}, {trainer.files.config.name}
 
 Next:
 
