@@ -71,7 +71,7 @@ struct Pyramid {
     for (size_t i = 0; i < scales.size(); ++i) {
       const int64_t height = size[2 + 2 * i], width = size[3 + 2 * i];
       STD_TORCH_CHECK(std::min(height, width) >= 1 && std::max(height, width) < INT32_MAX,
-                      "roi_align: a feature map has size ", height, " x ", width);
+                      "roi_align: a feature map is ", height, " x ", width, " (height x width)");
       STD_TORCH_CHECK(scales[i] > 0, "roi_align: a scale is ", scales[i]);
       levels.push_back({static_cast<int32_t>(height), static_cast<int32_t>(width), scales[i]});
     }

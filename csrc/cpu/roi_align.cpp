@@ -48,7 +48,7 @@ std::vector<Box<T>> sorted_boxes(const Tensor& rois, const Pyramid& pyramid) {
     STD_TORCH_CHECK(image >= 0 && image < static_cast<T>(pyramid.images), "roi_align: RoI ", i,
                     " is in image ", image, " of ", pyramid.images);
     STD_TORCH_CHECK(width >= 0 && height >= 0 && std::isfinite(width) && std::isfinite(height),
-                    "roi_align: RoI ", i, " has size ", width, " x ", height);
+                    "roi_align: RoI ", i, " is ", height, " x ", width, " (height x width)");
     const int32_t level = roi_level(roi[1], roi[2], roi[3], roi[4], pyramid.assignment);
     boxes.push_back({i, level, static_cast<int32_t>(image), roi[1], roi[2], roi[3], roi[4]});
   }

@@ -11,6 +11,7 @@ puts them together with the norms that are folded into convolutions.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, pairwise
@@ -49,7 +50,7 @@ def accelerate(model: nn.Module, *, inference: bool = False) -> None:
     remove_acceleration(model)
     convs = _inference_convs(model) if inference else _training_convs(model)
     for forward in chain(_resizes(model), convs):
-        vars(forward.module).setdefault("forward", forward)
+        vars(forward.module)["forward"] = forward
 
 
 def remove_acceleration(model: nn.Module) -> None:
@@ -81,13 +82,14 @@ def accelerated(model: nn.Module) -> Iterator[None]:
 
 def _resizes(model: nn.Module) -> Iterator[AcceleratedForward]:
     for module in model.modules():
-        if type(module) is BilinearResize:
+        if type(module) is BilinearResize and "forward" not in vars(module):
             yield MatrixResize(module)
 
 
 def _convs(model: nn.Module) -> Iterator[nn.Conv2d]:
     for module in model.modules():
-        if isinstance(module, nn.Conv2d) and type(module) in (Conv2d, nn.Conv2d):
+        is_plain = type(module) in (Conv2d, nn.Conv2d) and "forward" not in vars(module)
+        if is_plain and isinstance(module, nn.Conv2d):
             yield module
 
 
@@ -95,11 +97,20 @@ def _training_convs(model: nn.Module) -> Iterator[AcceleratedForward]:
     return (TrainingConv(conv) for conv in _convs(model) if TrainingConv.suits(conv))
 
 
-def _inference_convs(model: nn.Module) -> Iterator[AcceleratedForward]:
-    next_norms: dict[nn.Module, BatchNorm] = {}  # by the module before them
+def _next_norms(model: nn.Module) -> dict[nn.Module, BatchNorm]:
+    """The batch norms in sequences by the modules before them, which no other module follows."""
+    followers: dict[nn.Module, set[nn.Module]] = defaultdict(set)
     for module in model.modules():
         if isinstance(module, nn.Sequential):
-            next_norms |= {a: b for a, b in pairwise(module) if is_foldable(b)}
+            for first, second in pairwise(module):
+                followers[first].add(second)
+    # A convolution may be shared by sequences with a norm each.
+    only = {first: second for first, (second, *others) in followers.items() if not others}
+    return {first: second for first, second in only.items() if is_foldable(second)}
+
+
+def _inference_convs(model: nn.Module) -> Iterator[AcceleratedForward]:
+    next_norms = _next_norms(model)
     for conv in _convs(model):
         if isinstance(conv, Conv2d):
             yield InferenceConv(conv, conv.norm if is_foldable(conv.norm) else None)

@@ -24,6 +24,8 @@ BatchNorm: TypeAlias = nn.BatchNorm2d | FrozenBatchNorm2d
 
 def is_foldable(module: nn.Module | None) -> TypeGuard[BatchNorm]:
     """Whether a module scales and shifts each channel in evaluation, by known numbers."""
+    if module is None or "forward" in vars(module):  # somebody has replaced it
+        return False
     return isinstance(module, FrozenBatchNorm2d) or (
         isinstance(module, nn.BatchNorm2d) and module.affine and module.track_running_stats
     )

@@ -154,8 +154,8 @@ def size_mismatch(
 ) -> str:
     """The message for an image and a label map of different sizes (height, width)."""
     return (
-        f"{image} has {image_size[1]} x {image_size[0]} pixels, its label map {labels} "
-        f"{labels_size[1]} x {labels_size[0]} (width x height); expected the same. Pair the right "
+        f"{image} has {image_size[0]} x {image_size[1]} pixels, its label map {labels} "
+        f"{labels_size[0]} x {labels_size[1]} (height x width); expected the same. Pair the right "
         "files, or resize the label map to the nearest label"
     )
 
@@ -173,8 +173,8 @@ def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
     if recorded == size:
         return
     message = (
-        f"{record['file_name']} has {size[1]} x {size[0]} pixels, its annotations are for "
-        f"{recorded[1]} x {recorded[0]} (width x height)"
+        f"{record['file_name']} has {size[0]} x {size[1]} pixels, its annotations are for "
+        f"{recorded[0]} x {recorded[1]} (height x width)"
     )
     if recorded == size[::-1]:
         message += (

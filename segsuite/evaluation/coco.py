@@ -17,6 +17,7 @@ from segsuite.runs.files import EvaluationFiles
 from segsuite.structures import Instances, ROIMasks, encode_masks
 from segsuite.utils import comm
 from segsuite.utils.files import write_json, write_text
+from segsuite.utils.record_name import record_name
 
 from .build import EVALUATOR_REGISTRY
 from .coco_files import COCOGroundTruth, read_coco_results, tasks_of_results
@@ -192,13 +193,13 @@ class COCOEvaluator(DatasetEvaluator):
             return has_masks
         if "segm" in self._tasks and not has_masks:
             raise ConfigError(
-                f"{_name(record)}: masks of data set '{self._dataset_name}' are to be evaluated, "
-                "but the model predicts none; set MODEL.MASK_ON to what the model is"
+                f"{record_name(record)}: masks of data set '{self._dataset_name}' are to be "
+                "evaluated, but the model predicts none; set MODEL.MASK_ON to what the model is"
             )
         return "segm" in self._tasks
 
     def _check(self, record: dict[str, Any], instances: Instances, with_masks: bool) -> None:
-        name = _name(record)
+        name = record_name(record)
         size = self._truth.sizes.get(record["image_id"])
         if size is None:
             raise DataError(
@@ -292,10 +293,6 @@ def _check_tasks(tasks: Sequence[str] | CfgNode | None) -> list[str] | None:
 
 def _tasks_of_model(cfg: CfgNode) -> list[str]:
     return ["bbox", "segm"] if cfg.MODEL.MASK_ON else ["bbox"]
-
-
-def _name(record: Mapping[str, Any]) -> str:
-    return str(record.get("file_name", f"image {record['image_id']}"))
 
 
 def _mask_size(masks: ROIMasks | torch.Tensor) -> tuple[int, int]:

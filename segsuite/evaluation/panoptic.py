@@ -16,6 +16,7 @@ from segsuite.errors import ConfigError, DataError
 from segsuite.runs.files import EvaluationFiles
 from segsuite.utils import comm
 from segsuite.utils.files import write_json
+from segsuite.utils.record_name import record_name
 
 from .build import EVALUATOR_REGISTRY
 from .coco import COCOEvaluator
@@ -104,7 +105,7 @@ class PanopticEvaluator(DatasetEvaluator):
         """
         for record, output in zip(inputs, outputs, strict=True):
             image_id = record["image_id"]
-            name = record.get("file_name", f"image {image_id}")
+            name = record_name(record)
             if image_id not in self._truth.images:
                 raise DataError(
                     f"{name}: image_id {image_id!r} of data set '{self._dataset_name}' is not in "

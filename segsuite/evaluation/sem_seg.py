@@ -20,6 +20,7 @@ from segsuite.runs.files import EvaluationFiles
 from segsuite.structures import SemSegLogits
 from segsuite.utils import comm
 from segsuite.utils.files import write_json
+from segsuite.utils.record_name import record_name
 
 from .bootstrap import LEVEL, NUM_SAMPLES, iou_intervals
 from .boundary import boundary_confusion_matrix, boundary_iou
@@ -247,8 +248,9 @@ class SemSegEvaluator(DatasetEvaluator):
             return record["sem_seg_gt"]
         if "sem_seg_file_name" not in record:
             raise DataError(
-                f"{_name(record)} has no label map (no sem_seg_file_name in its record), so its "
-                f"prediction can't be evaluated; leave it out of data set '{self._dataset_name}'"
+                f"{record_name(record)} has no label map (no sem_seg_file_name in its record), so "
+                "its prediction can't be evaluated; leave it out of data set "
+                f"'{self._dataset_name}'"
             )
         return torch.from_numpy(read_sem_seg(record["sem_seg_file_name"], self._label_map))
 
@@ -268,7 +270,7 @@ class SemSegEvaluator(DatasetEvaluator):
         if tuple(size) != tuple(target.shape):
             (height, width), (label_height, label_width) = size, target.shape
             raise DataError(
-                f"{_name(record)} is {height} x {width} (height x width) but its label map "
+                f"{record_name(record)} is {height} x {width} (height x width) but its label map "
                 f"{_label_map_name(record)} is {label_height} x "
                 f"{label_width}; both must be of one size"
             )
@@ -338,9 +340,9 @@ def _as_prediction(
     if sem_seg.dim() == 2 and not sem_seg.is_floating_point():
         return sem_seg
     raise ValueError(
-        f"the prediction for {_name(record)} is {tuple(sem_seg.shape)} {sem_seg.dtype}; expected "
-        "SemSegLogits, logits (K, H, W) of a floating point type, or labels (H, W) of an integer "
-        "type"
+        f"the prediction for {record_name(record)} is {tuple(sem_seg.shape)} {sem_seg.dtype}; "
+        "expected SemSegLogits, logits (K, H, W) of a floating point type, or labels (H, W) of an "
+        "integer type"
     )
 
 
@@ -352,9 +354,5 @@ def _device(prediction: SemSegLogits | torch.Tensor) -> torch.device:
     return (prediction.logits if isinstance(prediction, SemSegLogits) else prediction).device
 
 
-def _name(record: dict[str, Any]) -> str:
-    return str(record.get("file_name", f"image {record.get('image_id')}"))
-
-
 def _label_map_name(record: dict[str, Any]) -> str:
-    return str(record.get("sem_seg_file_name", f"of {_name(record)}"))
+    return str(record.get("sem_seg_file_name", f"of {record_name(record)}"))

@@ -206,7 +206,7 @@ def _check_source_size(
     if not (0 < height <= logits.shape[2] and 0 < width <= logits.shape[3]):
         raise ValueError(
             f"source_size is ({height}, {width}); expected a part of the logits' "
-            f"{logits.shape[2]} x {logits.shape[3]}, greater than zero"
+            f"{logits.shape[2]} x {logits.shape[3]} (height x width), greater than zero"
         )
     return float(height), float(width)
 

@@ -92,6 +92,6 @@ def check_rois(rois: Tensor, num_images: int) -> None:
     if bad.any():
         i = int(bad.nonzero()[0])
         raise ValueError(
-            f"rois[{i}] = {rois[i].tolist()} has size {size[i, 0]:g} x {size[i, 1]:g}; expected "
-            "image, x1, y1, x2, y2, finite, with x1 <= x2 and y1 <= y2"
+            f"rois[{i}] = {rois[i].tolist()} is {size[i, 1]:g} x {size[i, 0]:g} (height x width); "
+            "expected image, x1, y1, x2, y2, finite, with x1 <= x2 and y1 <= y2"
         )

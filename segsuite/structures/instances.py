@@ -126,7 +126,7 @@ class Instances:
             if other.image_size != first.image_size:
                 raise ValueError(
                     f"instances of images of {first.image_size} and {other.image_size} pixels "
-                    "cannot be joined"
+                    "(height, width) cannot be joined"
                 )
             if other._fields.keys() != first._fields.keys():
                 raise ValueError(

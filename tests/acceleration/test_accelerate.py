@@ -196,6 +196,30 @@ def test_a_forward_that_somebody_replaced_is_kept():
     assert conv(x) is x
 
 
+@pytest.mark.parametrize("replaced", [0, 1])
+def test_a_replaced_forward_in_a_sequence(replaced):
+    model = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))).eval()
+    forward = model[replaced].forward
+    model[replaced].forward = lambda x: 2 * forward(x)
+    check_inference(model, torch.randn(1, 3, 8, 8))
+
+
+def test_a_convolution_that_sequences_with_other_norms_share():
+    conv = nn.Conv2d(3, 3, 3, padding=1)
+    model = nn.Sequential(
+        nn.Sequential(conv, nn.BatchNorm2d(3)), nn.Sequential(conv, nn.BatchNorm2d(3))
+    )
+    check_inference(randomise(model).eval(), torch.randn(1, 3, 8, 8))
+
+
+def check_inference(model, x):
+    with torch.no_grad():
+        expected = model(x)
+        with accelerated(model):
+            torch.testing.assert_close(model(x), expected)
+        torch.testing.assert_close(model(x), expected, rtol=0, atol=0)
+
+
 def test_norms_without_numbers_are_not_folded():
     model = nn.Sequential(
         *(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)),

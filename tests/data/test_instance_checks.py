@@ -76,8 +76,8 @@ def test_missing_damaged_and_turned_images(folder):
         check()
     message = str(e.value)
     assert f"data set '{NAME}': 4 of 8 images can't be used" in message
-    assert "2.jpg has 8 x 12 pixels, its annotations are for 12 x 8" in message
-    assert "3.jpg has 13 x 8 pixels" in message and message.count("EXIF") == 1
+    assert "2.jpg has 12 x 8 pixels, its annotations are for 8 x 12" in message
+    assert "3.jpg has 8 x 13 pixels" in message and message.count("EXIF") == 1
     assert "no image file" in message and "6.jpg (6 bytes) is not an image" in message
     check(read_images=False)
 

@@ -135,7 +135,7 @@ def test_image_without_labels(record, rng):
 def test_sizes_that_differ(record, rng):
     Image.fromarray(np.zeros((20, 31), np.uint8)).save(record["sem_seg_file_name"])
     mapper = DatasetMapper(is_train=True, augmentations=AugmentationList([]))
-    with pytest.raises(ValueError, match=r"a\.png has 30 x 20 pixels, .*l\.png 31 x 20 \(width x"):
+    with pytest.raises(ValueError, match=r"a\.png has 20 x 30 pixels, .*l\.png 20 x 31 \(height x"):
         mapper(record, rng)
 
 

@@ -113,7 +113,7 @@ def test_samples(folder):
     sample = DatasetMapper(cfg, is_train=False)(record, np.random.default_rng(0))
     assert sample["sem_seg_gt"].shape == (6, 10) and "instances" not in sample
     Image.new("RGB", (9, 6)).save(record["pan_seg_file_name"])
-    with pytest.raises(ValueError, match=r"a\.jpg has 10 x 6 pixels, its label map .*a\.png 9 x 6"):
+    with pytest.raises(ValueError, match=r"a\.jpg has 6 x 10 pixels, its label map .*a\.png 6 x 9"):
         DatasetMapper(cfg, is_train=True)(record, np.random.default_rng(0))
 
 

@@ -367,10 +367,10 @@ class TestErrors:
             ((2, 0, 0, 1, 1), r"rois\[1\] = .* is in image 2; there are 2 images"),
             ((-1, 0, 0, 1, 1), "is in image -1"),
             ((torch.nan, 0, 0, 1, 1), "is in image nan"),
-            ((0, 5, 0, 1, 1), r"rois\[1\] = .* has size -4 x 1; expected .* x1 <= x2"),
-            ((0, 0, 5, 1, 1), "has size 1 x -4"),
-            ((0, 0, torch.nan, 1, 1), "has size 1 x nan"),
-            ((0, 0, 0, torch.inf, 1), "has size inf x 1"),
+            ((0, 5, 0, 1, 1), r"rois\[1\] = .* is 1 x -4 \(height x width\); expected .* x1 <= x2"),
+            ((0, 0, 5, 1, 1), r"is -4 x 1 \(height x width\)"),
+            ((0, 0, torch.nan, 1, 1), r"is nan x 1 \(height x width\)"),
+            ((0, 0, 0, torch.inf, 1), r"is 1 x inf \(height x width\)"),
         ],
     )
     @pytest.mark.parametrize("aligned", [True, False])

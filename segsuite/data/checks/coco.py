@@ -152,8 +152,8 @@ def report_size(
     if not facts.size or stated == facts.size:
         return
     detail = (
-        f"the file has {facts.size[1]} x {facts.size[0]} pixels, {source} says "
-        f"{stated[1]} x {stated[0]} (width x height)"
+        f"the file has {facts.size[0]} x {facts.size[1]} pixels, {source} says "
+        f"{stated[0]} x {stated[1]} (height x width)"
     )
     if stated == facts.size[::-1]:
         detail += "; turned by a quarter, as EXIF orientation does it"
@@ -217,7 +217,8 @@ def annotation_faults(annotation: dict, height: int, width: int) -> list[tuple[s
     found = faults.found
     x, y, w, h = cleaned["bbox"]
     if min(x, y) < -_BEYOND or x + w > width + _BEYOND or y + h > height + _BEYOND:
-        found.append(("bbox-beyond", f"{cleaned['bbox']} in {width} x {height}"))
+        image = f"{height} x {width} pixels (height x width)"
+        found.append(("bbox-beyond", f"{cleaned['bbox']} in {image}"))
     segmentation = cleaned.get("segmentation")
     if segmentation is None:
         return found

@@ -150,8 +150,8 @@ def _report_size(
     stated, size = (image.get("height"), image.get("width")), images[image_file].size
     if size and stated != size:
         detail = (
-            f"the file has {size[1]} x {size[0]} pixels, the JSON says {stated[1]} x {stated[0]} "
-            "(width x height)"
+            f"the file has {size[0]} x {size[1]} pixels, the JSON says {stated[0]} x {stated[1]} "
+            "(height x width)"
         )
         add("size-mismatch", image_file, detail)
     if size and facts.size and size != facts.size:

@@ -12,6 +12,7 @@ import torch
 from segsuite.errors import RunError
 from segsuite.runs.files import RunFiles
 from segsuite.utils.files import atomic_file
+from segsuite.utils.record_name import record_name
 
 from ..train_loop import HookBase, SimpleTrainer
 
@@ -111,7 +112,7 @@ class NaNGuard(HookBase):
         content = {"iteration": step.iteration, "batch": step.batch, "figures": figures}
         with atomic_file(path, "wb") as file:
             torch.save(content, file)
-        images = ", ".join(str(r.get("file_name", r.get("image_id", "?"))) for r in step.batch)
+        images = ", ".join(map(record_name, step.batch))
         shown = ", ".join(f"{name} {value:g}" for name, value in figures.items())
         raise NonFiniteError(
             f"iteration {step.iteration}: {shown}. The batch: {images} (saved to {path}). Try a "

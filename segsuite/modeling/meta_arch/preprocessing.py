@@ -8,6 +8,7 @@ import torch
 
 from segsuite.errors import DataError
 from segsuite.structures import ImageList
+from segsuite.utils.record_name import record_name
 
 
 def preprocess_images(
@@ -89,8 +90,3 @@ def check_label_maps(batched_inputs: list[dict], num_classes: int, ignore_value:
                 f"{num_classes - 1} (MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}), and "
                 f"{ignore_value} (IGNORE_VALUE) is ignored"
             )
-
-
-def record_name(record: dict) -> str:
-    """What error messages call a record."""
-    return record.get("file_name", "a record without file_name")

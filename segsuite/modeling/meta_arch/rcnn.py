@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, DataError
 from segsuite.structures import ImageList, Instances
+from segsuite.utils.record_name import record_name
 
 from ..backbone import Backbone, build_backbone
 from ..postprocessing import detector_postprocess
 from ..proposal_generator import build_proposal_generator
 from ..roi_heads import ROIHeads, build_roi_heads
 from .build import META_ARCH_REGISTRY
-from .preprocessing import preprocess_images, record_name
+from .preprocessing import preprocess_images
 
 
 @META_ARCH_REGISTRY.register()

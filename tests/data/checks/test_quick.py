@@ -77,7 +77,7 @@ def test_value_that_the_label_map_lacks(folder):
 def test_size_mismatch(folder):
     write(folder / "labels" / "1.png", np.zeros((8, 6), np.uint8))
     register(folder)
-    with pytest.raises(ValueError, match=r"1\.jpg has 8 x 6 pixels, its label map .*1\.png 6 x 8"):
+    with pytest.raises(ValueError, match=r"1\.jpg has 6 x 8 pixels, its label map .*1\.png 8 x 6"):
         check()
 
 
