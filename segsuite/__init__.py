@@ -1,5 +1,11 @@
 """segsuite: instance and semantic segmentation for PyTorch."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what type checkers see of `_LAZY`
+    from segsuite.predict import Predictor
+    from segsuite.runs import Run
+
 __version__ = "0.1.0"
 
 # Where what can be had from here is defined. It is imported when it is asked for: `import segsuite`

@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import segsuite
 from tests.helpers import REPO
 
 if sys.version_info >= (3, 11):
@@ -81,15 +82,20 @@ def imports(path: Path) -> set[str]:
 
 
 def imports_on_import(path: Path) -> set[str]:
-    """Without those inside functions."""
+    """Without those inside functions, and those for type checkers alone."""
 
-    def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    def executed(node: ast.AST) -> Iterator[ast.AST]:
         for child in ast.iter_child_nodes(node):
-            if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            is_function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            if not is_function and not is_for_type_checkers(child):
                 yield child
-                yield from outside_functions(child)
+                yield from executed(child)
 
-    return imported(path, outside_functions(ast.parse(path.read_text())))
+    return imported(path, executed(ast.parse(path.read_text())))
+
+
+def is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def top_level(names: set[str]) -> set[str]:
@@ -137,7 +143,14 @@ def test_every_package_has_a_floor():
 
 
 def test_the_package_itself_imports_nothing():
-    assert imports_on_import(SEGSUITE / "__init__.py") == set()
+    assert top_level(imports_on_import(SEGSUITE / "__init__.py")) == {"typing"}
+
+
+def test_type_checkers_see_what_the_package_has():
+    path = SEGSUITE / "__init__.py"
+    (block,) = filter(is_for_type_checkers, ast.parse(path.read_text()).body)
+    seen = {name.rpartition(".")[2] for name in imported(path, ast.walk(block))}
+    assert {*seen, "__version__"} == set(segsuite.__all__)
 
 
 def test_imports_go_down():
