@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from segsuite.config import CfgNode
 from segsuite.errors import UnknownNameError
+from segsuite.layers import ShapeSpec
 from segsuite.ops import multilevel_roi_align
 from segsuite.ops.rois import boxes_to_rois
 from segsuite.utils.registry import unknown_name
@@ -83,3 +85,17 @@ class ROIPooler(nn.Module):
             self.canonical_box_size,
             self.canonical_level,
         )
+
+
+def build_pooler(section: CfgNode, shapes: Sequence[ShapeSpec]) -> ROIPooler:
+    """The pooler of a head, from features of these shapes.
+
+    Args:
+        section: ``MODEL.ROI_BOX_HEAD`` or ``MODEL.ROI_MASK_HEAD``.
+    """
+    return ROIPooler(
+        output_size=section.POOLER_RESOLUTION,
+        scales=[1.0 / shape.stride for shape in shapes],
+        sampling_ratio=section.POOLER_SAMPLING_RATIO,
+        pooler_type=section.POOLER_TYPE,
+    )

@@ -5,7 +5,7 @@ Detectron2's own names are ours and need no conversion.
 
 from __future__ import annotations
 
-from .formats import Format, Part, Rules
+from .formats import IMAGENET_CLASSIFIER, Format, Part, Rules
 from .torchvision import BACKGROUND_FIRST
 
 _LEAF: Rules = (
@@ -45,7 +45,7 @@ _HEADS: Rules = (
 
 
 _UNUSED = (
-    (r"^(fc1000|pred)_", "the ImageNet classifier"),
+    (r"^(fc1000|pred)_", IMAGENET_CLASSIFIER),
     (r"_momentum$", "the optimiser's"),
     (r"^(lr|model_iter)$|^__", "not a weight"),
 )

@@ -3,7 +3,7 @@ the layers of the classifier."""
 
 from __future__ import annotations
 
-from .formats import Format, Part
+from .formats import IMAGENET_CLASSIFIER, Format, Part
 
 # The first of layer7's blocks without a shortcut has the weights of one in DRN-C-58.
 _SHORTCUT = "of a shortcut that is left out"
@@ -35,6 +35,6 @@ FORMATS = (
         "DRN, ImageNet classifier",
         marks=(r"^layer8\.0\.", r"^layer6\.0\.conv1\.weight"),
         parts=(Part("", ""),),
-        unused=((r"^fc\.", "the ImageNet classifier"), (r"^layer7\.0\.downsample\.", _SHORTCUT)),
+        unused=((r"^fc\.", IMAGENET_CLASSIFIER), (r"^layer7\.0\.downsample\.", _SHORTCUT)),
     ),
 )

@@ -15,6 +15,8 @@ Rules = tuple[tuple[str, str], ...]
 Weights = dict[str, torch.Tensor]
 # The class names behind each group of heads, by the first part of the parameters' names.
 Classes = dict[str, list[str]]
+# Why the last layer of a backbone's file is not used.
+IMAGENET_CLASSIFIER = "the ImageNet classifier"
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ they are.
 
 from __future__ import annotations
 
-from .formats import RESNET, Format, Part
+from .formats import IMAGENET_CLASSIFIER, RESNET, Format, Part
 
-_CLASSIFIER = "the ImageNet classifier"
 _RESNET_D = (
     # In the shortcut, 0 is the pooling.
     (r"\.downsample\.1\.", ".downsample.0."),
@@ -22,7 +21,7 @@ FORMATS = (
         "ResNet-D of timm",
         marks=(r"^conv1\.0\.weight", r"^layer1\.0\.downsample\.1\.weight"),
         parts=(Part("", "", _RESNET_D),),
-        unused=((r"^fc\.", _CLASSIFIER),),
+        unused=((r"^fc\.", IMAGENET_CLASSIFIER),),
     ),
     Format(
         "VGG of timm",
@@ -32,6 +31,6 @@ FORMATS = (
             Part("pre_logits.fc1.", "fc6."),
             Part("pre_logits.fc2.", "fc7."),
         ),
-        unused=((r"^head\.", _CLASSIFIER),),
+        unused=((r"^head\.", IMAGENET_CLASSIFIER),),
     ),
 )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .formats import RESNET, Classes, Format, Part, Weights
-
-_IMAGENET_CLASSIFIER = "the ImageNet classifier"
+from .formats import IMAGENET_CLASSIFIER, RESNET, Classes, Format, Part, Weights
 
 
 def voc_names() -> list[str]:
@@ -139,31 +137,27 @@ FORMATS = (
         ),
         classes=_semantic_classes,
     ),
-    Format(
-        "torchvision FCN",
-        marks=(r"^backbone\.layer1\.0\.conv1\.weight", r"^classifier\.0\.weight"),
-        parts=(
-            Part("backbone.", "backbone.", RESNET),
-            Part("classifier.", "sem_seg_head.", _FCN_HEAD),
-            Part("aux_classifier.", "aux_head.", _FCN_HEAD),
-        ),
-        classes=_semantic_classes,
-    ),
-    Format(
-        "torchvision DeepLabV3",
-        marks=(r"^backbone\.layer1\.0\.conv1\.weight", r"^classifier\.0\.convs\.4\.1\.weight"),
-        parts=(
-            Part("backbone.", "backbone.", RESNET),
-            Part("classifier.", "sem_seg_head.", _DEEPLAB_HEAD),
-            Part("aux_classifier.", "aux_head.", _FCN_HEAD),
-        ),
-        classes=_semantic_classes,
+    *(
+        Format(
+            f"torchvision {name}",
+            marks=(r"^backbone\.layer1\.0\.conv1\.weight", rf"^classifier\.{mark}\.weight"),
+            parts=(
+                Part("backbone.", "backbone.", RESNET),
+                Part("classifier.", "sem_seg_head.", head),
+                Part("aux_classifier.", "aux_head.", _FCN_HEAD),
+            ),
+            classes=_semantic_classes,
+        )
+        for name, mark, head in (
+            ("FCN", "0", _FCN_HEAD),
+            ("DeepLabV3", r"0\.convs\.4\.1", _DEEPLAB_HEAD),
+        )
     ),
     Format(
         "ResNet of torchvision or timm",
         marks=(r"^layer1\.0\.conv1\.weight", r"^conv1\."),
         parts=(Part("", "", RESNET),),
-        unused=((r"^fc\.", _IMAGENET_CLASSIFIER),),
+        unused=((r"^fc\.", IMAGENET_CLASSIFIER),),
     ),
     Format(
         "VGG of torchvision",
@@ -173,7 +167,7 @@ FORMATS = (
             Part("classifier.0.", "fc6."),
             Part("classifier.3.", "fc7."),
         ),
-        unused=((r"^classifier\.6\.", _IMAGENET_CLASSIFIER),),
+        unused=((r"^classifier\.6\.", IMAGENET_CLASSIFIER),),
         # Fully connected layers on 7x7 pixels as convolutions.
         values=(
             (r"^fc6\.weight", lambda w: w.reshape(len(w), -1, 7, 7)),
@@ -184,6 +178,6 @@ FORMATS = (
         "MobileNetV3 of torchvision",
         marks=(r"^features\.0\.0\.weight", r"^classifier\.3\.weight"),
         parts=(Part("features.", "features."),),
-        unused=((r"^classifier\.", _IMAGENET_CLASSIFIER),),
+        unused=((r"^classifier\.", IMAGENET_CLASSIFIER),),
     ),
 )

@@ -18,7 +18,7 @@ from ..matcher import Matcher
 from ..poolers import ROIPooler
 from .box_head import build_box_head
 from .build import ROI_HEADS_REGISTRY
-from .fast_rcnn import FastRCNNOutputLayers, fast_rcnn_inference
+from .fast_rcnn import FastRCNNOutputLayers
 from .roi_heads import match_with_objects
 from .standard import StandardROIHeads
 
@@ -114,21 +114,8 @@ class CascadeROIHeads(StandardROIHeads):
             probabilities.append(logits.softmax(-1))
             if stage + 1 < self.num_stages:
                 proposals = self._refine(predictor, deltas, proposals)
-        counts = [len(p) for p in proposals]
-        mean = torch.stack(probabilities).mean(0).split(counts)
-        instances = [
-            fast_rcnn_inference(
-                p.proposal_boxes.tensor,
-                of_image,
-                scores,
-                predictor.box2box_transform,
-                p.image_size,
-                score_thresh=predictor.score_thresh,
-                nms_thresh=predictor.nms_thresh,
-                topk=predictor.topk,
-            )
-            for p, of_image, scores in zip(proposals, deltas.split(counts), mean, strict=True)
-        ]
+        mean = torch.stack(probabilities).mean(0)
+        instances = self._predictors[-1].detections(mean, deltas, proposals)
         return self.forward_with_given_boxes(features, instances)
 
     def _box_losses(

@@ -116,20 +116,26 @@ class FastRCNNOutputLayers(nn.Module):
         self, logits: Tensor, deltas: Tensor, proposals: Sequence[Instances]
     ) -> list[Instances]:
         """The detections of each image, see `fast_rcnn_inference`."""
+        return self.detections(logits.softmax(-1), deltas, proposals)
+
+    def detections(
+        self, probabilities: Tensor, deltas: Tensor, proposals: Sequence[Instances]
+    ) -> list[Instances]:
+        """`inference` from the probabilities (R, K + 1) of the classes."""
         counts = [len(p) for p in proposals]
         return [
             fast_rcnn_inference(
                 p.proposal_boxes.tensor,
                 of_image,
-                probabilities,
+                scores,
                 self.box2box_transform,
                 p.image_size,
                 score_thresh=self.score_thresh,
                 nms_thresh=self.nms_thresh,
                 topk=self.topk,
             )
-            for p, of_image, probabilities in zip(
-                proposals, deltas.split(counts), logits.softmax(-1).split(counts), strict=True
+            for p, of_image, scores in zip(
+                proposals, deltas.split(counts), probabilities.split(counts), strict=True
             )
         ]
 

@@ -14,7 +14,7 @@ from segsuite.layers import ShapeSpec
 from segsuite.structures import Instances
 
 from ..backbone import BottleneckBlock, make_stage
-from ..poolers import ROIPooler
+from ..poolers import ROIPooler, build_pooler
 from .build import ROI_HEADS_REGISTRY
 from .fast_rcnn import FastRCNNOutputLayers
 from .mask_head import MaskHead, build_mask_head
@@ -70,21 +70,16 @@ class Res5ROIHeads(ROIHeads):
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         names = cfg.MODEL.ROI_HEADS.IN_FEATURES
-        shape = feature_shapes(names, input_shape)[0]
-        c, r = cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.RESNETS
+        shapes = feature_shapes(names, input_shape)
+        r = cfg.MODEL.RESNETS
         out_channels = r.RES2_OUT_CHANNELS * 8
         arguments = {
             **cls.sampling_from_config(cfg),
             "in_features": names,
-            "pooler": ROIPooler(
-                output_size=c.POOLER_RESOLUTION,
-                scales=[1.0 / shape.stride],
-                sampling_ratio=c.POOLER_SAMPLING_RATIO,
-                pooler_type=c.POOLER_TYPE,
-            ),
+            "pooler": build_pooler(cfg.MODEL.ROI_BOX_HEAD, shapes),
             "res5": make_stage(
                 BottleneckBlock,
-                shape.channels,
+                shapes[0].channels,
                 out_channels,
                 stride=2,
                 dilations=(1, 1, 1),

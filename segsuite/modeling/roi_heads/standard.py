@@ -12,7 +12,7 @@ from segsuite.config import CfgNode, configurable
 from segsuite.layers import ShapeSpec
 from segsuite.structures import Boxes, Instances
 
-from ..poolers import ROIPooler
+from ..poolers import ROIPooler, build_pooler
 from .box_head import build_box_head
 from .build import ROI_HEADS_REGISTRY
 from .fast_rcnn import FastRCNNOutputLayers
@@ -69,11 +69,11 @@ class StandardROIHeads(ROIHeads):
             **cls.sampling_from_config(cfg),
             "in_features": names,
             "train_on_pred_boxes": cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES,
-            "box_pooler": _pooler(cfg.MODEL.ROI_BOX_HEAD, shapes),
+            "box_pooler": build_pooler(cfg.MODEL.ROI_BOX_HEAD, shapes),
             **cls.box_heads_from_config(cfg, shapes[0].channels),
         }
         if cfg.MODEL.MASK_ON:
-            arguments["mask_pooler"] = _pooler(cfg.MODEL.ROI_MASK_HEAD, shapes)
+            arguments["mask_pooler"] = build_pooler(cfg.MODEL.ROI_MASK_HEAD, shapes)
             arguments["mask_head"] = build_mask_head(cfg, shapes[0].channels)
         return arguments
 
@@ -142,12 +142,3 @@ class StandardROIHeads(ROIHeads):
             for of_image, predicted in zip(proposals, boxes, strict=True):
                 of_image.proposal_boxes = Boxes(predicted)
         return losses, proposals
-
-
-def _pooler(section: CfgNode, shapes: Sequence[ShapeSpec]) -> ROIPooler:
-    return ROIPooler(
-        output_size=section.POOLER_RESOLUTION,
-        scales=[1.0 / shape.stride for shape in shapes],
-        sampling_ratio=section.POOLER_SAMPLING_RATIO,
-        pooler_type=section.POOLER_TYPE,
-    )

@@ -19,7 +19,7 @@ from segsuite.data import (
 from segsuite.data.checks import examine_datasets, write_fixed_copy
 from segsuite.data.panoptic import write_panoptic
 
-from .files import contents
+from .planted import assert_found, contents
 
 NAME, MENDED = "planted_panoptic", "planted_panoptic_mended"
 NUM_IMAGES = 12
@@ -119,12 +119,7 @@ def test_undamaged(copy):
 def test_planted_damage_is_found_and_named(copy):
     planted = plant(copy)
     report = examine_datasets([NAME])
-    for (kind, where), how in planted.items():
-        assert where in report.found(kind), (kind, where, how)
-    damaged = {where for _, where in planted}
-    for finding in report.to_dict()["findings"]:
-        if finding["severity"] == "error":
-            assert {item["where"] for item in finding["items"]} <= damaged, finding
+    assert_found(planted, report)
 
 
 def test_mended_copy_can_be_loaded(copy, tmp_path):
