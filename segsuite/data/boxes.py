@@ -15,6 +15,11 @@ from segsuite.structures import BoxMode
 from .image import read_image_size
 
 
+def annotation_name(annotation: Mapping[str, Any], number: int) -> str:
+    """What messages call an annotation, the one of this number in its record."""
+    return f"annotation {annotation.get('id', f'number {number} (from 0)')}"
+
+
 def box_mode(annotation: Mapping[str, Any]) -> BoxMode:
     """How the ``bbox`` of an annotation is written; XYWH_ABS, as in COCO's files, if not told.
 
@@ -29,10 +34,7 @@ def box_mode(annotation: Mapping[str, Any]) -> BoxMode:
     if mode is None or mode == BoxMode.XYWHA_ABS:
         what = "no BoxMode" if mode is None else "XYWHA_ABS: there are no rotated boxes here"
         known = ", ".join(f"{m.name} ({m})" for m in BoxMode if m != BoxMode.XYWHA_ABS)
-        raise DataError(
-            f"annotation {annotation.get('id')}: bbox_mode {given!r} is {what}; expected {known}, "
-            "or none for XYWH_ABS"
-        )
+        raise DataError(f"bbox_mode {given!r} is {what}; expected {known}, or none for XYWH_ABS")
     return mode
 
 
@@ -51,7 +53,12 @@ def corner_boxes(
     Raises:
         DataError: see `box_mode`.
     """
-    modes = [box_mode(annotation) for annotation in annotations]
+    modes = []
+    for number, annotation in enumerate(annotations):
+        try:
+            modes.append(box_mode(annotation))
+        except DataError as e:
+            raise DataError(f"{annotation_name(annotation, number)}: {e}") from None
     boxes = np.array([a["bbox"] for a in annotations], dtype=dtype).reshape(-1, 4)
     for mode in set(modes):
         rows = [row for row, of_row in enumerate(modes) if of_row == mode]
@@ -74,10 +81,7 @@ def as_coco_box(annotation: Mapping[str, Any], size: tuple[int, int]) -> list[fl
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
-        raise DataError(
-            f"annotation {annotation.get('id')}: bbox is {bbox!r}; expected four numbers, "
-            f"{mode.name}"
-        )
+        raise DataError(f"bbox is {bbox!r}; expected four numbers, {mode.name}")
     return BoxMode.convert(numbers, mode, BoxMode.XYWH_ABS, size)
 
 

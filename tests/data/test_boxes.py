@@ -165,7 +165,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("box, message", REFUSED)
     def test_by_training(self, box, message):
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(DataError, match=f"annotation 6: .*{message}"):
             corner_boxes([as_written(0), {"id": 6, **box}], SIZE)
 
     @pytest.mark.parametrize("box, message", REFUSED + MALFORMED)
@@ -173,6 +173,15 @@ class TestRefused:
         register(as_written(0), box)
         (item,) = findings()["bbox-invalid"]
         assert item["where"].startswith("annotation 6 of ") and re.search(message, item["detail"])
+
+    def test_annotations_without_an_id_are_counted(self, register):
+        register(as_written(0))
+        record = DatasetCatalog.get(NAME)[0]
+        record["annotations"] += [{"category_id": 0, "bbox": [1, 2], "segmentation": [POLYGON]}]
+        with pytest.raises(ValueError, match=r"a\.png: annotation number 1 \(from 0\): bbox is"):
+            check_instance_dataset(NAME, num_classes=1)
+        (item,) = findings()["bbox-invalid"]
+        assert item["where"].startswith("annotation number 1 (from 0) of ")
 
     def test_width_and_height_given_as_corners(self, register):
         register({"bbox": [60, 70, 20, 5], "bbox_mode": BoxMode.XYXY_ABS})

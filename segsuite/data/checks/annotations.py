@@ -8,7 +8,7 @@ from typing import Any
 
 from segsuite.errors import DataError
 
-from ..boxes import as_coco_box
+from ..boxes import annotation_name, as_coco_box
 from ..catalog import Metadata
 from .coco import annotation_faults, like_corners, report_corners, report_size
 from .images import ImageFacts
@@ -54,15 +54,15 @@ def _report_record(
 ) -> list[bool]:
     """Examine the annotations of an image, and return which of its boxes look like corners."""
     corners = []
-    for annotation in record["annotations"]:
-        where = f"annotation {annotation.get('id')} of {record['file_name']}"
+    for number, annotation in enumerate(record["annotations"]):
+        where = f"{annotation_name(annotation, number)} of {record['file_name']}"
         category = annotation.get("category_id")
         if classes is not None and category not in range(len(classes)):
             report.add(name, "unknown-category", where, f"category_id {category!r}")
         try:
             bbox = as_coco_box(annotation, size)
         except DataError as e:
-            report.add(name, "bbox-invalid", where, str(e).partition(": ")[2])
+            report.add(name, "bbox-invalid", where, str(e))
             continue
         for kind, detail in annotation_faults({**annotation, "bbox": bbox}, *size):
             report.add(name, kind, where, detail)

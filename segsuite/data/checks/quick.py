@@ -9,7 +9,7 @@ from segsuite.config import CfgNode
 from segsuite.errors import ConfigError, DataError, UserError
 from segsuite.utils import comm
 
-from ..boxes import as_coco_box, box_mode, record_size
+from ..boxes import annotation_name, as_coco_box, box_mode, record_size
 from ..build import get_records
 from ..catalog import Metadata, MetadataCatalog
 from ..image import check_complete, open_image, read_image_size
@@ -128,19 +128,19 @@ def _find_box_fault(record: dict) -> str | None:
     """What is wrong with the first box of a record that can't be used, or None."""
     try:
         size = record_size(record)
-        for annotation in record["annotations"]:
-            *_, width, height = as_coco_box(annotation, size)
-            if width < 0 or height < 0:
-                mode = box_mode(annotation)
-                return (
-                    f"{record['file_name']}: annotation {annotation.get('id')}: bbox "
-                    f"{list(annotation['bbox'])} has a negative size as {mode.name}; set its "
-                    "bbox_mode to what it is"
-                )
-    except DataError as e:
-        return f"{record['file_name']}: {e}"
     except (OSError, ValueError) as e:  # of the image file, which they name
         return str(e)
+    for number, annotation in enumerate(record["annotations"]):
+        name = f"{record['file_name']}: {annotation_name(annotation, number)}"
+        try:
+            *_, width, height = as_coco_box(annotation, size)
+        except DataError as e:
+            return f"{name}: {e}"
+        if width < 0 or height < 0:
+            return (
+                f"{name}: bbox {list(annotation['bbox'])} has a negative size as "
+                f"{box_mode(annotation).name}; set its bbox_mode to what it is"
+            )
     return None
 
 

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from segsuite.errors import DataError
 from segsuite.structures import to_rle
 
-from ..boxes import as_coco_box, record_size
+from ..boxes import annotation_name, as_coco_box, record_size
 from ..catalog import Metadata
 
 
@@ -52,17 +52,18 @@ def records_to_coco(records: Sequence[Mapping[str, Any]], metadata: Metadata) ->
             "height": size[0],
             "width": size[1],
         }
-        for annotation in record.get("annotations", ()):
+        for number, annotation in enumerate(record.get("annotations", ())):
+            name = f"{file_name}: {annotation_name(annotation, number)}"
             if annotation["category_id"] not in categories:
                 raise DataError(
-                    f"{file_name}: annotation {annotation.get('id')} has the class "
+                    f"{name} has the class "
                     f"{annotation['category_id']}; data set '{metadata.name}' has "
                     f"{', '.join(map(str, categories))}"
                 )
             try:
                 converted = _annotation(annotation, size)
             except (DataError, ValueError) as e:
-                raise DataError(f"{file_name}: {e}") from None
+                raise DataError(f"{name}: {e}") from None
             category = categories[annotation["category_id"]]
             place = {"id": len(annotations) + 1, "image_id": image_id, "category_id": category}
             annotations.append(place | converted)
