@@ -228,7 +228,8 @@ cfg.DATASETS.TRAIN = ("shapes_train",)
 cfg.DATALOADER.NUM_WORKERS = 2
 cfg.SOLVER.IMS_PER_BATCH = 2
 batches = iter(build_train_loader(cfg))
-next(batches)
+for _ in range(2):  # one of each worker: both are through their start, in which Ctrl-C ends them
+    next(batches)
 print(*[p.pid for p in multiprocessing.active_children()], flush=True)
 for batch in batches:
     pass
