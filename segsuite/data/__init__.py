@@ -25,7 +25,7 @@ from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
 from .palette import default_colors
 from .panoptic import read_panoptic
-from .randomness import position_rng, seeded_globals
+from .randomness import numbered_generator, position_rng, seeded_globals
 from .samplers import (
     SAMPLER_REGISTRY,
     InferenceSampler,
@@ -70,6 +70,7 @@ __all__ = [
     "label_histogram",
     "load_coco_json",
     "load_coco_panoptic",
+    "numbered_generator",
     "position_rng",
     "read_image",
     "read_panoptic",

@@ -112,9 +112,10 @@ class DatasetMapper:
         inputs = AugInput(image, sem_seg, annotations) if self.is_train else AugInput(image)
         self.augmentations(inputs, rng)
         sample["image"] = to_planes(inputs.image, self.image_format)
-        if inputs.sem_seg is not None:
-            sample["sem_seg"] = _to_tensor(inputs.sem_seg)
-        elif sem_seg is not None and not self.is_train:
+        augmented = inputs.sem_seg
+        if augmented is not None:
+            sample["sem_seg"] = _to_tensor(augmented)
+        elif sem_seg is not None:
             sample["sem_seg_gt"] = _to_tensor(sem_seg)
             labels_file = record.get("sem_seg_file_name", record.get("pan_seg_file_name"))
             sample["sem_seg_file_name"] = labels_file

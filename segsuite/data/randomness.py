@@ -15,7 +15,10 @@ _WORD = (1 << 64) - 1
 
 
 def numbered_generator(seed: int, purpose: int, number: int) -> np.random.Generator:
-    """The generator of a seed, a purpose and a number; no two of them overlap."""
+    """The generator of a seed, a purpose and a number, such as that of an epoch or a position.
+
+    What is drawn for two of them has nothing to do with each other. Purposes 0 to 9 are segsuite's.
+    """
     # Philox is counter-based: its third counter word gives each number 2**128 draws.
     key = np.array([seed & _WORD, purpose], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(counter=number << 128, key=key))

@@ -1,6 +1,6 @@
 import pytest
 
-from segsuite.config import build_entry, configurable, get_cfg, read_entries
+from segsuite.config import build_entry, configurable, get_cfg, read_arguments, read_entries
 
 
 def test_names_and_arguments():
@@ -50,3 +50,18 @@ def test_an_argument_that_there_is_not(build):
     )
     with pytest.raises(KeyError, match=r"X has no argument ZZZ\. It has"):
         build_entry(build, "X", {"zzz": 2}, "HOOKS", get_cfg(), "name")
+
+
+def test_a_written_configuration_has_the_entries_again(tmp_path):
+    cfg = get_cfg()
+    (tmp_path / "a.yaml").write_text(
+        "INPUT: {AUGMENTATIONS: [default, {RandomScale: {LOW: 1, HIGH: 2}}]}\n"
+        "SOLVER: {OPTIMIZER_ARGS: {EPS: 1e-6}}\nTEST: {EVALUATORS: [{x: {}}]}\n"
+    )
+    cfg.merge_from_file(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text(cfg.dump())
+    again = get_cfg()
+    again.merge_from_file(tmp_path / "b.yaml")
+    assert again == cfg
+    assert read_entries(again.INPUT.AUGMENTATIONS, "A")[1] == ("RandomScale", {"low": 1, "high": 2})
+    assert read_arguments(again.SOLVER.OPTIMIZER_ARGS) == {"eps": 1e-6}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ import torch
 from tests.helpers import REPO
 from tests.processes import run_python
 
-from .pages import lay_out
+from .pages import lay_out, read_blocks
 from .play import play
 from .process import output_of
 from .shell import Command
@@ -92,17 +94,18 @@ def test_own_dataset(folder):
 
 
 def test_extending(folder):
-    """The package of the page, installed by pip, trains in a process that knows of nothing else."""
-    site = folder / "site"
+    """The package of the page, installed by pip, trains in a process that knows of nothing else,
+    goes on after it was stopped as if it had not been, and is evaluated."""
+    site, output = folder / "site", folder / "output"
     # The backbone is held for 4 of 6 iterations.
     training = ["SOLVER.MAX_ITER", "6", "MINE.HOLD_BACKBONE", "4", "SOLVER.CHECKPOINT_PERIOD", "2"]
-    training += ["SOLVER.CHECKPOINTS_TO_KEEP", "3", "DATALOADER.NUM_WORKERS", "0"]
+    training += ["SOLVER.CHECKPOINTS_TO_KEEP", "3", "SOLVER.WARMUP_ITERS", "1", "LOG.PERIOD", "1"]
 
     def run(command: Command) -> str:
         if command.program == "pip":
             options = ["--no-deps", "--no-index", "--quiet", "--target", str(site)]
             return execute(["-m", "pip", *command.arguments, *options])
-        arguments = [*command.arguments, *training]
+        arguments = [*command.arguments, *training, "DATALOADER.NUM_WORKERS", "0"]
         if "PYTHONPATH" in command.environment:
             arguments += ["OUTPUT_DIR", "output/module"]
             return output_of(arguments, folder, command.environment)
@@ -117,21 +120,83 @@ def test_extending(folder):
     environment = {"PYTHONPATH": str(site)}
     play("docs/extending.md", folder, run=run, check=False, environment=environment)
     for run_dir in ("grouped", "module"):
-        _assert_all_five_acted(folder / "output" / run_dir)
+        _assert_all_ten_acted(output / run_dir)
+
+    # As if it had been killed after the fourth iteration's checkpoint.
+    shutil.copytree(output / "grouped", output / "stopped")
+    for name in ("model_0000006.pth", "model_final.pth", "model_best.pth"):
+        (output / "stopped" / name).unlink()
+    tool = ["tools/train_net.py", "--config-file", "grouped.yaml"]
+    execute([*tool, "--resume", *training, "OUTPUT_DIR", "output/stopped"])
+    whole, resumed = (_load(output / d / "model_0000006.pth") for d in ("grouped", "stopped"))
+    assert whole["model"].keys() == resumed["model"].keys()
+    for name, tensor in whole["model"].items():
+        assert torch.equal(tensor, resumed["model"][name]), name
+    assert _last_figures(output / "grouped") == _last_figures(output / "stopped")
+
+    before = _last_figures(output / "grouped")
+    printed = execute([*tool, "--eval-only", "OUTPUT_DIR", "output/grouped"])
+    assert "worst_images" in printed and f"{before['worst_images/pACC']:.2f}" in printed
 
 
-def _assert_all_five_acted(run: Path) -> None:
-    def weights(name: str) -> dict[str, torch.Tensor]:
-        return torch.load(run / f"{name}.pth", weights_only=True)["model"]
+def _load(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)
 
-    first, held, last = (weights(f"model_{i:07d}") for i in (2, 4, 6))
+
+def _last_figures(run: Path) -> dict[str, float]:
+    """All that does not depend on how fast the machine is."""
+    figures = json.loads((run / "metrics.json").read_text().splitlines()[-1])
+    return {k: v for k, v in figures.items() if "time" not in k and "seconds" not in k}
+
+
+def _assert_all_ten_acted(run: Path) -> None:
+    first, held, last = (_load(run / f"model_{i:07d}.pth") for i in (2, 4, 6))
+    optimizer = last["optimizer"]
+    first, held, last = (state["model"] for state in (first, held, last))
     backbone, head = "backbone.convs.0.weight", "sem_seg_head.predictor.weight"
     assert first[backbone].shape == (16, 3, 3, 3) and first[head].shape == (3, 64, 1, 1)
     assert "sem_seg_head.predictor.bias" not in first  # MINE.BIAS
-    figures = [json.loads(line) for line in (run / "metrics.json").read_text().splitlines()][-1]
+    figures = _last_figures(run)
     assert figures["loss_sem_seg_brier"] > 0 and "loss_sem_seg_cross_entropy" in figures
     assert {"sem_seg/IoU-round", "sem_seg/IoU-cornered"} < figures.keys()
+    assert 0 <= figures["worst_images/pACC"] <= figures["sem_seg/pACC"]
     assert (run / "evaluation" / "grouped_val").is_dir()
     assert torch.equal(first[backbone], held[backbone]) and figures["backbone_held"] == 0
     assert not torch.equal(held[backbone], last[backbone])
     assert not torch.equal(first[head], held[head])
+    assert all(group["betas"] == [0.9, 0.95] for group in optimizer["param_groups"])
+    assert all(state.keys() == {"momentum"} for state in optimizer["state"].values())
+    # A straight line, and the last step is one of its sixth.
+    assert figures["lr"] == pytest.approx(0.003 / 6)
+
+
+def test_samples_of_the_extending_page(folder):
+    """What augmentation and sampler of the page do to the training stream."""
+    for block in read_blocks("docs/extending.md"):
+        if block.filename:
+            path = folder / block.filename
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+    printed = output_of(["-c", _SAMPLES], folder, {"PYTHONPATH": str(folder / "my-segmentation")})
+    assert printed.splitlines() == ["True", "True", "True", "True"]
+
+
+_SAMPLES = """
+import itertools
+from segsuite.config import load_config
+from segsuite.data import build_train_loader
+
+def ids_and_images(*options, start_iter=0):
+    cfg = load_config("grouped.yaml", ["DATALOADER.NUM_WORKERS", 0, *options], ["my_segmentation"])
+    batches = itertools.islice(build_train_loader(cfg, start_iter=start_iter), 12)
+    samples = list(itertools.chain(*batches))
+    return [[s[key] for s in samples] for key in ("image_id", "image", "sem_seg")]
+
+ids, images, labels = ids_and_images()
+print(len(set(ids)) < len(ids))  # with replacement, some came twice
+print(ids_and_images(start_iter=5)[0][:8] == ids[40:48])
+plain, clear, _ = ids_and_images("INPUT.AUGMENTATIONS", "['default']")
+brighter = [hazy.float().mean() > image.float().mean() for hazy, image in zip(images, clear)]
+print(plain == ids and int(sum(brighter)) > 60)
+print(any((l == 255).any() for l in labels))  # the corners that a rotation leaves
+"""
