@@ -15,6 +15,7 @@ from segsuite.errors import ConfigError, FileAccessError, UnknownNameError
 from segsuite.utils.registry import closest
 
 from .detectron2_keys import is_unused
+from .paths import anchor_paths
 from .recipes import find_config, recipe_file
 from .values import decode, read_section, read_value
 
@@ -133,7 +134,7 @@ def _read_yaml_chain(filename: str, above: tuple[str, ...]) -> Iterator[tuple[st
         beside = os.path.join(os.path.dirname(filename), os.path.expanduser(base))
         found = beside if os.path.exists(beside) or recipe_file(base) is None else base
         yield from _read_yaml_chain(found, (*above, os.path.abspath(filename)))
-    yield filename, loaded
+    yield filename, anchor_paths(loaded, filename)
 
 
 def _tree(value: Any) -> Any:

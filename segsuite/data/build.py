@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -147,10 +149,21 @@ def _packed(dataset: Any) -> Any:
 def _loading(cfg: CfgNode) -> dict[str, Any]:
     on_cuda = cfg.MODEL.DEVICE.startswith(("auto", "cuda")) and torch.cuda.is_available()
     return {
-        "num_workers": cfg.DATALOADER.NUM_WORKERS,
+        "num_workers": _workers(cfg.DATALOADER.NUM_WORKERS),
         "prefetch_factor": cfg.DATALOADER.PREFETCH_FACTOR,
         "pin_memory": on_cuda,
     }
+
+
+@functools.cache  # says it once
+def _workers(wanted: int) -> int:
+    """`wanted`, or as many as there are cores: more would only wait for each other. The stream is
+    the same for any number."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if wanted <= (cores or wanted):
+        return wanted
+    logger.info("DATALOADER.NUM_WORKERS is %d; this machine has %d cores: %d", wanted, cores, cores)
+    return cores or wanted
 
 
 def _build_training_mapper(cfg: CfgNode, dataset: Any) -> Mapper:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import os
 import secrets
 
 import torch
@@ -111,6 +112,10 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
         FileAccessError: OUTPUT_DIR can't be used, see output_dir.py.
         ValueError, KeyError, FileNotFoundError: the configuration or the data are unfit.
     """
+    # config.yaml works from any folder.
+    cfg.OUTPUT_DIR = os.path.abspath(cfg.OUTPUT_DIR)
+    if os.path.exists(cfg.MODEL.WEIGHTS):
+        cfg.MODEL.WEIGHTS = os.path.abspath(cfg.MODEL.WEIGHTS)
     with leaving_nothing_if_refused(cfg.OUTPUT_DIR, claims=not args.eval_only):
         _set_up(cfg, args)
 

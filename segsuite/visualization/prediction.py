@@ -223,6 +223,15 @@ class Prediction:
             return {n: round(s, 2) for n, s in sorted(pairs, key=lambda p: -p[1]) if s}
         return {n: names.count(n) for n in sorted(set(names), key=lambda n: (-names.count(n), n))}
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        found = self.found()
+        unit = " %" if self.panoptic is None and self.instances is None else ""
+        listed = ", ".join(f"{name} {amount}{unit}" for name, amount in list(found.items())[:8])
+        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        what = f"{listed}{more}" or "nothing found"
+        return f"<Prediction of {height} x {width} pixels (height x width): {what}>"
+
     def _draw_instances(self, colors: Sequence[Color] | None) -> np.ndarray:
         shown = required(self.shown_instances, "instances")
         names = self.metadata.thing_classes

@@ -36,6 +36,22 @@ def test_train_then_evaluate(config, tmp_path):
     assert "Traceback" not in again.stderr
 
 
+def test_a_run_goes_on_from_any_folder(config, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    short = ["DATALOADER.NUM_WORKERS", 0, "TEST.REPORT", False, "SOLVER.MAX_ITER"]
+    monkeypatch.chdir(tmp_path / "here")
+    assert run_segsuite_here("train", "--config-file", config, *short, 2, "OUTPUT_DIR", "run") == 0
+    monkeypatch.chdir(tmp_path / "there")
+    file = "../here/run/config.yaml"
+    assert run_segsuite_here("train", "--config-file", file, "--resume", *short, 3) == 0
+    assert run_segsuite_here("train", "--run-dir", "../here/run", "--resume", *short, 4) == 0
+    assert run_segsuite_here("eval", "--run-dir", "../here/run", "--dataset", "tiny_val") == 0
+    assert [line["iteration"] for line in lines(tmp_path / "here" / "run")][-1] == 3
+    assert load(tmp_path / "here" / "run" / "model_0000004.pth")["iteration"] == 4
+    assert not list((tmp_path / "there").iterdir())
+
+
 def test_num_gpus_and_an_input_error_told_once(config, tmp_path):
     options = ["--config-file", config, "--num-gpus", 2, "OUTPUT_DIR", tmp_path]
     failed = train(*options, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 7)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from segsuite.config import get_cfg
 from segsuite.data import (
     DatasetCatalog,
     MetadataCatalog,
+    build,
     build_test_loader,
     build_train_loader,
     register_coco_instances,
@@ -178,3 +181,22 @@ def test_a_second_loader_of_the_stream_reads_no_data_set(cfg, monkeypatch, worke
 def test_a_test_loader_has_no_iterations(cfg):
     with pytest.raises(TypeError, match="goes through a data set once"):
         build_test_loader(cfg, NAME).starting_at(2)
+
+
+def test_more_workers_than_cores_are_told_once(cfg, caplog, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    build._workers.cache_clear()
+    cfg.DATALOADER.NUM_WORKERS = 5
+    logger = logging.getLogger("segsuite.data.build")
+    logger.addHandler(caplog.handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # PyTorch has one of its own
+            for _ in range(2):
+                next(iter(build_test_loader(cfg, NAME)))
+    finally:
+        logger.removeHandler(caplog.handler)
+        build._workers.cache_clear()
+    told = {record.created: record.getMessage() for record in caplog.records}
+    assert list(told.values()) == ["DATALOADER.NUM_WORKERS is 5; this machine has 2 cores: 2"]

@@ -170,6 +170,14 @@ class TestBestCheckpointer:
         state = torch.load(folder / "model_best.pth", weights_only=True)
         return state["metric"]["task/score"]
 
+    def test_without_a_name_the_main_figure_of_the_task_counts(self, tmp_path):
+        results = iter([{"segm": {"AP50": 9.0, "AP": 2.0}}, {"segm": {"AP50": 8.0, "AP": 3.0}}])
+        evaluation = hooks.EvalHook(lambda: next(results), period=5)
+        best = hooks.BestCheckpointer(Checkpointer(tmp_path), evaluation, metric="", state=dict)
+        run(toy_trainer(), [evaluation, best])
+        saved = torch.load(tmp_path / "model_best.pth", weights_only=True)
+        assert saved["metric"] == {"segm/AP": 3.0}
+
     def test_an_unknown_metric_is_told_and_training_goes_on(self, tmp_path, caplog):
         logger = hooks.evaluation.logger
         logger.addHandler(caplog.handler)

@@ -38,6 +38,9 @@ def test_class_names_come_with_the_run(predictor):
     assert predictor.metadata.stuff_classes == ["ground", "box"]
     prediction = predictor(tiny_images()[1])
     found = prediction.found()
+    height, width = prediction.image.shape[:2]
+    assert repr(prediction).startswith(f"<Prediction of {height} x {width} pixels (height x width)")
+    assert all(f"{name} {share} %" in repr(prediction) for name, share in found.items())
     assert set(found) <= {"ground", "box"} and sum(found.values()) == pytest.approx(100, abs=0.1)
     assert prediction.confidence.shape == (32, 32)
     assert (prediction.confidence >= 0.5).all() and (prediction.confidence <= 1).all()

@@ -55,7 +55,8 @@ TEST.SEM_SEG.SAVE_PREDICTIONS = False
 TEST.COCO_ENGINE = "auto"
 
 # The figure that chooses model_best and stops early, named as in metrics.json; larger is better.
-TEST.BEST_METRIC = "sem_seg/mIoU"
+# Empty: the main figure of the task, panoptic_seg/PQ, segm/AP, bbox/AP or sem_seg/mIoU.
+TEST.BEST_METRIC = ""
 # Stop when BEST_METRIC has not risen in this many evaluations; 0: never.
 TEST.EARLY_STOPPING_PATIENCE = 0
 

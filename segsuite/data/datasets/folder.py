@@ -14,6 +14,10 @@ from ..sem_seg import IGNORE_LABEL
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm")
+_ENDINGS = (
+    ". Where the names end differently, say how: IMAGE_SUFFIX and LABEL_SUFFIX in "
+    "DATASETS.REGISTER, such as LABEL_SUFFIX: _mask.png"
+)
 
 
 class UnpairedFilesError(DataError):
@@ -125,13 +129,13 @@ def load_sem_seg_folder(
         message = (
             f"{_count(unlabelled, 'image')} in {images} without a label map in {labels}: "
             f"{_some(image_files[k] for k in unlabelled)}. Expected a label map of the same name, "
-            f"such as {Path(labels) / unlabelled[0]}{label_suffix or '.png'}"
+            f"such as {Path(labels) / unlabelled[0]}{label_suffix or '.png'}{_ENDINGS}"
         )
     else:
         message = (
             f"{_count(unused, 'label map')} in {labels} without an image in {images}: "
             f"{_some(label_files[k] for k in unused)}. Expected an image of the same name, "
-            f"such as {Path(images) / unused[0]}{image_suffix or '.jpg'}"
+            f"such as {Path(images) / unused[0]}{image_suffix or '.jpg'}{_ENDINGS}"
         )
     raise UnpairedFilesError(
         message,
@@ -163,12 +167,13 @@ def _files_by_stem(
             if stem in files:
                 raise DataError(
                     f"{files[stem]} and {path} have the same name but for the ending, so that it "
-                    f"is open which one to pair; remove one, or name the ending of the {kind}"
+                    f"is open which one to pair; remove one, or name the ending of the {kind} "
+                    "by IMAGE_SUFFIX or LABEL_SUFFIX in DATASETS.REGISTER"
                 )
             files[stem] = path
     if not files:
         raise MissingFileError(
-            f"no {kind} in {folder}: expected files that end in {' '.join(suffixes)}"
+            f"no {kind} in {folder}: expected files that end in {' '.join(suffixes)}{_ENDINGS}"
         )
     return files
 

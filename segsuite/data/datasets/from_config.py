@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segsuite.config import CfgNode
+from segsuite.config.paths import PATH_KEYS
 from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
@@ -51,11 +52,13 @@ _FORMATS = {
     ),
 }
 
-_PATHS = {"ANNOTATIONS", "IMAGES", "INSTANCES", "LABELS", "PANOPTIC"}
-
 
 def register_from_config(cfg: CfgNode) -> None:
     """Register every entry of ``DATASETS.REGISTER``. Doing it again changes nothing.
+
+    Relative paths are looked for beside the YAML file, in the current folder, and in
+    `datasets_root`. Where one is found is written back into `cfg`, unless it is frozen, so that the
+    configuration of a run works from any folder.
 
     ::
 
@@ -80,13 +83,16 @@ def register_from_config(cfg: CfgNode) -> None:
               IMAGES: /data/my/images/train
               INSTANCES: /data/my/annotations/train.json        # optional
 
-    A relative path that is not there is looked for in `datasets_root` too.
-
     Raises:
         KeyError: an entry lacks a key or has one that is not known.
         ValueError: an unknown FORMAT, or values that the format's own function refuses.
     """
-    for name, entry in cfg.DATASETS.REGISTER.items():
+    register = cfg.DATASETS.REGISTER
+    for name, entry in register.items():
+        if isinstance(entry, Mapping):
+            entry = _with_absolute_paths(entry)
+            if not register.is_frozen():
+                register[name] = entry
         _register(name, entry)
 
 
@@ -111,11 +117,20 @@ def _register(name: str, entry: Any) -> None:
     if "LABEL_MAP" in arguments:
         # Keys of a configuration are text.
         arguments["LABEL_MAP"] = {int(k): v for k, v in arguments["LABEL_MAP"].items()}
-    for key in _PATHS & arguments.keys():
-        arguments[key] = _find(arguments[key])
     format.register(name, **{key.lower(): value for key, value in arguments.items()})
 
 
+def _with_absolute_paths(entry: Mapping[str, Any]) -> CfgNode:
+    found = CfgNode(new_allowed=True)
+    for key, value in entry.items():
+        found[key] = _find(value) if key in PATH_KEYS and isinstance(value, str) else value
+    return found
+
+
 def _find(path: str) -> str:
-    elsewhere = datasets_root() / path
-    return str(elsewhere) if not os.path.exists(path) and elsewhere.exists() else path
+    """The absolute path; as it is where it is in neither folder, for the message about it."""
+    path = os.path.expanduser(path)
+    for candidate in (path, datasets_root() / path):
+        if os.path.exists(candidate):
+            return os.path.abspath(candidate)
+    return path

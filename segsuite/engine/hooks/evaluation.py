@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from segsuite.runs import main_metric
 from segsuite.utils.nested import flatten
 from segsuite.utils.registry import unknown_name
 
@@ -56,7 +57,11 @@ class EvalHook(HookBase):
 
 
 class BestMetric:
-    """The largest value that a figure of the evaluations has had so far."""
+    """The largest value that a figure of the evaluations has had so far.
+
+    Args:
+        name: of the figure; empty for the main one of the task, see `main_metric`.
+    """
 
     def __init__(self, name: str):
         self.name = name
@@ -64,8 +69,9 @@ class BestMetric:
 
     def update(self, results: Mapping[str, float]) -> bool:
         """Whether `results` has a new best, which is then remembered; NaN never is."""
+        self.name = self.name or main_metric(results) or ""
         if self.name not in results:
-            where = "results of the evaluation; mend TEST.BEST_METRIC, no best is kept until then"
+            where = "results of the evaluation; fix TEST.BEST_METRIC, no best is kept until then"
             logger.error(unknown_name(self.name, results, where))
             return False
         if not results[self.name] > self.value:

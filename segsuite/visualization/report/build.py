@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 import segsuite
-from segsuite.runs import Evaluation, Run
+from segsuite.runs import Evaluation, Run, main_metric
 from segsuite.utils.files import write_text
 
 from ..errors import ERROR_COLORS
@@ -89,7 +89,9 @@ def _curves(runs: Sequence[Run]) -> list[tuple[str, str]]:
     losses = [n for n in names if n == "total_loss" or n.startswith("loss")]
     if len(losses) == 2:
         losses = ["total_loss"]  # the one that there is
-    metrics = dict.fromkeys(run.settings.get("TEST.BEST_METRIC") for run in runs)
+    metrics = dict.fromkeys(
+        run.settings.get("TEST.BEST_METRIC") or main_metric(names) for run in runs
+    )
     wanted = [*losses, *filter(None, metrics), "lr", "grad_norm"]
     last = max((line["iteration"] + 1 for run in runs for line in run.metrics), default=1)
     charts = []
