@@ -1,7 +1,7 @@
 """Every recipe's model can be built and trained for a step.
 
 Those of the folders with Detectron2's names and of large data sets are large: test_rcnn_recipes.py,
-test_panoptic_fpn.py and test_zoo_recipes.py build them alone. tests/tools/test_transfer.py trains
+test_panoptic_fpn.py and test_zoo_recipes.py build them alone. tests/cli/test_transfer.py trains
 those of transfer/.
 """
 

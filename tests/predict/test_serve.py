@@ -1,4 +1,4 @@
-"""What the page answers, without the page; the page itself is in tests/tools/test_serve.py."""
+"""What the page answers, without the page; the page itself is in tests/cli/test_serve.py."""
 
 import sys
 

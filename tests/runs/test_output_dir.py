@@ -22,8 +22,7 @@ from segsuite.runs.output_dir import (
     prepare_output_dir,
 )
 from tests.engine.tiny import tiny_config
-from tests.helpers import REPO
-from tests.processes import python_command, run_group, run_tool, wait_until
+from tests.processes import python_command, run_group, run_segsuite, wait_until
 
 
 class TestPrepare:
@@ -233,14 +232,12 @@ def test_several_processes_leave_nothing_either(tmp_path):
 def test_two_at_once_on_one_folder_by_real_programs(tmp_path):
     output = tmp_path / "out"
     options = ("OUTPUT_DIR", output, "SOLVER.MAX_ITER", 100_000)
-    command = python_command(
-        REPO / "tools" / "train_net.py", "--config-file", tiny_config(), *options
-    )
+    command = python_command("-m", "segsuite", "train", "--config-file", tiny_config(), *options)
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert wait_until(lambda: RunFiles(output).checkpoints(), timeout=300)
         log = RunFiles(output).log()
-        second = run_tool("train_net.py", "--config-file", tiny_config(), "--resume", *options)
+        second = run_segsuite("train", "--config-file", tiny_config(), "--resume", *options)
         assert second.returncode == 2
         assert f"in use by another run (process {first.pid} on" in second.stderr
         assert log.read_text().count("environment\n") == 1
@@ -248,12 +245,12 @@ def test_two_at_once_on_one_folder_by_real_programs(tmp_path):
         first.kill()
         first.wait()
     # The lock went with the process; so it is about the checkpoints now.
-    again = run_tool("train_net.py", "--config-file", tiny_config(), *options)
+    again = run_segsuite("train", "--config-file", tiny_config(), *options)
     assert again.returncode == 2 and "holds a run already" in again.stderr
 
 
 def test_a_refused_training_leaves_nothing(tmp_path):
     options = ("OUTPUT_DIR", tmp_path / "a" / "out", "MODEL.WEIGHTS", tmp_path / "gone.pth")
-    done = run_tool("train_net.py", "--config-file", tiny_config(), *options)
+    done = run_segsuite("train", "--config-file", tiny_config(), *options)
     assert done.returncode == 2 and "gone.pth" in done.stderr
     assert list(tmp_path.iterdir()) == []

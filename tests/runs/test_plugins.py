@@ -31,7 +31,7 @@ BACKBONE = """
 
 
 def train(output, path, *options):
-    command = [REPO / "tools" / "train_net.py", "--config-file", tiny_config(), *options]
+    command = ["-m", "segsuite", "train", "--config-file", tiny_config(), *options]
     options = ("DATALOADER.NUM_WORKERS", 0, "SOLVER.MAX_ITER", 2, "OUTPUT_DIR", output)
     paths = os.pathsep.join(map(str, [path, REPO]))
     done = run_python(*command, *options, environment={"PYTHONPATH": paths})
@@ -114,7 +114,7 @@ class TestPackage:
     def test_evaluating_by_the_program_says_so(self, package_run):
         run, _ = package_run
         arguments = ("--config-file", run.files.config, "--eval-only")
-        done = run_python(REPO / "tools" / "train_net.py", *arguments)
+        done = run_python("-m", "segsuite", "train", *arguments)
         assert done.returncode == 2 and "Traceback" not in done.stderr
         assert "pip install other-segmenter==1.4" in done.stderr
 
