@@ -18,10 +18,12 @@ from segsuite.data import (
     build_train_loader,
     check_instance_dataset,
     load_coco_json,
+    register_coco_instances,
 )
 from segsuite.data.boxes import as_coco_box, corner_boxes, record_size
 from segsuite.data.checks import examine_datasets
 from segsuite.errors import DataError
+from segsuite.evaluation import COCOEvaluator
 from segsuite.structures import BoxMode
 from segsuite.visualization.data import draw_record
 
@@ -220,3 +222,28 @@ def test_records_of_a_file_tell_their_mode(tmp_path):
     assert annotation["bbox_mode"] is BoxMode.XYWH_ABS
     box = BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS)
     assert box == [8, 10, 46, 60]
+
+
+@pytest.mark.parametrize("mode", [0, 2, 4, None])
+def test_a_file_of_cocos_format_with_another_mode_is_refused(tmp_path, mode):
+    path = tmp_path / "gt.json"
+    annotation = {"id": 3, "image_id": 1, "category_id": 1, "bbox": [8, 10, 46, 60]}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 80, "width": 100}],
+        "categories": [{"id": 1, "name": "boat"}],
+        "annotations": [annotation | {"bbox_mode": mode}],
+    }
+    path.write_text(json.dumps(content))
+    message = rf"gt\.json: annotation 3 has bbox_mode {mode}, but in COCO's format"
+    with pytest.raises(DataError, match=message):
+        load_coco_json(path, tmp_path)
+    with pytest.raises(DataError, match=message):
+        COCOEvaluator("any", json_file=path)
+    register_coco_instances(NAME, {}, path, tmp_path)
+    try:
+        assert re.search(message, findings()["dataset-unreadable"][0]["detail"])
+    finally:
+        DatasetCatalog.remove(NAME)
+    content["annotations"] = [annotation | {"bbox": [8, 10, 38, 50], "bbox_mode": 1}]
+    path.write_text(json.dumps(content))
+    assert load_coco_json(path, tmp_path)[0]["annotations"][0]["bbox"] == [8, 10, 38, 50]

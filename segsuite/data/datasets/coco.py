@@ -122,7 +122,8 @@ def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, or lacks one of them.
+        ValueError: it is not JSON, lacks one of them, or has annotations with a ``bbox_mode`` that
+            is not COCO's.
     """
     try:
         with open(json_file, encoding="utf-8") as file:
@@ -142,7 +143,20 @@ def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:
             f"{json_file} lacks {', '.join(missing)}; expected COCO's format: an object with the "
             f"lists {', '.join(keys)}"
         )
+    _check_box_modes(json_file, content.get("annotations"))
     return content
+
+
+def _check_box_modes(json_file: str, annotations: Any) -> None:
+    """Refuse boxes that say of themselves that they are not x, y, width, height."""
+    for annotation in annotations if isinstance(annotations, list) else ():
+        mode = annotation.get("bbox_mode", 1) if isinstance(annotation, dict) else 1
+        if mode != BoxMode.XYWH_ABS:
+            raise DataError(
+                f"{json_file}: annotation {annotation.get('id')} has bbox_mode {mode!r}, but in "
+                "COCO's format boxes are x, y, width, height (1, XYWH_ABS); write them so "
+                "(segsuite.structures.BoxMode.convert), or register a function that returns records"
+            )
 
 
 def _get(entry: Mapping[str, Any], key: str, kind: str, json_file: str) -> Any:
