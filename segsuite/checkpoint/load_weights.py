@@ -16,7 +16,7 @@ from segsuite.errors import WeightsError
 
 from .addresses import read_weights
 from .convert import Classes, Conversion, coco_names, convert
-from .transfer import carry_rows, differing_classes
+from .transfer import ClassTransfer
 
 logger = logging.getLogger(__name__)
 
@@ -81,16 +81,15 @@ def load_weights(
     if not strict:
         conversion = convert(tensors, own)
     tensors = conversion.weights
-    theirs, ours = _classes_of(state, conversion), classes or {}
+    lists = ({}, {}) if strict else (_classes_of(state, conversion), classes or {})
+    transfer = ClassTransfer(model, tensors, *lists)
     resized, misfits = {}, []
     for name in (n for n in own if n in tensors):
-        group = name.partition(".")[0]
-        lists = theirs.get(group), ours.get(group)
         shape, own_shape = tensors[name].shape, own[name].shape
-        if shape == own_shape and (strict or not differing_classes(name, *lists)):
+        if shape == own_shape and not transfer.is_reordered(name):
             continue
-        if not strict and len(shape) == len(own_shape) and shape[1:] == own_shape[1:]:
-            resized[name] = carry_rows(tensors[name].to(own[name]), own[name], *lists)
+        if not strict and transfer.fits(name, shape, own_shape):
+            resized[name] = transfer.carry(name, tensors[name].to(own[name]), own[name])
         else:
             misfits.append((name, str(tuple(shape)), str(tuple(own_shape))))
     if misfits:
@@ -106,12 +105,12 @@ def load_weights(
             f"{_examples(weights)}; the model has {_examples(own)}"
         )
     rows = [
-        (name, str(len(tensors[name])), str(len(own[name])), str(taken))
-        for name, (_, taken) in resized.items()
+        (name, str(theirs), str(ours), str(taken))
+        for name, (_, taken, (theirs, ours)) in resized.items()
     ]
-    carried = [name for name, (_, taken) in resized.items() if taken == len(own[name])]
+    carried = [name for name, (_, taken, counts) in resized.items() if taken == counts[1]]
     result = model.load_state_dict(
-        tensors | {name: tensor for name, (tensor, _) in resized.items()}, strict=False
+        tensors | {name: tensor for name, (tensor, *_) in resized.items()}, strict=False
     )
     report = LoadReport(
         loaded=[name for name in own if name in tensors and name not in resized],

@@ -3,7 +3,7 @@
 from .config import get_cfg, load_config
 from .configurable import configurable
 from .entries import build_entry, read_arguments, read_entries
-from .node import CfgNode
+from .node import CfgNode, optional
 
 __all__ = [
     "CfgNode",
@@ -11,6 +11,7 @@ __all__ = [
     "configurable",
     "get_cfg",
     "load_config",
+    "optional",
     "read_arguments",
     "read_entries",
 ]

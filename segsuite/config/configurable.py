@@ -25,6 +25,8 @@ def configurable(func: Callable | None = None, *, from_config: Callable | None =
 
     With a CfgNode as the first argument, or as the keyword ``cfg``, `from_config` gets the
     arguments it names and returns a dict of keyword arguments; the remaining ones override it.
+    An argument that `from_config` gives as None is left out, so a key that is null means what the
+    constructor has as the default.
 
     Raises:
         TypeError: the class has no classmethod ``from_config``, or it returned no dict.
@@ -76,4 +78,5 @@ def _arguments(from_config: Callable, args: tuple, kwargs: dict) -> dict[str, An
     arguments = from_config(*args, **taken)
     if not isinstance(arguments, dict):
         raise TypeError(f"{from_config.__qualname__} must return a dict, not {type(arguments)}")
-    return {**arguments, **overrides}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return {**given, **overrides}

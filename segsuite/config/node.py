@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -26,14 +27,22 @@ COMMAND_LINE = "the command line"
 class CfgNode(_FvcoreCfgNode):
     """fvcore's CfgNode with checks that name the file, the key and the nearest known key.
 
-    Values keep the type of the default they replace, see `read_value`. A node made with
-    ``new_allowed=True`` takes keys it has not seen. Keys are text, also where YAML reads a number
-    (``{11: 255}``). Keys of Detectron2 that mean nothing here are left out.
+    Values keep the type of the default they replace, see `read_value`, or that which the key was
+    declared with, see `optional`. A node made with ``new_allowed=True`` takes keys it has not seen.
+    Keys are text, also where YAML reads a number (``{11: 255}``). Keys of Detectron2 that mean
+    nothing here are left out.
     """
 
     if TYPE_CHECKING:  # values are of the types that the configuration gives them
 
         def __getattr__(self, name: str) -> Any: ...
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, _Optional):
+            # Beside the dict's items, where yacs keeps its own flags; copies take it along.
+            self.__dict__.setdefault("_kinds", {})[name] = value.kind
+            value = None
+        super().__setattr__(name, value)
 
     def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
         """Merge a YAML file and, before it, the files named by its ``_BASE_``.
@@ -89,7 +98,9 @@ class CfgNode(_FvcoreCfgNode):
                         )
                     old._merge(value, source, f"{name}.")
                     continue
-                value = read_value(value, old, name, source)
+                kind = self.__dict__.get("_kinds", {}).get(key)
+                like = kind() if kind and old is None else old
+                value = read_value(value, like, name, source, default=old)
             elif self.is_new_allowed():
                 value = _tree(value)
             elif is_unused(name, decode(value), source):
@@ -100,6 +111,20 @@ class CfgNode(_FvcoreCfgNode):
             if self.is_frozen():
                 raise AttributeError(f"{source}: {name} can't be set, the configuration is frozen")
             self[key] = value
+
+
+@dataclass(frozen=True)
+class _Optional:
+    kind: type
+
+
+def optional(kind: type) -> Any:
+    """The default of a key that has none of its own: null, by which the component that reads the
+    key takes its constructor's. Other values have to be of the type `kind`.
+
+    >>> cfg.MODEL.MY_HEAD.WIDTH = optional(int)
+    """
+    return _Optional(kind)
 
 
 def read_yaml_chain(filename: str | os.PathLike) -> Iterator[tuple[str, dict]]:

@@ -13,9 +13,12 @@ _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 
 
 def decode(value: Any) -> Any:
-    """A text as the Python literal in it (``"0.1"``, ``"(1, 2)"``, ``"None"``), else as it is."""
+    """A text as the Python literal in it (``"0.1"``, ``"(1, 2)"``, ``"None"``), else as it is;
+    ``"null"`` is None as well."""
     if not isinstance(value, str):
         return value
+    if value == "null":
+        return None
     try:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -32,7 +35,7 @@ def read_section(value: Any) -> Any:
         return value
 
 
-def read_value(value: Any, old: Any, name: str, source: str) -> Any:
+def read_value(value: Any, old: Any, name: str, source: str, *, default: Any) -> Any:
     """`value` in the type of `old`, the value that it replaces.
 
     Numbers may be written as ``1e3``; a list as ``a,b``, ``(a,b)``, ``[a, b]``, with or without
@@ -43,6 +46,7 @@ def read_value(value: Any, old: Any, name: str, source: str) -> Any:
         value: of a YAML file, or a word of a command line.
         name: the key, for the message.
         source: where `value` comes from, for the message.
+        default: what is replaced, for the message: None where `old` merely has its type.
 
     Raises:
         ConfigError: the value is of another type.
@@ -68,9 +72,10 @@ def read_value(value: Any, old: Any, name: str, source: str) -> Any:
         values = value if isinstance(value, (tuple, list)) else [value]
         if not (old and _all_numbers(old)) or _all_numbers(values):
             return type(old)(values)
+    shown = "null" if default is None else repr(default)
     article = "an" if isinstance(old, int) and not isinstance(old, bool) else "a"
     raise ConfigError(
-        f"{source}: {name} takes {article} {type(old).__name__} (default {old!r}), "
+        f"{source}: {name} takes {article} {type(old).__name__} (default {shown}), "
         f"it was given the {type(given).__name__} {given!r}"
     )
 

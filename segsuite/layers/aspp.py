@@ -55,6 +55,7 @@ class ASPP(nn.Module):
         pooled = Conv2d(in_channels, out_channels, 1, norm=pool_norm, activation=F.relu_)
         self.convs.append(nn.Sequential(_Pool(pool_size, pool_norm), pooled))
         self.project = Conv2d(len(self.convs) * out_channels, out_channels, 1, **options)
+        self.out_channels = out_channels
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

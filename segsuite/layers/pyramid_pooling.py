@@ -30,14 +30,19 @@ class PooledConv2d(Conv2d):
         return F.relu_(F.batch_norm(x, mean, var, norm.weight, norm.bias, eps=norm.eps))
 
 
-class PyramidPooling(nn.Module):
+class PyramidPooling(nn.ModuleList):
     """Joins a feature with its means over coarse grids, each of which a 1x1 convolution narrows.
+
+    The list holds the convolutions, one for each grid.
 
     Args:
         in_channels: of the feature.
         pooled_channels: of each narrowed grid of means.
         bins: a grid has bins x bins cells.
         norm: see `get_norm`.
+        norm_of_one_cell: of the grid of one cell, by default `norm`. The original has none.
+        align_corners: how grids are brought to the feature's size, see `F.interpolate`. The
+            original aligns corners, MMSegmentation and UPerNet do not.
 
     Attributes:
         out_channels: in_channels + len(bins) * pooled_channels, the feature's own first.
@@ -50,18 +55,27 @@ class PyramidPooling(nn.Module):
         *,
         bins: Sequence[int] = (1, 2, 3, 6),
         norm: str = "BN",
+        norm_of_one_cell: str | None = None,
+        align_corners: bool = False,
     ):
-        super().__init__()
-        self.bins = list(bins)
-        self.convs = nn.ModuleList(
-            PooledConv2d(in_channels, pooled_channels, norm=norm) for _ in bins
+        if norm_of_one_cell is None:
+            norm_of_one_cell = norm
+        super().__init__(
+            PooledConv2d(in_channels, pooled_channels, norm=norm_of_one_cell if b == 1 else norm)
+            for b in bins
         )
+        self.bins = list(bins)
+        self.align_corners = align_corners
         self.out_channels = in_channels + len(self.bins) * pooled_channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> (N, out_channels, H, W)."""
-        out = [x]
-        for bins, conv in zip(self.bins, self.convs, strict=True):
+        joined = [x]
+        for bins, conv in zip(self.bins, self, strict=True):
             pooled = conv(F.adaptive_avg_pool2d(x, bins))
-            out.append(F.interpolate(pooled, x.shape[-2:], mode="bilinear", align_corners=False))
-        return torch.cat(out, dim=1)
+            joined.append(
+                F.interpolate(
+                    pooled, x.shape[-2:], mode="bilinear", align_corners=self.align_corners
+                )
+            )
+        return torch.cat(joined, dim=1)

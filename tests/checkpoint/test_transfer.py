@@ -4,7 +4,15 @@ from torch import nn
 
 from segsuite.checkpoint import load_weights, save_weights
 from segsuite.checkpoint.convert import coco_names, voc_names
-from segsuite.checkpoint.transfer import carry_rows, differing_classes
+from segsuite.checkpoint.transfer import ClassTransfer, carry_rows
+from segsuite.errors import WeightsError
+from segsuite.layers import Conv2d, ShapeSpec
+from segsuite.modeling import SemSegHead
+from segsuite.modeling.box_regression import Box2BoxTransform
+from segsuite.modeling.roi_heads.box_head import FastRCNNConvFCHead
+from segsuite.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
+from segsuite.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead
+from segsuite.modeling.sem_seg import FCNHead
 
 
 class Model(nn.Module):
@@ -14,6 +22,11 @@ class Model(nn.Module):
         self.sem_seg_head = nn.ModuleDict({"predictor": nn.Conv2d(8, classes, 1)})
         boxes = {"cls_score": nn.Linear(8, things + 1), "bbox_pred": nn.Linear(8, 4 * things)}
         self.roi_heads = nn.ModuleDict({"box_predictor": nn.ModuleDict(boxes)})
+        self.class_layers = [
+            "sem_seg_head.predictor",
+            "roi_heads.box_predictor.cls_score",
+            "roi_heads.box_predictor.bbox_pred",
+        ]
 
 
 OLD = {"sem_seg_head": ["background", "airplane", "cat"], "roi_heads": ["airplane", "cat"]}
@@ -92,15 +105,162 @@ def test_one_class_is_not_taken_for_another_layout():
     assert (result.tolist(), taken) == ([0, 5, 6], 2)
 
 
-def test_layers_before_the_last_are_not_class_scores():
-    lists = (["a", "b"], ["b", "a"])
-    assert not differing_classes("sem_seg_head.conv.weight", *lists)
-    assert differing_classes("sem_seg_head.predictor.weight", *lists)
-    assert not differing_classes("sem_seg_head.predictor.weight", *lists[:1], ["A", "B"])
-
-
 def test_every_class_of_voc_but_two_is_one_of_coco():
     """The chain COCO -> VOC: names that differ are known to be the same."""
     weights = torch.arange(91.0)
     _, taken = carry_rows(weights, torch.zeros(21), coco_names(), voc_names()[1:])
     assert taken == 21
+
+
+class Head(nn.Module):
+    """A plug-in's head with layers of names that nobody knows."""
+
+    def __init__(self, classes, hidden=None):
+        super().__init__()
+        self.mix = nn.Conv2d(8, hidden or 8, 1)
+        self.classifier = nn.Conv2d(hidden or 8, classes, 1)
+
+
+class SayingHead(Head):
+    class_layers = ("classifier",)
+
+
+def network(head, **others):
+    return nn.ModuleDict({"sem_seg_head": head, **others})
+
+
+SWAPPED = {"sem_seg_head": ["cat", "background", "airplane"]}
+
+
+def saved(tmp_path, model):
+    path = tmp_path / "weights.pth"
+    save_weights(path, model.state_dict(), {"sem_seg_head": OLD["sem_seg_head"]})
+    return path
+
+
+@pytest.mark.parametrize("head, hidden", [(Head, None), (SayingHead, None), (SayingHead, 3)])
+def test_layers_of_any_name(tmp_path, head, hidden):
+    source, model = network(head(3, hidden)), network(head(3, hidden))
+    report = load_weights(model, saved(tmp_path, source), classes=SWAPPED)
+    names = ["sem_seg_head.classifier.weight", "sem_seg_head.classifier.bias"]
+    assert report.carried == names
+    for name in names:
+        assert torch.equal(model.state_dict()[name], source.state_dict()[name][[2, 0, 1]])
+    # As wide as there are classes, but not of them.
+    assert torch.equal(model["sem_seg_head"].mix.weight, source["sem_seg_head"].mix.weight)
+
+
+def test_rows_are_not_loaded_in_the_order_of_the_file_where_it_is_not_known_what_they_are(tmp_path):
+    source, model = network(Head(3, 3)), network(Head(3, 3))
+    before = model["sem_seg_head"].classifier.weight.clone()
+    path = saved(tmp_path, source)
+    match = r"(?s)sem_seg_head \(Head\) does not say.*class_layers.*outputs: mix, classifier"
+    with pytest.raises(WeightsError, match=match):
+        load_weights(model, path, classes=SWAPPED)
+    assert torch.equal(model["sem_seg_head"].classifier.weight, before)
+    # Nothing is to be brought in order if the classes are the same, or nothing is known of them.
+    for classes in ({"sem_seg_head": OLD["sem_seg_head"]}, None):
+        assert len(load_weights(model, path, classes=classes).loaded) == 4
+
+
+def test_a_head_without_a_layer_of_that_many_outputs_is_refused_too(tmp_path):
+    source = network(nn.Sequential(nn.Conv2d(8, 8, 1)))
+    with pytest.raises(WeightsError, match=r"does not say .* outputs: none"):
+        load_weights(source, saved(tmp_path, source), classes=SWAPPED)
+
+
+def test_a_file_without_the_head_has_no_order(tmp_path):
+    source = nn.ModuleDict({"backbone": nn.Conv2d(3, 8, 1)})
+    model = network(Head(3, 3), backbone=nn.Conv2d(3, 8, 1))
+    report = load_weights(model, saved(tmp_path, source), classes=SWAPPED)
+    assert report.loaded == ["backbone.weight", "backbone.bias"]
+
+
+def test_another_width_is_not_taken_for_other_classes(tmp_path):
+    source, model = network(SayingHead(3, 3)), network(SayingHead(3, 5))
+    with pytest.raises(WeightsError, match="Shapes that differ: 3"):
+        load_weights(model, saved(tmp_path, source), classes=SWAPPED)
+
+
+class Upsampled(nn.Module):
+    """Scores of classes whose upsampling is learned, and a transposed convolution to classes."""
+
+    class_layers = ("up", "to_classes")
+
+    def __init__(self, classes):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(classes, classes, 2, stride=2, bias=False)
+        self.to_classes = nn.ConvTranspose2d(8, classes, 2, stride=2)
+
+
+@pytest.mark.parametrize("ours", [SWAPPED["sem_seg_head"], ["dog", "cat", "tree", "background"]])
+def test_transposed_convolutions(tmp_path, ours):
+    source, model = network(Upsampled(3)), network(Upsampled(len(ours)))
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    load_weights(model, saved(tmp_path, source), classes={"sem_seg_head": ours})
+    theirs = OLD["sem_seg_head"]
+    after, given = model["sem_seg_head"], source["sem_seg_head"]
+    for i, to in enumerate(ours):
+        for j, of in enumerate(ours):
+            expected = before["sem_seg_head.up.weight"][j, i]
+            if to in theirs and of in theirs:
+                expected = given.up.weight[theirs.index(of), theirs.index(to)]
+            assert torch.equal(after.up.weight[j, i], expected)
+        if to in theirs:
+            old = theirs.index(to)
+            assert torch.equal(after.to_classes.weight[:, i], given.to_classes.weight[:, old])
+            assert torch.equal(after.to_classes.bias[i], given.to_classes.bias[old])
+
+
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_the_layers_of_regions_of_interest(tmp_path, agnostic):
+    def model():
+        box = FastRCNNOutputLayers(
+            in_features=8,
+            num_classes=2,
+            box2box_transform=Box2BoxTransform((1, 1, 1, 1)),
+            cls_agnostic_bbox_reg=agnostic,
+        )
+        mask = MaskRCNNConvUpsampleHead(
+            in_channels=8, num_classes=2, conv_dims=(8,), upsample_dim=8, cls_agnostic=agnostic
+        )
+        # Three outputs, as many as two classes and the background.
+        trunk = FastRCNNConvFCHead(in_channels=8, resolution=1, fc_dims=(3,))
+        heads = nn.ModuleDict({"box_predictor": box, "mask_head": mask, "box_head": trunk})
+        return nn.ModuleDict({"roi_heads": heads})
+
+    source, target = model(), model()
+    path = tmp_path / "weights.pth"
+    save_weights(path, source.state_dict(), {"roi_heads": ["cat", "dog"]})
+    report = load_weights(target, path, classes={"roi_heads": ["dog", "cat"]})
+    layers = ["box_predictor.cls_score"]
+    layers += [] if agnostic else ["box_predictor.bbox_pred", "mask_head.predictor"]
+    assert report.carried == [f"roi_heads.{n}.{p}" for n in layers for p in ("weight", "bias")]
+    old, new = source.state_dict(), target.state_dict()
+    name = "roi_heads.box_predictor.cls_score.bias"
+    assert torch.equal(new[name], old[name][[1, 0, 2]])
+    for name in set(old) - set(report.carried):
+        assert torch.equal(new[name], old[name]), name
+
+
+def test_a_registered_head_with_names_of_its_own():
+    """From the configuration to the rows: a plug-in's head in a model that is built."""
+    shapes = {"res5": ShapeSpec(8, 32)}
+
+    class PlugIn(SemSegHead):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.stride = 32
+            self.mix = Conv2d(8, 3, 1, norm="BN")
+            self.scores = nn.Conv2d(3, self.num_classes, 1)
+
+        def forward(self, features):
+            return self.scores(self.mix(features["res5"]))
+
+    head = PlugIn(input_shape=shapes, num_classes=3)
+    model = network(head, aux_head=FCNHead(input_shape=shapes, num_classes=3))
+    lists = [dict.fromkeys(model, names) for names in (["a", "b", "c"], ["c", "a", "b"])]
+    transfer = ClassTransfer(model, model.state_dict(), *lists)
+    reordered = [name for name in model.state_dict() if transfer.is_reordered(name)]
+    layers = ["sem_seg_head.scores", "aux_head.predictor"]
+    assert reordered == [f"{layer}.{p}" for layer in layers for p in ("weight", "bias")]

@@ -1,7 +1,8 @@
 import pytest
 import yaml
 
-from segsuite.config import CfgNode, get_cfg, load_config
+from segsuite.config import CfgNode, get_cfg, load_config, optional
+from segsuite.errors import ConfigError
 
 
 @pytest.fixture
@@ -156,3 +157,26 @@ def test_free_sections_grow_and_merge():
     cfg.merge_from_other_cfg({"DATASETS": {"REGISTER": {"mine": {"IMAGES": "b", "LABELS": "c"}}}})
     assert dict(cfg.DATASETS.REGISTER.mine) == {"IMAGES": "b", "CLASSES": ["x"], "LABELS": "c"}
     assert isinstance(cfg.DATASETS.REGISTER.mine, CfgNode)
+
+
+def test_optional_keys_are_null_and_keep_to_their_type(tmp_path):
+    cfg = CfgNode()
+    cfg.HEAD = CfgNode()
+    cfg.HEAD.WIDTH, cfg.HEAD.NORM = optional(int), optional(str)
+    cfg.HEAD.SCALES, cfg.HEAD.RATE = optional(list), optional(float)
+    assert dict(cfg.HEAD) == {"WIDTH": None, "NORM": None, "SCALES": None, "RATE": None}
+    cfg = cfg.clone()
+    cfg.merge_from_list(["HEAD.WIDTH", "8", "HEAD.RATE", "1", "HEAD.SCALES", "(1, 2)"])
+    assert (cfg.HEAD.WIDTH, cfg.HEAD.RATE, cfg.HEAD.SCALES) == (8, 1.0, [1, 2])
+    path = tmp_path / "config.yaml"
+    path.write_text(cfg.dump())
+    again = cfg.clone()
+    again.merge_from_list(["HEAD.WIDTH", "null"])
+    assert again.HEAD.WIDTH is None
+    again.merge_from_file(path)
+    assert again == cfg
+    for value, kind in (("wide", "str"), (1.5, "float")):
+        with pytest.raises(ConfigError, match=rf"HEAD.WIDTH takes an int .*the {kind} "):
+            cfg.merge_from_list(["HEAD.WIDTH", value])
+    with pytest.raises(ConfigError, match=r"HEAD.NORM takes a str \(default null\)"):
+        cfg.merge_from_list(["HEAD.NORM", 3])

@@ -102,6 +102,17 @@ class HeadContract:
             losses = head.training_losses(self.features(), targets)
         assert all(loss.dtype == torch.float32 and loss.isfinite() for loss in losses.values())
 
+    def test_the_order_of_the_features_does_not_matter(self):
+        torch.manual_seed(0)
+        head = self.build().eval()
+        torch.manual_seed(0)
+        # Coarse to fine; features of one stride are read in the order they are named.
+        names = sorted(self.in_features, key=lambda name: -self.input_shape[name].stride)
+        other = self.build(**{"MODEL.SEM_SEG_HEAD.IN_FEATURES": names}).eval()
+        assert other.in_features == head.in_features
+        features = self.features()
+        assert torch.equal(other(features), head(features))
+
     def test_unknown_feature_is_named(self):
         with pytest.raises(KeyError, match=r"'res9' is not in .*IN_FEATURES"):
             self.build(**{"MODEL.SEM_SEG_HEAD.IN_FEATURES": [*self.in_features[:-1], "res9"]})

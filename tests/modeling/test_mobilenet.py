@@ -72,6 +72,7 @@ def test_from_config():
     cfg = get_cfg()
     cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = [0.0] * 4, [1.0] * 4
     cfg.MODEL.BACKBONE.NAME = "build_mobilenet_backbone"
+    cfg.MODEL.MOBILENET.OUT_FEATURES, cfg.MODEL.MOBILENET.DILATED = ["block4", "conv_last"], True
     backbone = build_backbone(cfg)
     assert backbone.features[0][0].weight.shape == (16, 4, 3, 3)
     assert backbone.output_shape() == {"block4": ShapeSpec(40, 8), "conv_last": ShapeSpec(960, 16)}

@@ -1,15 +1,16 @@
 """MODEL.MOBILENET and MODEL.TIMM: backbones that torchvision and timm bring."""
 
 from ..node import CfgNode as CN
+from ..node import optional
 
 MOBILENET = CN()
-MOBILENET.SIZE = "large"  # or "small"
+MOBILENET.SIZE = optional(str)  # "large" or "small"
 # "conv1", "block1", ..., "conv_last"; strides are listed in `MobileNetV3`.
-MOBILENET.OUT_FEATURES = ["block4", "conv_last"]
-MOBILENET.NORM = "BN"
-MOBILENET.WIDTH_MULT = 1.0
+MOBILENET.OUT_FEATURES = optional(list)
+MOBILENET.NORM = optional(str)
+MOBILENET.WIDTH_MULT = optional(float)
 # The last stage keeps stride 16 and dilates its kernels, as for Lite R-ASPP.
-MOBILENET.DILATED = True
+MOBILENET.DILATED = optional(bool)
 
 TIMM = CN()
 # A model of timm that can be built with features_only=True: timm.list_models().

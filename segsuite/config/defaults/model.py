@@ -1,6 +1,11 @@
-"""MODEL: architecture, backbone, heads and losses."""
+"""MODEL: architecture, backbone, heads and losses.
+
+Keys that are `optional` are null unless they are set: the backbone, head or loss then takes the
+default of its constructor, which its class documents. Heads that are Detectron2's have its own.
+"""
 
 from ..node import CfgNode as CN
+from ..node import optional
 from .backbones import MOBILENET, TIMM
 
 MODEL = CN()
@@ -51,61 +56,64 @@ MODEL.RESNETS.RES5_MULTI_GRID = [1, 1, 1]
 
 MODEL.UNET = CN()
 # The 2015 encoder: channels of each level, the last one the bottleneck.
-MODEL.UNET.CHANNELS = [64, 128, 256, 512, 1024]
-MODEL.UNET.NORM = "BN"
+MODEL.UNET.CHANNELS = optional(list)
+MODEL.UNET.NORM = optional(str)
 
 MODEL.MOBILENET = MOBILENET
 MODEL.TIMM = TIMM
 MODEL.HRNET = CN()
-MODEL.HRNET.WIDTH = 18  # channels of the finest branch: 18, 32 or 48 in the paper
-MODEL.HRNET.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
-MODEL.HRNET.NORM = "BN"
+MODEL.HRNET.WIDTH = optional(int)  # channels of the finest branch: 18, 32 or 48 in the paper
+MODEL.HRNET.OUT_FEATURES = optional(list)
+MODEL.HRNET.NORM = optional(str)
 # Modules in the stages of two, three and four branches, and blocks in a module's branch.
-MODEL.HRNET.MODULES = (1, 4, 3)
-MODEL.HRNET.BLOCKS = 4
+MODEL.HRNET.MODULES = optional(list)
+MODEL.HRNET.BLOCKS = optional(int)
 # Between branches: "nearest" for ImageNet weights, "bilinear" for the authors' segmentation ones.
-MODEL.HRNET.UPSAMPLING = "nearest"
+MODEL.HRNET.UPSAMPLING = optional(str)
 
 MODEL.MIT = CN()
-MODEL.MIT.VARIANT = "b0"  # to "b5"
-MODEL.MIT.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
-MODEL.MIT.DROP_PATH_RATE = 0.1
+MODEL.MIT.VARIANT = optional(str)  # "b0" to "b5"
+MODEL.MIT.OUT_FEATURES = optional(list)
+MODEL.MIT.DROP_PATH_RATE = optional(float)
 
 MODEL.SEM_SEG_HEAD = CN()
 MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
-MODEL.SEM_SEG_HEAD.IN_FEATURES = ["p2", "p3", "p4", "p5"]
+# Null: "p2" to "p5" of a pyramid for SemSegFPNHead, the coarsest feature for heads that read one,
+# all features for the others.
+MODEL.SEM_SEG_HEAD.IN_FEATURES = optional(list)
 # Label maps hold 0 .. NUM_CLASSES-1 and IGNORE_VALUE, which takes no part in loss or metrics.
 MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 255
 MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
-MODEL.SEM_SEG_HEAD.CONVS_DIM = 128
+MODEL.SEM_SEG_HEAD.CONVS_DIM = optional(int)
 # SemSegFPNHead: stride that the levels are brought to, and of the logits. (That of DeepLab's logits
 # follows from IN_FEATURES.)
-MODEL.SEM_SEG_HEAD.COMMON_STRIDE = 4
-MODEL.SEM_SEG_HEAD.NORM = "GN"
-MODEL.SEM_SEG_HEAD.DROPOUT = 0.0
-MODEL.SEM_SEG_HEAD.LOSS_WEIGHT = 1.0
+MODEL.SEM_SEG_HEAD.COMMON_STRIDE = optional(int)
+MODEL.SEM_SEG_HEAD.NORM = optional(str)
+MODEL.SEM_SEG_HEAD.DROPOUT = optional(float)
+MODEL.SEM_SEG_HEAD.LOSS_WEIGHT = optional(float)
 # True: predictions are upsampled by the head's stride to the size of the network's input, cropped,
 # and resized from there, as in Detectron2. False: straight from the head's logits, which saves time
 # and memory where images were resized.
 MODEL.SEM_SEG_HEAD.RESIZE_IN_TWO_STEPS = True
 # U-Net head: channels of the decoder levels, coarse to fine; one fewer than IN_FEATURES leaves the
 # logits at the finest feature's stride, more than that goes on upsampling by two.
-MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = [256, 128, 64, 32]
+MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = optional(list)
 # "nearest", "bilinear", or the "transposed" convolutions of the 2015 network.
-MODEL.SEM_SEG_HEAD.UPSAMPLING = "nearest"
+MODEL.SEM_SEG_HEAD.UPSAMPLING = optional(str)
 
 # OCR head: channels in which pixels and regions are compared, and the weight of the losses of the
 # first prediction, which names the regions.
 MODEL.OCR = CN()
-MODEL.OCR.KEY_DIM = 256
-MODEL.OCR.REGION_LOSS_WEIGHT = 0.4
+MODEL.OCR.KEY_DIM = optional(int)
+MODEL.OCR.REGION_LOSS_WEIGHT = optional(float)
 
 MODEL.UPERNET = CN()
-MODEL.UPERNET.FEATURE_NORM = ""  # of each feature first: "LN" on transformers, which have none
+# Of each feature first: "LN" on transformers, which leave theirs without.
+MODEL.UPERNET.FEATURE_NORM = optional(str)
 
-# One name, or several joined by "+": "cross_entropy+dice". (Detectron2's DeepLab key.)
-# cross_entropy, hard_pixel_mining, focal, dice, tversky, lovasz.
-MODEL.SEM_SEG_HEAD.LOSS_TYPE = "cross_entropy"
+# One name, or several joined by "+": "cross_entropy+dice". (Detectron2's DeepLab key.) Null:
+# cross_entropy. There are cross_entropy, hard_pixel_mining, focal, dice, tversky, lovasz.
+MODEL.SEM_SEG_HEAD.LOSS_TYPE = optional(str)
 # One weight for each name in LOSS_TYPE; empty: all 1.
 MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS = ()
 MODEL.SEM_SEG_HEAD.LOSS = CN()
@@ -114,17 +122,17 @@ MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS = ()
 # Fills CLASS_WEIGHTS from the training labels at start: "median_frequency", "inverse_log",
 # "inverse_sqrt", or empty for off.
 MODEL.SEM_SEG_HEAD.LOSS.CLASS_BALANCE = ""
-MODEL.SEM_SEG_HEAD.LOSS.LABEL_SMOOTHING = 0.0
+MODEL.SEM_SEG_HEAD.LOSS.LABEL_SMOOTHING = optional(float)
 # Share of the pixels, hardest first, that hard_pixel_mining keeps.
-MODEL.SEM_SEG_HEAD.LOSS.TOP_K_PERCENT_PIXELS = 0.2
-MODEL.SEM_SEG_HEAD.LOSS.FOCAL_GAMMA = 2.0
+MODEL.SEM_SEG_HEAD.LOSS.TOP_K_PERCENT_PIXELS = optional(float)
+MODEL.SEM_SEG_HEAD.LOSS.FOCAL_GAMMA = optional(float)
 # Weights of false positives and false negatives in tversky.
-MODEL.SEM_SEG_HEAD.LOSS.TVERSKY_ALPHA = 0.3
-MODEL.SEM_SEG_HEAD.LOSS.TVERSKY_BETA = 0.7
+MODEL.SEM_SEG_HEAD.LOSS.TVERSKY_ALPHA = optional(float)
+MODEL.SEM_SEG_HEAD.LOSS.TVERSKY_BETA = optional(float)
 
 # An FCN head on an earlier feature, used in training only.
 MODEL.AUX_HEAD = CN()
 MODEL.AUX_HEAD.ENABLED = False
 MODEL.AUX_HEAD.IN_FEATURES = ["res4"]
-MODEL.AUX_HEAD.CONVS_DIM = 256
+MODEL.AUX_HEAD.CONVS_DIM = optional(int)
 MODEL.AUX_HEAD.LOSS_WEIGHT = 0.4

@@ -15,6 +15,8 @@ from segsuite.layers import BilinearResize
 
 from .build import SEM_SEG_LOSS_REGISTRY
 
+_DEFAULT_LOSS = "cross_entropy"
+
 
 class SemSegCriterion(nn.Module):
     """Weighted losses by name, computed in float32 at the size of the targets.
@@ -42,8 +44,7 @@ class SemSegCriterion(nn.Module):
     ):
         super().__init__()
         self.weights = {
-            name: loss_weight * weight
-            for name, weight in (losses or {"cross_entropy": 1.0}).items()
+            name: loss_weight * weight for name, weight in (losses or {_DEFAULT_LOSS: 1.0}).items()
         }
         self.resize = BilinearResize()
         self.functions = {name: SEM_SEG_LOSS_REGISTRY.get(name) for name in self.weights}
@@ -58,12 +59,13 @@ class SemSegCriterion(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
-        names = c.LOSS_TYPE.split("+")
+        loss_type = c.LOSS_TYPE or _DEFAULT_LOSS
+        names = loss_type.split("+")
         weights = c.LOSS_TYPE_WEIGHTS or [1.0] * len(names)
         if len(weights) != len(names):
             raise ConfigError(
                 f"MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS has {len(weights)} entries, but LOSS_TYPE "
-                f"'{c.LOSS_TYPE}' names {len(names)} losses"
+                f"'{loss_type}' names {len(names)} losses"
             )
         if c.LOSS.CLASS_WEIGHTS and len(c.LOSS.CLASS_WEIGHTS) != c.NUM_CLASSES:
             raise ConfigError(
@@ -74,7 +76,7 @@ class SemSegCriterion(nn.Module):
             "losses": dict(zip(names, weights, strict=True)),
             "ignore_index": c.IGNORE_VALUE,
             "class_weights": c.LOSS.CLASS_WEIGHTS,
-            "options": {key.lower(): value for key, value in c.LOSS.items()},
+            "options": {key.lower(): v for key, v in c.LOSS.items() if v is not None},
             "loss_weight": c.LOSS_WEIGHT,
         }
 

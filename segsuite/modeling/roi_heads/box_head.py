@@ -36,10 +36,13 @@ class FastRCNNConvFCHead(nn.Module):
 
     Attributes:
         output_size: length of the vectors that it returns.
+        class_layers: none of its layers has rows for classes, see `SemSegHead`.
 
     Raises:
         ValueError: there is no layer.
     """
+
+    class_layers: Sequence[str] = ()
 
     @configurable
     def __init__(

@@ -26,6 +26,9 @@ class FastRCNNOutputLayers(nn.Module):
         box_reg_loss_type, smooth_l1_beta: see `box_regression_loss`.
         box_reg_loss_weight: factor on the box loss.
         score_thresh, nms_thresh, topk: see `fast_rcnn_inference`.
+
+    Attributes:
+        class_layers: layers with rows for each class, see `SemSegHead`.
     """
 
     @configurable
@@ -55,6 +58,7 @@ class FastRCNNOutputLayers(nn.Module):
         self.topk = topk
         self.cls_score = nn.Linear(in_features, num_classes + 1)
         self.bbox_pred = nn.Linear(in_features, 4 if cls_agnostic_bbox_reg else 4 * num_classes)
+        self.class_layers = ["cls_score"] if cls_agnostic_bbox_reg else ["cls_score", "bbox_pred"]
         nn.init.normal_(self.cls_score.weight, std=0.01)
         nn.init.normal_(self.bbox_pred.weight, std=0.001)
         for layer in (self.cls_score, self.bbox_pred):

@@ -47,6 +47,9 @@ class MaskRCNNConvUpsampleHead(nn.Module):
         upsample_dim: width of the transposed convolution.
         conv_norm: of the 3x3 convolutions, see `get_norm`.
         cls_agnostic: one mask for all classes.
+
+    Attributes:
+        class_layers: layers with rows for each class, see `SemSegHead`.
     """
 
     @configurable
@@ -71,6 +74,7 @@ class MaskRCNNConvUpsampleHead(nn.Module):
             channels = dim
         self.deconv = nn.ConvTranspose2d(channels, upsample_dim, 2, stride=2)
         self.predictor = nn.Conv2d(upsample_dim, 1 if cls_agnostic else num_classes, 1)
+        self.class_layers = [] if cls_agnostic else ["predictor"]
         nn.init.kaiming_normal_(self.deconv.weight, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.predictor.weight, std=0.001)
         for layer in (self.deconv, self.predictor):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 from segsuite.modeling.losses import SemSegCriterion
 
+from ..checks import check_positive, check_probability
 from .build import SEM_SEG_HEADS_REGISTRY
 from .head import SemSegHead
 
@@ -27,14 +30,24 @@ class FCNHead(SemSegHead):
         dropout: probability of a channel to be dropped in training.
 
     Raises:
-        ValueError: not exactly one feature.
+        ConfigError: not exactly one feature.
     """
 
+    reads_one_feature = True
+    class_layers = ("predictor",)
+
     @configurable
-    def __init__(self, *, convs_dim: int, norm: str = "BN", dropout: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        *,
+        convs_dim: int = 256,
+        norm: str = "BN",
+        dropout: float = 0.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        if len(self.in_features) != 1:
-            raise ConfigError(f"FCNHead reads one feature, got IN_FEATURES {self.in_features}")
+        check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim, or_zero=True)
+        check_probability("MODEL.SEM_SEG_HEAD.DROPOUT", dropout)
         (shape,) = self.in_shapes
         self.stride = shape.stride
         channels = shape.channels
@@ -46,7 +59,7 @@ class FCNHead(SemSegHead):
         self.predictor = nn.Conv2d(channels, self.num_classes, 1)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {
             **super().from_config(cfg, input_shape),
@@ -60,14 +73,25 @@ class FCNHead(SemSegHead):
         return self.predictor(self.dropout(x))
 
 
-def build_aux_head(cfg, input_shape: dict[str, ShapeSpec]) -> FCNHead:
-    """The auxiliary head of ``MODEL.AUX_HEAD``: an FCNHead with the main head's classes and losses,
-    weighted by AUX_HEAD.LOSS_WEIGHT instead."""
+def _aux_arguments(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
     c = cfg.MODEL.AUX_HEAD
-    return FCNHead(
-        cfg,
-        input_shape,
-        in_features=c.IN_FEATURES,
-        convs_dim=c.CONVS_DIM,
-        criterion=SemSegCriterion(cfg, loss_weight=c.LOSS_WEIGHT),
-    )
+    names = list(c.IN_FEATURES)
+    if len(names) != 1 or names[0] not in input_shape:
+        raise ConfigError(
+            f"MODEL.AUX_HEAD.IN_FEATURES is {names}; the auxiliary head reads exactly one feature "
+            f"of {', '.join(input_shape)}"
+        )
+    return {
+        **FCNHead.from_config(cfg, input_shape),
+        "in_features": names,
+        "convs_dim": c.CONVS_DIM,
+        "criterion": SemSegCriterion(cfg, loss_weight=c.LOSS_WEIGHT),
+    }
+
+
+@configurable(from_config=_aux_arguments)
+def build_aux_head(**arguments: Any) -> FCNHead:
+    """The auxiliary head of ``MODEL.AUX_HEAD``, by ``build_aux_head(cfg, input_shape)``: an FCNHead
+    with the main head's classes, norm, dropout and losses, but AUX_HEAD.CONVS_DIM and
+    AUX_HEAD.LOSS_WEIGHT."""
+    return FCNHead(**arguments)

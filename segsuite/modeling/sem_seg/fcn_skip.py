@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import ShapeSpec
 
@@ -30,15 +30,13 @@ class FCNSkipHead(SemSegHead):
             last layer is fixed to do.
 
     Raises:
-        ValueError: strides of the features do not double from one to the next.
+        ConfigError: strides of the features do not double from one to the next.
     """
 
     @configurable
     def __init__(self, *, to_full_size: bool = False, **kwargs):
         super().__init__(**kwargs)
         shapes = dict(zip(self.in_features, self.in_shapes, strict=True))
-        self.in_features = sorted(shapes, key=lambda name: shapes[name].stride)
-        self.in_shapes = [shapes[name] for name in self.in_features]
         strides = [shape.stride for shape in self.in_shapes]
         if any(2 * a != b for a, b in itertools.pairwise(strides)):
             raise ConfigError(
@@ -62,9 +60,14 @@ class FCNSkipHead(SemSegHead):
                 self.num_classes, self.stride
             )
             self.stride = 1
+        # Upsampling takes the scores of a class from those of the same one.
+        names = {"score": self.score, "up": self.up, "to_full_size": self.to_full_size}
+        self.class_layers = [
+            f"{name}.{layer}" for name, layers in names.items() for layer in layers
+        ]
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         return {
             **super().from_config(cfg, input_shape),
             "to_full_size": cfg.MODEL.SEM_SEG_HEAD.TO_FULL_SIZE,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
-from segsuite.errors import UnknownNameError
+from segsuite.config import CfgNode
+from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.layers import ShapeSpec
+from segsuite.modeling.checks import check_positive
 from segsuite.modeling.losses import SemSegCriterion
 from segsuite.utils.registry import unknown_name
 
@@ -17,46 +19,66 @@ from segsuite.utils.registry import unknown_name
 class SemSegHead(nn.Module, ABC):
     """Turns features into one score per class and pixel.
 
-    A new head implements `forward`, sets `stride`, and adds its own arguments to those of
-    `from_config`.
+    A new head implements `forward`, sets `stride`, names its `class_layers`, and adds its own
+    arguments to those of `from_config`.
 
     Args:
         input_shape: the features there are; the backbone's `output_shape()`.
-        in_features: names of those the head reads.
+        in_features: names of those the head reads; they are put in the order of their strides.
+            None: all of them, or the coarsest for a head that reads one.
         num_classes: K, without the ignored label.
         criterion: the losses.
 
     Attributes:
+        in_features: the names, finest feature first.
         in_shapes: the `ShapeSpec` of each of `in_features`, in that order.
+        reads_one_feature: anything else than one feature is refused.
+        class_layers: names of the layers (``"predictor"``, ``"score.pool4"``) whose output channels
+            are the classes. Weights of other classes are carried over by name in these and in no
+            other layer; a transposed convolution with as many inputs has classes for inputs, too.
+            None: not said; such weights are refused where it is not plain which layer it is.
         stride: logits have ceil(image size / stride) pixels, or a little more where the head
             upsamples beyond its finest feature.
 
     Raises:
-        KeyError: a name in `in_features` is not in `input_shape`.
+        UnknownNameError: a name in `in_features` is not in `input_shape`.
+        ConfigError: there is no name in it, or more than one for a head that reads one.
     """
 
     stride: int
+    reads_one_feature: bool = False
+    class_layers: Sequence[str] | None = None
 
     def __init__(
         self,
         *,
         input_shape: dict[str, ShapeSpec],
-        in_features: Sequence[str],
+        in_features: Sequence[str] | None = None,
         num_classes: int,
         criterion: SemSegCriterion | None = None,
     ):
         super().__init__()
+        kind = type(self).__name__
+        if in_features is None:
+            in_features = self.default_features(input_shape)
         for name in in_features:
             if name not in input_shape:
-                where = f"features that {type(self).__name__} can read (IN_FEATURES)"
+                where = f"features that {kind} can read (IN_FEATURES)"
                 raise UnknownNameError(unknown_name(name, input_shape, where))
-        self.in_features = list(in_features)
-        self.in_shapes = [input_shape[name] for name in in_features]
+        if not in_features or (self.reads_one_feature and len(in_features) > 1):
+            count = "exactly one feature" if self.reads_one_feature else "one feature or more"
+            raise ConfigError(
+                f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(in_features)}; {kind} reads {count} of "
+                f"{', '.join(input_shape)}"
+            )
+        check_positive("MODEL.SEM_SEG_HEAD.NUM_CLASSES", num_classes)
+        self.in_features = sorted(in_features, key=lambda name: input_shape[name].stride)
+        self.in_shapes = [input_shape[name] for name in self.in_features]
         self.num_classes = num_classes
         self.criterion = criterion or SemSegCriterion()
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {
             "input_shape": input_shape,
@@ -69,11 +91,11 @@ class SemSegHead(nn.Module, ABC):
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
         """{name: (N, C, H / s, W / s)} -> logits (N, K, H / stride, W / stride)."""
 
-    def sort_features(self) -> None:
-        """Put `in_features` and `in_shapes` in the order of their strides, finest first."""
-        order = sorted(range(len(self.in_features)), key=lambda i: self.in_shapes[i].stride)
-        self.in_features = [self.in_features[i] for i in order]
-        self.in_shapes = [self.in_shapes[i] for i in order]
+    @classmethod
+    def default_features(cls, input_shape: Mapping[str, ShapeSpec]) -> list[str]:
+        """What is read unless it is said."""
+        names = sorted(input_shape, key=lambda name: input_shape[name].stride)
+        return names[-1:] if cls.reads_one_feature else names
 
     def training_losses(
         self, features: dict[str, torch.Tensor], targets: torch.Tensor

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.layers import Conv2d, ShapeSpec, conv1x1_of_joined
 
+from ..checks import check_probability
 from .build import SEM_SEG_HEADS_REGISTRY
 from .head import SemSegHead
 
@@ -24,10 +25,12 @@ class HRNetV2Head(SemSegHead):
         dropout: probability of a channel to be dropped before the last convolution in training.
     """
 
+    class_layers = ("predictor",)
+
     @configurable
     def __init__(self, *, norm: str = "BN", dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
-        self.sort_features()
+        check_probability("MODEL.SEM_SEG_HEAD.DROPOUT", dropout)
         self.stride = self.in_shapes[0].stride
         channels = sum(shape.channels for shape in self.in_shapes)
         self.conv = Conv2d(channels, channels, 1, norm=norm, activation=F.relu_)
@@ -35,7 +38,7 @@ class HRNetV2Head(SemSegHead):
         self.predictor = nn.Conv2d(channels, self.num_classes, 1)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {**super().from_config(cfg, input_shape), "norm": c.NORM, "dropout": c.DROPOUT}
 

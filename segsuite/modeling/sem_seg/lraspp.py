@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 
+from ..checks import check_positive
 from .build import SEM_SEG_HEADS_REGISTRY
 from .head import SemSegHead
 
@@ -29,6 +30,8 @@ class LRASPPHead(SemSegHead):
         ValueError: not exactly two features of different strides.
     """
 
+    class_layers = ("fine_predictor", "coarse_predictor")
+
     @configurable
     def __init__(self, *, convs_dim: int = 128, norm: str = "BN", **kwargs):
         super().__init__(**kwargs)
@@ -38,10 +41,8 @@ class LRASPPHead(SemSegHead):
                 "LRASPPHead reads a fine and a coarse feature, got IN_FEATURES "
                 f"{self.in_features} of strides {[shape.stride for shape in self.in_shapes]}"
             )
-        fine, coarse = sorted(self.in_shapes, key=lambda shape: shape.stride)
-        if self.in_shapes[0] != fine:
-            self.in_features.reverse()
-            self.in_shapes.reverse()
+        check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim)
+        fine, coarse = self.in_shapes
         self.stride = fine.stride
         self.conv = Conv2d(coarse.channels, convs_dim, 1, norm=norm, activation=F.relu_)
         self.gate = nn.Conv2d(coarse.channels, convs_dim, 1, bias=False)
@@ -49,7 +50,7 @@ class LRASPPHead(SemSegHead):
         self.coarse_predictor = nn.Conv2d(convs_dim, self.num_classes, 1)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {
             **super().from_config(cfg, input_shape),

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.layers import Conv2d, ShapeSpec, conv1x1_of_joined
 
+from ..checks import check_positive, check_probability
 from .build import SEM_SEG_HEADS_REGISTRY
 from .head import SemSegHead
 
@@ -28,6 +29,8 @@ class OCRHead(SemSegHead):
         region_loss_weight: factor on the losses of the first prediction.
     """
 
+    class_layers = ("region_predictor", "predictor")
+
     @configurable
     def __init__(
         self,
@@ -40,7 +43,9 @@ class OCRHead(SemSegHead):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.sort_features()
+        check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim)
+        check_positive("MODEL.OCR.KEY_DIM", key_dim)
+        check_probability("MODEL.SEM_SEG_HEAD.DROPOUT", dropout)
         self.stride = self.in_shapes[0].stride
         self.region_loss_weight = region_loss_weight
         channels = sum(shape.channels for shape in self.in_shapes)
@@ -53,7 +58,7 @@ class OCRHead(SemSegHead):
         self.predictor = nn.Conv2d(convs_dim, self.num_classes, 1)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {
             **super().from_config(cfg, input_shape),

@@ -8,10 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
-from segsuite.errors import ConfigError
-from segsuite.layers import Conv2d, ShapeSpec
+from segsuite.config import CfgNode, configurable
+from segsuite.layers import Conv2d, PyramidPooling, ShapeSpec
 
+from ..checks import (
+    check_all_positive,
+    check_kernel_size,
+    check_positive,
+    check_probability,
+)
 from .build import SEM_SEG_HEADS_REGISTRY
 from .head import SemSegHead
 
@@ -33,8 +38,12 @@ class PSPHead(SemSegHead):
         predictor_kernel_size: of the last convolution, an odd number; 1 in the paper.
 
     Raises:
-        ValueError: not exactly one feature.
+        ConfigError: not exactly one feature, grids that are not different positive numbers, or an
+            even kernel.
     """
+
+    reads_one_feature = True
+    class_layers = ("predictor",)
 
     @configurable
     def __init__(
@@ -48,30 +57,28 @@ class PSPHead(SemSegHead):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if len(self.in_features) != 1:
-            raise ConfigError(f"PSPHead reads one feature, got IN_FEATURES {self.in_features}")
+        check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim)
+        check_all_positive("MODEL.SEM_SEG_HEAD.POOL_SCALES", pool_scales, different=True)
+        check_kernel_size("MODEL.SEM_SEG_HEAD.PREDICTOR_KERNEL_SIZE", predictor_kernel_size)
+        check_probability("MODEL.SEM_SEG_HEAD.DROPOUT", dropout)
         (shape,) = self.in_shapes
         self.stride = shape.stride
-        self.pool_scales = tuple(pool_scales)
-        channels = shape.channels // len(self.pool_scales)
-        self.pyramid = nn.ModuleList(
-            Conv2d(shape.channels, channels, 1, norm=norm if scale > 1 else "", activation=F.relu_)
-            for scale in self.pool_scales
-        )
-        self.conv = Conv2d(
-            shape.channels + channels * len(self.pool_scales),
-            convs_dim,
-            3,
+        self.pyramid = PyramidPooling(
+            shape.channels,
+            max(shape.channels // len(pool_scales), 1),
+            bins=pool_scales,
             norm=norm,
-            activation=F.relu_,
+            norm_of_one_cell="",
+            align_corners=True,
         )
+        self.conv = Conv2d(self.pyramid.out_channels, convs_dim, 3, norm=norm, activation=F.relu_)
         self.dropout = nn.Dropout2d(dropout)
         self.predictor = nn.Conv2d(
             convs_dim, self.num_classes, predictor_kernel_size, padding=predictor_kernel_size // 2
         )
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {
             **super().from_config(cfg, input_shape),
@@ -83,10 +90,5 @@ class PSPHead(SemSegHead):
         }
 
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
-        x = features[self.in_features[0]]
-        joined = [x]
-        for scale, conv in zip(self.pool_scales, self.pyramid, strict=True):
-            pooled = conv(F.adaptive_avg_pool2d(x, scale))
-            joined.append(F.interpolate(pooled, x.shape[-2:], mode="bilinear", align_corners=True))
-        x = self.conv(torch.cat(joined, dim=1))
+        x = self.conv(self.pyramid(features[self.in_features[0]]))
         return self.predictor(self.dropout(x))

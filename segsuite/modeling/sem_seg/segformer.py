@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.layers import Conv2d, ShapeSpec, sum_of_upsampled_convs
 
+from ..checks import check_positive, check_probability
 from .build import SEM_SEG_HEADS_REGISTRY
 from .head import SemSegHead
 
@@ -28,12 +29,15 @@ class SegFormerHead(SemSegHead):
         dropout: probability of a channel to be dropped before the last convolution in training.
     """
 
+    class_layers = ("linear_pred",)
+
     @configurable
     def __init__(
         self, *, embedding_dim: int = 256, norm: str = "BN", dropout: float = 0.1, **kwargs
     ):
         super().__init__(**kwargs)
-        self.sort_features()
+        check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", embedding_dim)
+        check_probability("MODEL.SEM_SEG_HEAD.DROPOUT", dropout)
         self.stride = self.in_shapes[0].stride
         for i, shape in enumerate(self.in_shapes, 1):
             proj = nn.Linear(shape.channels, embedding_dim)
@@ -45,7 +49,7 @@ class SegFormerHead(SemSegHead):
         self.linear_pred = nn.Conv2d(embedding_dim, self.num_classes, 1)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {
             **super().from_config(cfg, input_shape),

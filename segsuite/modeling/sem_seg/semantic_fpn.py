@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 
+from ..checks import check_positive
 from .build import SEM_SEG_HEADS_REGISTRY
 from .head import SemSegHead
 
@@ -32,9 +34,13 @@ class SemSegFPNHead(SemSegHead):
         ValueError: a stride that is not `common_stride` times a power of two.
     """
 
+    class_layers = ("predictor",)
+
     @configurable
     def __init__(self, *, common_stride: int = 4, convs_dim: int = 128, norm: str = "GN", **kwargs):
         super().__init__(**kwargs)
+        check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim)
+        check_positive("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", common_stride)
         self.stride = common_stride
         for name, shape in zip(self.in_features, self.in_shapes, strict=True):
             doublings = math.log2(shape.stride / common_stride)
@@ -55,7 +61,7 @@ class SemSegFPNHead(SemSegHead):
         self.predictor = Conv2d(convs_dim, self.num_classes, 1)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {
             **super().from_config(cfg, input_shape),
@@ -63,6 +69,13 @@ class SemSegFPNHead(SemSegHead):
             "convs_dim": c.CONVS_DIM,
             "norm": c.NORM,
         }
+
+    @classmethod
+    def default_features(cls, input_shape: Mapping[str, ShapeSpec]) -> list[str]:
+        """The levels of a pyramid without what is made for large anchors alone, as in Detectron2;
+        of other backbones all features."""
+        levels = [name for name in ("p2", "p3", "p4", "p5") if name in input_shape]
+        return levels or super().default_features(input_shape)
 
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
         levels = [getattr(self, name)(features[name]) for name in self.in_features]

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, ShapeSpec
 
+from ..checks import check_all_positive, check_kernel_size, check_probability
 from .build import SEM_SEG_HEADS_REGISTRY
 from .head import SemSegHead
 
@@ -37,11 +38,13 @@ class UNetHead(SemSegHead):
         ValueError: strides that are not a chain of doublings, or too few or too many levels.
     """
 
+    class_layers = ("predictor",)
+
     @configurable
     def __init__(
         self,
         *,
-        decoder_channels: Sequence[int],
+        decoder_channels: Sequence[int] = (256, 128, 64, 32),
         norm: str = "BN",
         upsampling: str = "nearest",
         dropout: float = 0.0,
@@ -49,7 +52,9 @@ class UNetHead(SemSegHead):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.sort_features()
+        check_all_positive("MODEL.SEM_SEG_HEAD.DECODER_CHANNELS", decoder_channels)
+        check_kernel_size("MODEL.SEM_SEG_HEAD.PREDICTOR_KERNEL_SIZE", predictor_kernel_size)
+        check_probability("MODEL.SEM_SEG_HEAD.DROPOUT", dropout)
         self.in_features.reverse()
         self.in_shapes.reverse()
         coarsest, *skips = self.in_shapes
@@ -78,7 +83,7 @@ class UNetHead(SemSegHead):
         )
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {
             **super().from_config(cfg, input_shape),

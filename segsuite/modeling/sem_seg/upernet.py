@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segsuite.config import configurable
+from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import Conv2d, PyramidPooling, ShapeSpec, get_norm
 
+from ..checks import check_all_positive, check_positive, check_probability
 from .build import SEM_SEG_HEADS_REGISTRY
 from .head import SemSegHead
 
@@ -21,6 +24,7 @@ class UPerNetHead(SemSegHead):
     Logits have the stride of the finest feature.
 
     Args:
+        pool_scales: cells along each side of the grids of the pyramid pooling.
         convs_dim: channels of every convolution; 512 in the paper.
         norm: see `get_norm`.
         feature_norm: norm of each feature before anything else, "" for none. Transformers and
@@ -31,10 +35,13 @@ class UPerNetHead(SemSegHead):
         ValueError: fewer than two features.
     """
 
+    class_layers = ("predictor",)
+
     @configurable
     def __init__(
         self,
         *,
+        pool_scales: Sequence[int] = (1, 2, 3, 6),
         convs_dim: int = 512,
         norm: str = "BN",
         feature_norm: str = "",
@@ -46,7 +53,9 @@ class UPerNetHead(SemSegHead):
             raise ConfigError(
                 f"UPerNetHead joins two features or more, got IN_FEATURES {self.in_features}"
             )
-        self.sort_features()
+        check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim)
+        check_all_positive("MODEL.SEM_SEG_HEAD.POOL_SCALES", pool_scales, different=True)
+        check_probability("MODEL.SEM_SEG_HEAD.DROPOUT", dropout)
         *finer, coarsest = self.in_shapes
         self.stride = self.in_shapes[0].stride
 
@@ -56,8 +65,10 @@ class UPerNetHead(SemSegHead):
         self.feature_norms = nn.ModuleList(
             get_norm(feature_norm, shape.channels) or nn.Identity() for shape in self.in_shapes
         )
-        self.pooling = PyramidPooling(coarsest.channels, convs_dim, norm=norm)
-        self.pooling_conv = conv(self.pooling.out_channels, 3)
+        pooling = PyramidPooling(coarsest.channels, convs_dim, bins=pool_scales, norm=norm)
+        # The names that published checkpoints are converted to: pooling.convs.0.weight.
+        self.pooling = nn.ModuleDict({"convs": pooling})
+        self.pooling_conv = conv(pooling.out_channels, 3)
         self.lateral_convs = nn.ModuleList(conv(shape.channels, 1) for shape in finer)
         self.output_convs = nn.ModuleList(conv(convs_dim, 3) for _ in finer)
         self.fusion_conv = conv(len(self.in_shapes) * convs_dim, 3)
@@ -65,10 +76,11 @@ class UPerNetHead(SemSegHead):
         self.predictor = nn.Conv2d(convs_dim, self.num_classes, 1)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.SEM_SEG_HEAD
         return {
             **super().from_config(cfg, input_shape),
+            "pool_scales": c.POOL_SCALES,
             "convs_dim": c.CONVS_DIM,
             "norm": c.NORM,
             "feature_norm": cfg.MODEL.UPERNET.FEATURE_NORM,
@@ -80,7 +92,7 @@ class UPerNetHead(SemSegHead):
             norm(features[name])
             for norm, name in zip(self.feature_norms, self.in_features, strict=True)
         )
-        x = self.pooling_conv(self.pooling(coarsest))
+        x = self.pooling_conv(self.pooling["convs"](coarsest))
         pyramid = [x]
         for feature, lateral, output in reversed(
             list(zip(finer, self.lateral_convs, self.output_convs, strict=True))
