@@ -69,7 +69,8 @@ def recompute_bn_statistics(model: nn.Module, batches: Iterable[list[dict]]) -> 
         if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training and m.track_running_stats
     ]
     momenta = [m.momentum for m in norms]
-    sums = [torch.zeros(2, m.num_features, device=m.running_mean.device) for m in norms]
+    statistics = [_statistics(m) for m in norms]
+    sums = [torch.zeros(2, len(mean), device=mean.device) for mean, _ in statistics]
     count = 0
     for norm in norms:
         norm.momentum = 1.0  # the running statistics are those of the last batch
@@ -77,13 +78,18 @@ def recompute_bn_statistics(model: nn.Module, batches: Iterable[list[dict]]) -> 
         for batch in batches:
             model(batch)
             count += 1
-            for norm, moments in zip(norms, sums, strict=True):
-                square = norm.running_var + norm.running_mean.square()
-                moments += torch.stack([norm.running_mean, square])
+            for (mean, variance), moments in zip(statistics, sums, strict=True):
+                moments += torch.stack([mean, variance + mean.square()])
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-    for norm, moments in zip(norms, sums, strict=True):
-        mean, square = comm.all_reduce_mean(moments / count)
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(square - mean.square())
+    for (mean, variance), moments in zip(statistics, sums, strict=True):
+        new_mean, square = comm.all_reduce_mean(moments / count)
+        mean.copy_(new_mean)
+        variance.copy_(square - new_mean.square())
+
+
+def _statistics(norm: nn.modules.batchnorm._BatchNorm) -> tuple[torch.Tensor, torch.Tensor]:
+    """The buffers of its running mean and variance."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    return norm.running_mean, norm.running_var
