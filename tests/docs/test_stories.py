@@ -67,7 +67,7 @@ def test_getting_started(folder):
     assert (folder / "output" / "predictions" / "0003.jpg").exists()
     assert (folder / "output" / "comparison.html").exists()
     assert (folder / "output" / "data" / "data.jpg").exists()
-    (compared,) = (text for command, text in printed.items() if "compare.py" in command)
+    (compared,) = (text for command, text in printed.items() if "segsuite compare" in command)
     assert "shapes_val: 60 images" in compared
     log = (folder / "output" / "longer" / "log.txt").read_text()
     assert "at iteration 4" in log
