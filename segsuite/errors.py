@@ -6,6 +6,12 @@ one that somebody else's code raises, is a mistake in code and keeps its traceba
 
 from __future__ import annotations
 
+import os
+import signal
+import traceback
+
+from termcolor import colored
+
 
 class UserError(Exception):
     """What was given can't be used. The message says what, what is expected, and how to fix it."""
@@ -53,3 +59,20 @@ class RunError(UserError, RuntimeError):
 
 class MissingPackageError(UserError, ImportError):
     """An optional package is needed that is not installed."""
+
+
+def describe_error(error: BaseException) -> tuple[str, int]:
+    """What to print about an error that ends a program, and the exit status.
+
+    A `UserError` is its message and 2, any other error its traceback and 1, and a KeyboardInterrupt
+    one word and 130. With ``SEGSUITE_TRACEBACK=1`` all are tracebacks.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        text, status = "interrupted", 128 + signal.SIGINT
+    elif isinstance(error, UserError):
+        text, status = f"{colored('error:', 'red', attrs=['bold'])} {error}", 2
+    else:
+        text, status = "", 1
+    if not text or os.environ.get("SEGSUITE_TRACEBACK", "0") not in ("", "0"):
+        text = "".join(traceback.format_exception(error))
+    return text, status

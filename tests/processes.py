@@ -216,18 +216,18 @@ def run_group(function: Callable[..., Any], *args: Any, size: int = 2) -> list[A
     return [process.result() for process in group]
 
 
-def wait_for_group(group: Sequence[ForkedProcess]) -> None:
-    """Wait until all have ended well.
+def wait_for_group(group: Sequence[ForkedProcess], exitcode: int = 0) -> None:
+    """Wait until all have ended, and in the way that is expected.
 
     Raises:
-        AssertionError: one fails, or they hang; all of them are killed.
+        AssertionError: one ends otherwise, or they hang; all of them are killed.
     """
     deadline = time.monotonic() + PATIENCE
     running, failed = list(group), []
     while running and not failed:
         if not wait([process.sentinel for process in running], deadline - time.monotonic()):
             failed = running
-        failed = failed or [process for process in running if process.exitcode]
+        failed = failed or [p for p in running if p.exitcode not in (None, exitcode)]
         running = [process for process in running if process.exitcode is None]
     for process in running:
         process.kill()

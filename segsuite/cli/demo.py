@@ -42,8 +42,6 @@ def demo(
 
     cfg = load_config("demo", [*overrides, "OUTPUT_DIR", str(output_dir)], plugins)
     trainer = train(cfg)
-    if trainer.interrupted:
-        return
 
     (dataset,) = cfg.DATASETS.TEST
     loader = trainer.build_test_loader(cfg, dataset)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 import segsuite
-from segsuite.errors import UserError
+from segsuite.errors import describe_error
+from segsuite.utils.interrupt import ending_on_ctrl_c
 from segsuite.utils.registry import closest
 
 from .arguments import HelpFormatter, parse
@@ -51,14 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if not words or words[0].startswith("-") or words[0] not in COMMANDS:
-            _top_parser().parse_args(words or ["--help"])
-        else:
-            module = _module(words[0])
-            _run(module, parse(command_parser(words[0]), words[1:]))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        with ending_on_ctrl_c():
+            if not words or words[0].startswith("-") or words[0] not in COMMANDS:
+                _top_parser().parse_args(words or ["--help"])
+            else:
+                module = _module(words[0])
+                _run(module, parse(command_parser(words[0]), words[1:]))
     except BrokenPipeError:  # of `segsuite recipes | head`
         sys.stderr.close()
         sys.exit(1)
@@ -110,11 +108,12 @@ def _run(module: ModuleType, args: argparse.Namespace) -> None:
 def _run_alone(module: ModuleType, args: argparse.Namespace) -> None:
     try:
         module.run(args)
-    except UserError as error:
-        if os.environ.get("SEGSUITE_TRACEBACK") == "1":
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        text, status = describe_error(error)
+        print(text, file=sys.stderr)
+        sys.exit(status)
 
 
 def _top_parser() -> argparse.ArgumentParser:

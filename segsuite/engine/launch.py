@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import ctypes
-import dis
 import multiprocessing
 import os
 import signal
 import socket
 import sys
-import traceback
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import SimpleQueue
-from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from termcolor import colored
 
-from segsuite.errors import ConfigError
+from segsuite.errors import ConfigError, describe_error
+from segsuite.utils.interrupt import raise_on_ctrl_c
+from segsuite.utils.logger import log_traceback
 
-PACKAGE = Path(__file__).resolve().parents[1]
-USER_ERROR = 2  # exit status after an error that the user can mend
+_AFTER_A_SIGNAL = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit statuses
 _TIMEOUT = timedelta(minutes=30)
 _MAX_TEXT = 16_000  # characters of an error that fit into a pipe nobody reads yet
 
@@ -37,12 +38,14 @@ def launch(main: Callable[..., None], num_gpus: int = 1, args: tuple[Any, ...] =
     They end together: with this process, and all of them when one fails. SIGTERM and SIGINT are
     passed on to them.
 
-    An error that segsuite itself raised over its input is printed as a message, any other with its
-    traceback; the process then exits.
+    A `UserError` is printed as a message, any other error with its traceback; with
+    ``SEGSUITE_TRACEBACK=1`` all are. The log's file has the traceback in any case.
 
     Raises:
-        SystemExit: after an error, 2 for one that the user can mend.
+        SystemExit: after an error, 2 for a `UserError` and 1 for any other; after a signal 128 and
+            its number, 130 for SIGINT and 143 for SIGTERM.
     """
+    raise_on_ctrl_c()
     if "RANK" in os.environ:
         _exit_on_error(_run_in_group, main, args)
     elif num_gpus <= 1:
@@ -54,34 +57,14 @@ def launch(main: Callable[..., None], num_gpus: int = 1, args: tuple[Any, ...] =
 def _exit_on_error(function: Callable[..., None], *args: Any) -> None:
     try:
         function(*args)
-    except Exception as error:
+        return
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        log_traceback(error)
         text, status = describe_error(error)
-        print(text, file=sys.stderr, flush=True)
-        sys.exit(status)
-
-
-def describe_error(error: Exception) -> tuple[str, int]:
-    """What to print about an error, and the exit status."""
-    if _is_message(error):
-        message = str(error)
-        if isinstance(error, KeyError):
-            message = error.args[0]  # str() would quote it
-        elif isinstance(error, OSError) and error.strerror:
-            message = error.strerror  # without "[Errno 28]"
-        return f"{colored('error:', 'red', attrs=['bold'])} {message}", USER_ERROR
-    return "".join(traceback.format_exception(error)), 1
-
-
-def _is_message(error: Exception) -> bool:
-    """Whether a ``raise`` in segsuite made the error, whose text then says all there is to know."""
-    tb = error.__traceback__
-    while tb is not None and tb.tb_next is not None:
-        tb = tb.tb_next
-    if tb is None or isinstance(error, (AssertionError, NotImplementedError)):
-        return False
-    code = tb.tb_frame.f_code
-    raised = code.co_code[tb.tb_lasti] == dis.opmap["RAISE_VARARGS"]
-    return raised and PACKAGE in Path(code.co_filename).resolve().parents
+    print(text, file=sys.stderr, flush=True)
+    sys.exit(status)
 
 
 def _run_in_group(main: Callable[..., None], args: tuple[Any, ...]) -> None:
@@ -92,7 +75,11 @@ def _run_in_group(main: Callable[..., None], args: tuple[Any, ...]) -> None:
         # gloo beside it for figures that live on the CPU.
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=_TIMEOUT)
-    main(*args)
+    try:
+        main(*args)
+    except SystemExit:  # of all processes: a training that a signal ended
+        dist.destroy_process_group()
+        raise
     dist.destroy_process_group()
 
 
@@ -105,32 +92,86 @@ def _spawn(main: Callable[..., None], num_processes: int, args: tuple[Any, ...])
         context.Process(target=_child, args=(main, args, rank, num_processes, port, errors))
         for rank in range(num_processes)
     ]
-    for process in processes:
-        process.start()
-
-    def pass_on(signum: int, _: object) -> None:
-        for process in processes:
-            if process.is_alive() and process.pid is not None:
-                os.kill(process.pid, signum)
-
-    previous = {s: signal.signal(s, pass_on) for s in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        failed = _wait(processes)
-    finally:
-        for process in processes:
-            process.kill()
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
-    if not failed:
+    with _passing_signals_on(processes) as received:
+        try:
+            with _ctrl_c_comes_later():
+                for process in processes:
+                    process.start()
+            for signum in received:  # by those that had not been started yet
+                _send(signum, processes)
+            failed = _wait(processes, errors)
+        finally:
+            for process in processes:
+                if process.is_alive():
+                    process.kill()
+    codes = [process.exitcode or 0 for process in processes]
+    if failed is None:
+        if any(codes):
+            sys.exit(max(codes))
         return
+    code = codes[failed]
+    if -code in received:  # before the process could do anything about it
+        sys.exit(128 - code)
     if not errors.empty():
         text, status = errors.get()  # the first one; others fail because it did
     else:
-        rank = failed[0]
-        code = processes[rank].exitcode
-        text, status = f"process {rank} of {num_processes} ended with exit status {code}", 1
+        text, status = f"process {failed} of {num_processes} ended with exit status {code}", 1
     print(text, file=sys.stderr, flush=True)
     sys.exit(status)
+
+
+@contextmanager
+def _ctrl_c_comes_later() -> Iterator[None]:
+    """A context that holds SIGINT back, in this process and in those that it starts.
+
+    They let it come once they can tell of it in one line: while they import their modules, it would
+    end in a traceback of each.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _passing_signals_on(processes: list[SpawnProcess]) -> Iterator[list[signal.Signals]]:
+    """A context in which the processes get the signals that this one gets; a list of these.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C again, a second or more after the first: some may not come to act
+            on it, since they wait for others that already have.
+    """
+    received: list[signal.Signals] = []
+    first = 0.0
+
+    def pass_on(signum: int, _: FrameType | None) -> None:
+        nonlocal first
+        if signum == signal.SIGINT and received and time.monotonic() - first > 1:
+            raise KeyboardInterrupt
+        first = first or time.monotonic()
+        received.append(signal.Signals(signum))
+        _send(signum, processes)
+
+    previous = {}
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        # What is ignored stays so, in the processes as well.
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            previous[signum] = signal.signal(signum, pass_on)
+    try:
+        yield received
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+def _send(signum: int, processes: list[SpawnProcess]) -> None:
+    for process in processes:
+        if process.pid is not None and process.is_alive():
+            os.kill(process.pid, signum)
 
 
 def _check_devices(num_processes: int) -> None:
@@ -147,15 +188,20 @@ def _free_port() -> int:
         return s.getsockname()[1]
 
 
-def _wait(processes: list) -> list[int]:
-    """Wait until all processes have ended or one has failed, and return the ranks that have."""
+def _wait(processes: list[SpawnProcess], errors: SimpleQueue) -> int | None:
+    """Wait until all have ended or one has failed, and return the rank of that one.
+
+    Those that end after a signal in good order do so together, but one may take longer.
+    """
     running = list(processes)
-    failed: list[int] = []
-    while running and not failed:
+    while running:
         wait([p.sentinel for p in running])
         running = [p for p in running if p.is_alive()]
-        failed = [rank for rank, p in enumerate(processes) if p.exitcode]
-    return failed
+        for rank, process in enumerate(processes):
+            in_order = process.exitcode in _AFTER_A_SIGNAL and errors.empty()
+            if process.exitcode and not in_order:
+                return rank
+    return None
 
 
 def _child(
@@ -180,10 +226,13 @@ def _child(
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, torch.get_num_threads() // num_processes))
     try:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         _run_in_group(main, args)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        log_traceback(error)
         text, status = describe_error(error)
-        if status != USER_ERROR:
+        if status == 1:
             text = f"process {rank}:\n{text}"
         errors.put((text[-_MAX_TEXT:], status))
         os._exit(status)  # no waiting for the others, who may wait for this one

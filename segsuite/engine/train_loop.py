@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import operator
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -70,6 +71,14 @@ class HookBase:
         """Take over the state of an earlier run; called before `before_train`."""
 
 
+class TrainingInterrupted(SystemExit):
+    """A signal ended the training in good order: its checkpoint is written, to be resumed from.
+
+    Attributes:
+        code: the exit status, 128 and the number of the signal.
+    """
+
+
 class TrainerBase:
     """A loop over `run_step` with hooks.
 
@@ -77,13 +86,13 @@ class TrainerBase:
         iter: the present iteration, from 0; during `HookBase.after_train` the next one.
         start_iter, max_iter: the loop runs over ``range(start_iter, max_iter)``.
         storage: where hooks and steps put their figures.
-        interrupted: the loop was left to be resumed later, so it is not finished.
+        interrupted: a signal is ending the loop, which is to be resumed later.
     """
 
     def __init__(self) -> None:
         self.iter = self.start_iter = self.max_iter = 0
         self.storage = EventStorage()
-        self.interrupted = False
+        self._signal: signal.Signals | None = None
         self._stop = False
         self._hooks: list[HookBase] = []
 
@@ -94,7 +103,11 @@ class TrainerBase:
             self._hooks.append(hook)
 
     def train(self, start_iter: int, max_iter: int) -> None:
-        """Run the iterations from `start_iter` up to, not including, `max_iter`."""
+        """Run the iterations from `start_iter` up to, not including, `max_iter`.
+
+        Raises:
+            TrainingInterrupted: a signal ended it, see `SignalHook`.
+        """
         self.iter = self.storage.iter = self.start_iter = start_iter
         self.max_iter = max_iter
         with self.storage:
@@ -109,6 +122,8 @@ class TrainerBase:
                 self._call("after_train")
             finally:
                 self._call("close")
+        if self._signal is not None:
+            raise TrainingInterrupted(128 + self._signal)
 
     def before_train(self) -> None:
         """Prepare the first step of `train`."""
@@ -117,15 +132,19 @@ class TrainerBase:
     def run_step(self) -> None:
         raise NotImplementedError
 
-    def stop(self, reason: str, *, interrupted: bool = False) -> None:
+    def stop(self, reason: str, *, signum: signal.Signals | None = None) -> None:
         """Leave the loop after this step.
 
         Args:
-            interrupted: the run is to be resumed later, not finished now.
+            signum: the signal that asks for it: the run is to be resumed later, not finished now.
         """
         logger.info("%s: stopping after iteration %d", reason, self.iter + 1)
         self._stop = True
-        self.interrupted = interrupted
+        self._signal = signum
+
+    @property
+    def interrupted(self) -> bool:
+        return self._signal is not None
 
     @property
     def is_last_step(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from segsuite.config import CfgNode
 from segsuite.config.config import ENTRY_POINT_GROUP
-from segsuite.errors import MissingPackageError
+from segsuite.errors import MissingPackageError, UnknownNameError
 
 from .files import RunFiles, read_json
 
@@ -70,15 +70,14 @@ def naming_missing_plugins(run_dir: str | os.PathLike[str]) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, ImportError) as error:
+    except (UnknownNameError, MissingPackageError) as error:
         missing = missing_plugins(run_dir)
         if not missing:
             raise
         lines = "\n".join(f"  {_described(plugin)}" for plugin in missing)
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise MissingPackageError(
             f"the run in '{run_dir}' was made with plug-ins that are missing here:\n{lines}\n"
-            f"Without them: {text}"
+            f"Without them: {error}"
         ) from error
 
 

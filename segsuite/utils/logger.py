@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 
 from termcolor import colored
 
@@ -60,3 +61,20 @@ def setup_logger(
         )
         logger.addHandler(handler)
     return logger
+
+
+def log_traceback(error: BaseException, name: str = "segsuite") -> None:
+    """Write an error with its traceback to the file of the log, if there is one.
+
+    The console is left to whoever tells the user.
+    """
+    logger = logging.getLogger(name)
+    exc_info = (type(error), error, error.__traceback__)
+    message = "The run ends with an error"
+    record = logger.makeRecord(name, logging.ERROR, __file__, 0, message, (), exc_info)
+    for handler in logger.handlers:
+        # Not by emit(), which would tell a full disk on the console.
+        if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+            with suppress(OSError):
+                handler.stream.write(handler.format(record) + "\n")
+                handler.flush()

@@ -19,7 +19,7 @@ def config():
     return tiny_config()
 
 
-def train(config, output, opts, *, processes=1, resume=False, before=None):
+def train(config, output, opts, *, processes=1, resume=False, before=None, exitcode=0):
     """Train to the end or a stop; `before` is called in the last process."""
     rendezvous = Rendezvous(processes) if processes > 1 else None
     group = [
@@ -32,7 +32,7 @@ def train(config, output, opts, *, processes=1, resume=False, before=None):
         )
         for rank in range(processes)
     ]
-    wait_for_group(group)
+    wait_for_group(group, exitcode)
 
 
 # Nothing that differs between processes: no dropout, and statistics over images or all processes.
@@ -68,7 +68,7 @@ def test_a_signal_to_one_stops_all_and_another_number_of_processes_goes_on(confi
     one, mixed = tmp_path / "one", tmp_path / "mixed"
     opts = ["SOLVER.MAX_ITER", 10]
     train(config, one, opts)
-    train(config, mixed, opts, processes=2, before=functools.partial(terminate_at, 4))
+    train(config, mixed, opts, processes=2, before=functools.partial(terminate_at, 4), exitcode=143)
     checkpoint = max(mixed.glob("model_*.pth"))
     stopped = load(checkpoint)["iteration"]
     assert stopped in (5, 6)  # the signal counts from the next step on
@@ -84,7 +84,9 @@ def test_two_processes_resume_to_the_bit(config, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     opts = ["SOLVER.MAX_ITER", 8]
     train(config, whole, opts, processes=2)
-    train(config, stopped, opts, processes=2, before=functools.partial(terminate_at, 2))
+    train(
+        config, stopped, opts, processes=2, before=functools.partial(terminate_at, 2), exitcode=143
+    )
     train(config, stopped, opts, processes=2, resume=True)
     final = load(whole / "model_final.pth")["model"]
     assert same_tensors(load(stopped / "model_final.pth")["model"], final)

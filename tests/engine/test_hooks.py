@@ -11,7 +11,7 @@ import torch
 from segsuite.checkpoint import Checkpointer
 from segsuite.engine import hooks
 from segsuite.engine.hooks import gradients
-from segsuite.engine.train_loop import HookBase
+from segsuite.engine.train_loop import HookBase, TrainingInterrupted
 from segsuite.utils.writers import JSONWriter
 
 from .toy import batches, same_weights, toy_trainer
@@ -356,7 +356,10 @@ class TestSignalHook:
         checkpointer = Checkpointer(tmp_path)
         save = hooks.PeriodicCheckpointer(checkpointer, period=100, final_state=dict)
         send = at(4, lambda: os.kill(os.getpid(), signum))
-        trainer = run(toy_trainer(), [send, hooks.SignalHook(), save])
+        trainer = toy_trainer()
+        with pytest.raises(TrainingInterrupted) as ended:
+            run(trainer, [send, hooks.SignalHook(), save])
+        assert ended.value.code == 128 + signum
         assert trainer.iter == 5 and trainer.interrupted
         assert [p.name for p in tmp_path.glob("*.pth")] == ["model_0000005.pth"]
         assert signal.getsignal(signum) is previous

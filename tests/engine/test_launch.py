@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from segsuite.config import get_cfg
-from segsuite.engine.launch import describe_error, launch
+from segsuite.engine.launch import launch
+from segsuite.errors import DataError, describe_error
 from segsuite.modeling import META_ARCH_REGISTRY
+from segsuite.ops.rois import boxes_to_rois
 from segsuite.utils.registry import Registry
 from tests.helpers import REPO
 
@@ -71,7 +74,7 @@ class TestErrors:
             return describe_error(error)
         raise AssertionError("no error")
 
-    def test_raised_by_segsuite(self):
+    def test_a_user_error_is_its_message(self):
         text, status = self.error(lambda: META_ARCH_REGISTRY.get("SemanticSegmentr"))
         assert status == 2
         assert "error: 'SemanticSegmentr' is not in the META_ARCH registry. Did you mean" in text
@@ -91,14 +94,35 @@ class TestErrors:
             lambda: get_cfg().SOLVER.NOT_THERE,
             lambda: torch.zeros(2) + torch.zeros(3),
             lambda: (_ for _ in ()).throw(ValueError("of a plug-in")),
+            lambda: boxes_to_rois([torch.zeros(3)]),  # ours, over a mistake in code
         ],
     )
     def test_of_another_origin(self, function):
         text, status = self.error(function)
         assert status == 1 and text.startswith("Traceback") and "test_launch.py" in text
 
-    def test_a_bug_in_segsuite(self, monkeypatch):
-        """An error that the interpreter raises in our code is no message of ours."""
+    def test_a_user_error_that_another_error_caused(self, monkeypatch):
+        def fail():
+            try:
+                int("seven")
+            except ValueError as error:
+                raise DataError("a file holds no number") from error
+
+        assert self.error(fail) == ("error: a file holds no number", 2)
+        monkeypatch.setenv("SEGSUITE_TRACEBACK", "1")
+        text, status = self.error(fail)
+        assert status == 2 and text.startswith("Traceback")
+        assert 'int("seven")' in text and "DataError: a file holds no number" in text
+
+    def test_ctrl_c(self, capsys):
+        def press():
+            signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(SystemExit) as e:
+            launch(press)
+        assert e.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+    def test_a_bug_in_segsuite(self):
         registry = Registry("X")
         registry._objects = None
         text, status = self.error(lambda: registry.get("a"))

@@ -118,9 +118,9 @@ def terminate_at(iteration):
     at_iteration(iteration, terminate_group)
 
 
-def test_sigterm_to_the_whole_group_saves_the_step_and_exits_0(config, whole, tmp_path):
+def test_sigterm_to_the_whole_group_saves_the_step_and_exits_143(config, whole, tmp_path):
     process = resume(config, tmp_path, before=functools.partial(terminate_at, 9))
-    assert process.wait() == 0, process.text
+    assert process.wait() == 143, process.text
     assert "SIGTERM" in process.text
     assert max(tmp_path.glob("model_0*.pth")).name == "model_0000010.pth"
     assert not (tmp_path / "model_final.pth").exists()

@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 
 class SignalHook(HookBase):
-    """On SIGTERM or SIGINT the step is finished, a checkpoint written, and the loop left.
+    """On SIGTERM or SIGINT the step is finished, a checkpoint written, and the loop left; `train`
+    then raises `TrainingInterrupted`.
 
     Another SIGINT, a second or more later, interrupts at once (launchers repeat the one that the
     terminal has sent to all processes). Several processes stop after the same step, whichever of
@@ -57,7 +58,7 @@ class SignalHook(HookBase):
             self._work.wait()
             received = signal.Signals(int(self._flag)) if self._flag else None
         if received is not None:
-            self.trainer.stop(f"received {received.name}", interrupted=True)
+            self.trainer.stop(f"received {received.name}", signum=received)
 
     def close(self) -> None:
         for signum, handler in self._previous.items():
