@@ -9,7 +9,7 @@ from torch import nn
 
 from segsuite.layers import Conv2d, FrozenBatchNorm2d
 
-from .depthwise import depthwise_conv2d, is_depthwise
+from .depthwise import depthwise_conv2d, suits_depthwise
 from .forward import AcceleratedForward
 from .winograd import (
     WinogradConv3x3,
@@ -40,7 +40,7 @@ class TrainingConv(AcceleratedForward):
     def suits(conv: nn.Conv2d) -> bool:
         """Whether there is a faster way at all."""
         has_frozen_norm = type(conv) is Conv2d and isinstance(conv.norm, FrozenBatchNorm2d)
-        return has_frozen_norm or is_depthwise(conv) or is_wide_conv3x3(conv)
+        return has_frozen_norm or suits_depthwise(conv) or is_wide_conv3x3(conv)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         conv = self.module
@@ -132,7 +132,7 @@ def _convolve(
     conv: nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
     """The convolution alone, with gradients."""
-    if is_depthwise(conv) and x.dim() == 4:
+    if suits_depthwise(conv) and x.dim() == 4:
         return depthwise_conv2d(conv, x, weight, bias)
     if (
         x.device.type == "cpu"

@@ -125,7 +125,7 @@ def test_it_ends_with_the_context():
 
 @pytest.mark.parametrize("inference", [False, True])
 def test_export_and_compile_see_convolutions_alone(inference):
-    depthwise = nn.Conv2d(256, 256, 3, padding=1, groups=256)
+    depthwise = nn.Conv2d(256, 256, 5, padding=2, groups=256)
     model = nn.Sequential(Conv2d(3, 256, 3, norm="FrozenBN"), depthwise, Conv2d(256, 256, 3))
     randomise(model).eval()
     x = torch.randn(1, 3, 8, 8)
@@ -170,9 +170,14 @@ def test_only_what_has_a_faster_way_is_touched():
             return super().forward(x) + 1
 
     model = nn.Sequential(
-        *(Conv2d(256, 256, 3), Conv2d(4, 4, 3, groups=4), Conv2d(4, 4, 1, norm="FrozenBN")),
-        *(nn.Conv2d(256, 256, 3, padding=1), nn.Conv2d(4, 4, 3, groups=4), BilinearResize()),
-        *(Conv2d(4, 4, 3, norm="BN"), nn.Conv2d(4, 4, 3), Own(256, 256, 3), nn.BatchNorm2d(4)),
+        *(Conv2d(256, 256, 3), Conv2d(4, 4, 5, groups=4), Conv2d(4, 4, 1, norm="FrozenBN")),
+        *(nn.Conv2d(256, 256, 3, padding=1), nn.Conv2d(4, 4, 5, groups=4), BilinearResize()),
+        *(
+            Conv2d(4, 4, 3, norm="BN"),
+            nn.Conv2d(4, 4, 3, groups=4),
+            Own(256, 256, 3),
+            nn.BatchNorm2d(4),
+        ),
     )
     accelerate(model)
     assert touched(model) == [str(i) for i in range(6)]

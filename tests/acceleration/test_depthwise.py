@@ -28,6 +28,8 @@ def test_outputs_and_gradients(kernel_size, stride, dilation, bias, dtype):
     conv = depthwise(6, kernel_size, stride, dilation, bias=bias, dtype=dtype)
     x = torch.randn(2, 6, 13, 10, dtype=dtype, requires_grad=True)
     found = conv(x)
+    is_ours = kernel_size == 5 or stride > 1 or dilation > 1
+    assert ("_DepthwiseConv" in type(found.grad_fn).__name__) == is_ours
     expected = F.conv2d(
         x, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, groups=6
     )
@@ -59,7 +61,7 @@ def test_autocast(kernel_size, stride, dilation):
 
 
 def test_fixed_weights():
-    conv = depthwise(4, 3).requires_grad_(False)
+    conv = depthwise(4, 5).requires_grad_(False)
     x = torch.randn(1, 4, 5, 5, requires_grad=True)
     conv(x).sum().backward()
     assert x.grad is not None and conv.weight.grad is None
@@ -85,14 +87,15 @@ def test_a_block_of_ours_has_them():
     "options",
     [
         {"padding": "same"},
-        {"padding": 1, "padding_mode": "reflect"},
-        {"padding": 3},
-        {"padding": 1, "groups": 2},
+        {"padding": 2, "padding_mode": "reflect"},
+        {"padding": 5},
+        {"padding": 2, "groups": 2},
+        {"kernel_size": 3, "padding": 1},
     ],
 )
 def test_other_convolutions_are_left_alone(options):
     torch.manual_seed(0)
-    conv = nn.Conv2d(4, 4, 3, **{"groups": 4, **options})
+    conv = nn.Conv2d(4, 4, **{"kernel_size": 5, "groups": 4, **options})
     x = torch.randn(1, 4, 6, 6, requires_grad=True)
     expected = conv(x)
     (wanted,) = torch.autograd.grad(expected.square().sum(), x)
@@ -104,6 +107,6 @@ def test_other_convolutions_are_left_alone(options):
 
 
 def test_an_image_without_a_batch():
-    conv = depthwise(4, 3)
+    conv = depthwise(4, 5)
     x = torch.randn(4, 6, 6)
     torch.testing.assert_close(conv(x), conv(x[None])[0])

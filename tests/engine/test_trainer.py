@@ -30,6 +30,14 @@ def make_cfg(config, tmp_path, *opts):
     return load_config(config, ["OUTPUT_DIR", str(tmp_path), "DATALOADER.NUM_WORKERS", 0, *opts])
 
 
+def accelerated_modules(model):
+    return {
+        name: vars(module)["forward"]
+        for name, module in model.named_modules()
+        if "forward" in vars(module)
+    }
+
+
 class TestOutcome:
     def test_files_and_results(self, train, tmp_path):
         trainer = train("SOLVER.EMA.ENABLED", False)
@@ -52,6 +60,15 @@ class TestOutcome:
         expected = lines(tmp_path / "output")[-1]
         for name in ("mIoU", "pACC"):
             assert results["sem_seg"][name] == pytest.approx(expected[f"sem_seg/{name}"])
+
+    def test_the_model_is_accelerated_and_stays_so_through_evaluations(self, train):
+        trainer = train("SOLVER.EMA.ENABLED", False)
+        before = accelerated_modules(trainer.model)
+        names = list(trainer.model.state_dict())
+        trainer.evaluate()
+        assert before
+        assert accelerated_modules(trainer.model) == before
+        assert list(trainer.model.state_dict()) == names
 
     def test_training_without_test_data(self, train, tmp_path):
         train("DATASETS.TEST", ())
