@@ -59,5 +59,5 @@ def test_what_can_not_be_compared(runs, tmp_path):
     evaluate(tmp_path / "rule", RECORDS, absent_classes="zero")
     with pytest.raises(ValueError, match=r"rule for absent classes \(detectron2; zero\)"):
         compare_runs(runs[0], tmp_path / "rule", "streets")
-    with pytest.raises(FileNotFoundError, match="eval-only"):
+    with pytest.raises(FileNotFoundError, match="segsuite eval"):
         compare_runs(runs[0], runs[1], "elsewhere")
