@@ -17,7 +17,7 @@ $(VENV)/.torch:
 		(echo "segsuite needs Python 3.10 or newer: make PYTHON=/path/to/python3.10"; exit 1)
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing PyTorch (large, once) ..."
-	$(PIP) torch torchvision "setuptools>=68" wheel ninja
+	$(PIP) torch torchvision "setuptools>=77" wheel ninja
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.torch $(PACKAGING)
