@@ -96,8 +96,10 @@ class ClassTransfer:
         return tensor, taken, (source.shape[dims[0]], target.shape[dims[0]])
 
     def _differ(self, group: str) -> bool:
-        lists = self.theirs.get(group), self.ours.get(group)
-        return None not in lists and _canonical_all(lists[0]) != _canonical_all(lists[1])
+        theirs, ours = self.theirs.get(group), self.ours.get(group)
+        if theirs is None or ours is None:
+            return False
+        return _canonical_all(theirs) != _canonical_all(ours)
 
     def _add(self, name: str, layer: nn.Module) -> None:
         for parameter, _ in layer.named_parameters(recurse=False):

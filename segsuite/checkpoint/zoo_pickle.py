@@ -70,6 +70,7 @@ class _Scalar(_Array):
 class _Bytes:
     """`_codecs.encode` or, for none, `bytes`: how Python 3 writes bytes for Python 2 to read."""
 
+    # What is made is no object of this class, which Python allows and mypy does not.
     def __new__(cls, text: str = "", encoding: str = "latin1") -> bytes:  # type: ignore[misc]
         if encoding != "latin1":
             raise WeightsError(f"it asks for the encoding '{encoding}'")

@@ -15,8 +15,7 @@ def anchor_paths(loaded: dict[str, Any], filename: str) -> dict[str, Any]:
     the file made absolute. Others stay: they may be relative to the current folder, or to that of
     the data sets."""
     datasets = loaded.get("DATASETS")
-    register = datasets.get("REGISTER") if isinstance(datasets, Mapping) else None
-    if not isinstance(register, Mapping):
+    if not isinstance(datasets, Mapping) or not isinstance(datasets.get("REGISTER"), Mapping):
         return loaded
     folder = os.path.dirname(os.path.abspath(filename))
 
@@ -30,6 +29,6 @@ def anchor_paths(loaded: dict[str, Any], filename: str) -> dict[str, Any]:
         name: {key: anchored(key, value) for key, value in entry.items()}
         if isinstance(entry, Mapping)
         else entry
-        for name, entry in register.items()
+        for name, entry in datasets["REGISTER"].items()
     }
     return {**loaded, "DATASETS": {**datasets, "REGISTER": entries}}

@@ -75,9 +75,10 @@ def as_coco_box(annotation: Mapping[str, Any], size: tuple[int, int]) -> list[fl
     Raises:
         DataError: it is not four numbers; see also `box_mode`.
     """
-    mode, bbox = box_mode(annotation), annotation.get("bbox")
+    mode = box_mode(annotation)
+    bbox: Any = annotation.get("bbox")
     try:
-        numbers = [float(value) for value in bbox]  # type: ignore[union-attr]
+        numbers = [float(value) for value in bbox]
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):

@@ -6,11 +6,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -119,9 +119,17 @@ class DatasetEvaluators(DatasetEvaluator):
         raise DataError(f"{path} is not a results file of any of {names}")
 
 
+class Batches(Protocol):
+    """A known number of batches, each a list of records: any loader, or a list."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]: ...
+
+
 def inference_on_dataset(
     model: nn.Module,
-    loader: Iterable[list[dict[str, Any]]],
+    loader: Batches,
     evaluator: DatasetEvaluator | Sequence[DatasetEvaluator],
     amp_dtype: torch.dtype | None = None,
     *,
@@ -134,7 +142,7 @@ def inference_on_dataset(
     before. Speed, where the time goes and the time left are logged; a bar on a terminal.
 
     Args:
-        loader: sized; gives batches as lists of records.
+        loader: gives batches as lists of records.
         evaluator: one, or several, whose results come in one dict.
         amp_dtype: the type that the model is autocast to; None for none.
         speed_file: gets, as JSON, this process's ``images``, ``seconds``, ``ms_per_image`` by
@@ -143,7 +151,7 @@ def inference_on_dataset(
     """
     if not isinstance(evaluator, DatasetEvaluator):
         evaluator = DatasetEvaluators(evaluator)
-    total = len(loader)  # type: ignore[arg-type]
+    total = len(loader)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     evaluator.reset()
     clock = PhaseClock(device, _PHASES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,7 @@ class DeepLabV3Head(SemSegHead):
         convs_dim: int = 128,
         norm: str = "GN",
         aspp: Mapping[str, Any] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_positive("MODEL.SEM_SEG_HEAD.NUM_CONVS", num_convs, or_zero=True)
@@ -110,7 +110,7 @@ class DeepLabV3PlusHead(SemSegHead):
         norm: str = "GN",
         depthwise: bool = False,
         aspp: Mapping[str, Any] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         shapes = dict(zip(self.in_features, self.in_shapes, strict=True))
@@ -151,12 +151,16 @@ class DeepLabV3PlusHead(SemSegHead):
 
     def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
         *finer, coarsest = self.in_features
-        y = self.decoder[coarsest]["project_conv"](features[coarsest])
+        y = self._level(coarsest)["project_conv"](features[coarsest])
         for name in reversed(finer):
-            x = self.decoder[name]["project_conv"](features[name])
+            level = self._level(name)
+            x = level["project_conv"](features[name])
             y = F.interpolate(y, x.shape[-2:], mode="bilinear", align_corners=False)
-            y = self.decoder[name]["fuse_conv"](torch.cat([x, y], dim=1))
+            y = level["fuse_conv"](torch.cat([x, y], dim=1))
         return self.predictor(y)
+
+    def _level(self, name: str) -> nn.ModuleDict:
+        return cast(nn.ModuleDict, self.decoder[name])
 
 
 def build_aspp(
@@ -235,7 +239,7 @@ def _train_size(cfg: CfgNode) -> Sequence[int] | None:
 
 
 def _fuse(in_channels: int, out_channels: int, norm: str, depthwise: bool) -> nn.Module:
-    options = {"norm": norm, "activation": F.relu_}
+    options: dict[str, Any] = {"norm": norm, "activation": F.relu_}
     if depthwise:
         return DepthwiseSeparableConv2d(in_channels, out_channels, 5, **options)
     return nn.Sequential(

@@ -43,7 +43,7 @@ class FCNHead(SemSegHead):
         convs_dim: int = 256,
         norm: str = "BN",
         dropout: float = 0.0,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim, or_zero=True)
@@ -51,7 +51,7 @@ class FCNHead(SemSegHead):
         (shape,) = self.in_shapes
         self.stride = shape.stride
         channels = shape.channels
-        self.conv = nn.Identity()
+        self.conv: nn.Module = nn.Identity()
         if convs_dim:
             self.conv = Conv2d(channels, convs_dim, 3, norm=norm, activation=F.relu_)
             channels = convs_dim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,7 +35,7 @@ class FCNSkipHead(SemSegHead):
     """
 
     @configurable
-    def __init__(self, *, to_full_size: bool = False, **kwargs):
+    def __init__(self, *, to_full_size: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         shapes = dict(zip(self.in_features, self.in_shapes, strict=True))
         strides = [shape.stride for shape in self.in_shapes]
@@ -44,14 +45,17 @@ class FCNSkipHead(SemSegHead):
                 f"{self.in_features} have strides {strides}"
             )
         *finer, coarsest = self.in_features
-        self.score = nn.ModuleDict()
+        scores = {
+            name: nn.Conv2d(shapes[name].channels, self.num_classes, 1) for name in self.in_features
+        }
+        for layer in scores.values():
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+        nn.init.normal_(scores[coarsest].weight, std=0.01)
+        self.score = nn.ModuleDict(scores)
         self.up = nn.ModuleDict()
-        for name in self.in_features:
-            self.score[name] = nn.Conv2d(shapes[name].channels, self.num_classes, 1)
-            nn.init.zeros_(self.score[name].bias)
-        nn.init.normal_(self.score[coarsest].weight, std=0.01)
         for name in finer:
-            nn.init.zeros_(self.score[name].weight)
+            nn.init.zeros_(scores[name].weight)
             self.up[name] = _bilinear_upsampling(self.num_classes, 2)
         self.stride = strides[0]
         self.to_full_size = nn.ModuleDict()

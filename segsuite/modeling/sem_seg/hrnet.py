@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -28,7 +30,7 @@ class HRNetV2Head(SemSegHead):
     class_layers = ("predictor",)
 
     @configurable
-    def __init__(self, *, norm: str = "BN", dropout: float = 0.0, **kwargs):
+    def __init__(self, *, norm: str = "BN", dropout: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         check_probability("MODEL.SEM_SEG_HEAD.DROPOUT", dropout)
         self.stride = self.in_shapes[0].stride

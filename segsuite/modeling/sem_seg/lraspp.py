@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -33,7 +35,7 @@ class LRASPPHead(SemSegHead):
     class_layers = ("fine_predictor", "coarse_predictor")
 
     @configurable
-    def __init__(self, *, convs_dim: int = 128, norm: str = "BN", **kwargs):
+    def __init__(self, *, convs_dim: int = 128, norm: str = "BN", **kwargs: Any):
         super().__init__(**kwargs)
         strides = {shape.stride for shape in self.in_shapes}
         if len(self.in_features) != 2 or len(strides) != 2:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -40,7 +42,7 @@ class OCRHead(SemSegHead):
         norm: str = "BN",
         dropout: float = 0.05,
         region_loss_weight: float = 0.4,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim)
@@ -99,10 +101,11 @@ class OCRHead(SemSegHead):
         context = self.attention(pixels, regions)
         return self.predictor(self.dropout(self.conv(torch.cat([context, pixels], dim=1))))
 
-    def compile(self, *args, **kwargs) -> None:
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """Training and evaluation go different ways through the same two halves."""
-        self.regions = torch.compile(self.regions, *args, **kwargs)
-        self.classify = torch.compile(self.classify, *args, **kwargs)
+        # The compiled halves take the place of the methods in this object alone.
+        self.regions = torch.compile(self.regions, *args, **kwargs)  # type: ignore[method-assign]
+        self.classify = torch.compile(self.classify, *args, **kwargs)  # type: ignore[method-assign]
 
 
 class _RegionAttention(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +55,7 @@ class PSPHead(SemSegHead):
         norm: str = "BN",
         dropout: float = 0.1,
         predictor_kernel_size: int = 1,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim)

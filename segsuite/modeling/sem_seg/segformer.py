@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -33,7 +35,7 @@ class SegFormerHead(SemSegHead):
 
     @configurable
     def __init__(
-        self, *, embedding_dim: int = 256, norm: str = "BN", dropout: float = 0.1, **kwargs
+        self, *, embedding_dim: int = 256, norm: str = "BN", dropout: float = 0.1, **kwargs: Any
     ):
         super().__init__(**kwargs)
         check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", embedding_dim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,14 @@ class SemSegFPNHead(SemSegHead):
     class_layers = ("predictor",)
 
     @configurable
-    def __init__(self, *, common_stride: int = 4, convs_dim: int = 128, norm: str = "GN", **kwargs):
+    def __init__(
+        self,
+        *,
+        common_stride: int = 4,
+        convs_dim: int = 128,
+        norm: str = "GN",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         check_positive("MODEL.SEM_SEG_HEAD.CONVS_DIM", convs_dim)
         check_positive("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", common_stride)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ class UNetHead(SemSegHead):
         upsampling: str = "nearest",
         dropout: float = 0.0,
         predictor_kernel_size: int = 1,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_all_positive("MODEL.SEM_SEG_HEAD.DECODER_CHANNELS", decoder_channels)
@@ -115,7 +116,7 @@ class _DecoderBlock(nn.Module):
     ):
         super().__init__()
         if upsampling == "transposed":
-            self.up = nn.ConvTranspose2d(in_channels, out_channels, scale, stride=scale)
+            self.up: nn.Module = nn.ConvTranspose2d(in_channels, out_channels, scale, stride=scale)
             in_channels = out_channels
         elif upsampling in ("nearest", "bilinear"):
             self.up = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +47,7 @@ class UPerNetHead(SemSegHead):
         norm: str = "BN",
         feature_norm: str = "",
         dropout: float = 0.1,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if len(self.in_features) < 2:
