@@ -27,6 +27,8 @@ def box_mode(annotation: Mapping[str, Any]) -> BoxMode:
         DataError: its ``bbox_mode`` is none, or that of a rotated box.
     """
     given = annotation.get("bbox_mode", BoxMode.XYWH_ABS)
+    if type(given) is BoxMode and given is not BoxMode.XYWHA_ABS:
+        return given  # for every object of every sample: an enumeration is slow to look up
     try:
         mode = BoxMode(int(given))
     except (TypeError, ValueError):
