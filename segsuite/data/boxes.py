@@ -62,6 +62,9 @@ def corner_boxes(
         except DataError as e:
             raise DataError(f"{annotation_name(annotation, number)}: {e}") from None
     boxes = np.array([a["bbox"] for a in annotations], dtype=dtype).reshape(-1, 4)
+    if all(mode is BoxMode.XYWH_ABS for mode in modes):  # as nearly all are
+        boxes[:, 2:] += boxes[:, :2]
+        return boxes
     for mode in set(modes):
         rows = [row for row, of_row in enumerate(modes) if of_row == mode]
         boxes[rows] = BoxMode.convert(boxes[rows], mode, BoxMode.XYXY_ABS, size)
