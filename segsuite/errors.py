@@ -10,8 +10,6 @@ import os
 import signal
 import traceback
 
-from termcolor import colored
-
 
 class UserError(Exception):
     """What was given can't be used. The message says what, what is expected, and how to fix it."""
@@ -70,9 +68,17 @@ def describe_error(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         text, status = "interrupted", 128 + signal.SIGINT
     elif isinstance(error, UserError):
-        text, status = f"{colored('error:', 'red', attrs=['bold'])} {error}", 2
+        text, status = f"{_red('error:')} {error}", 2
     else:
         text, status = "", 1
     if not text or os.environ.get("SEGSUITE_TRACEBACK", "0") not in ("", "0"):
         text = "".join(traceback.format_exception(error))
     return text, status
+
+
+def _red(text: str) -> str:
+    try:
+        from termcolor import colored
+    except ImportError:  # `segsuite env` runs without any package, to say which are missing
+        return text
+    return colored(text, "red", attrs=["bold"])

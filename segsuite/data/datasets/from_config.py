@@ -12,6 +12,7 @@ from segsuite.config.paths import PATH_KEYS
 from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
+from ..catalog import DatasetCatalog
 from .coco import register_coco_instances
 from .coco_panoptic import register_coco_panoptic
 from .folder import register_sem_seg_folder
@@ -53,8 +54,13 @@ _FORMATS = {
 }
 
 
+# The entries that were registered, by name.
+_registered: dict[str, tuple[str, dict[str, Any]]] = {}
+
+
 def register_from_config(cfg: CfgNode) -> None:
-    """Register every entry of ``DATASETS.REGISTER``. Doing it again changes nothing.
+    """Register every entry of ``DATASETS.REGISTER``. Doing it again changes nothing, and an entry
+    that is another than before, as after a correction in a notebook, takes the place of that.
 
     Relative paths are looked for beside the YAML file, in the current folder, and in
     `datasets_root`. Where one is found is written back into `cfg`, unless it is frozen, so that the
@@ -117,7 +123,11 @@ def _register(name: str, entry: Any) -> None:
     if "LABEL_MAP" in arguments:
         # Keys of a configuration are text.
         arguments["LABEL_MAP"] = {int(k): v for k, v in arguments["LABEL_MAP"].items()}
+    described = (format_name, arguments)
+    if name in DatasetCatalog and _registered.get(name, described) != described:
+        DatasetCatalog.remove(name)
     format.register(name, **{key.lower(): value for key, value in arguments.items()})
+    _registered[name] = described
 
 
 def _with_absolute_paths(entry: Mapping[str, Any]) -> CfgNode:

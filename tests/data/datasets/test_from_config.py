@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 
 from segsuite.config import CfgNode, get_cfg
-from segsuite.data import DatasetCatalog, MetadataCatalog, register_from_config
+from segsuite.data import (
+    DatasetCatalog,
+    MetadataCatalog,
+    register_from_config,
+    register_sem_seg_folder,
+)
 from segsuite.errors import ConfigError
 
 YAML = """
@@ -49,6 +54,25 @@ def test_registers_from_the_dumped_configuration(cfg, tmp_path):
     again.merge_from_file(path)
     register_from_config(cfg)
     register_from_config(again)
+
+
+def test_a_corrected_entry_takes_the_place_of_the_one_before(cfg):
+    register_from_config(cfg)
+    entry = cfg.DATASETS.REGISTER.test_cfg_set
+    entry.CLASSES, entry.COLORS = ["sky", "road", "car"], [[0, 0, 255], [99, 99, 99], [200, 0, 0]]
+    register_from_config(cfg)
+    assert MetadataCatalog.get("test_cfg_set").stuff_classes == ["sky", "road", "car"]
+    coco = {"FORMAT": "coco_instances", "ANNOTATIONS": "/data/a.json", "IMAGES": "/data/images"}
+    cfg.DATASETS.REGISTER.test_cfg_set = CfgNode(coco)
+    register_from_config(cfg)
+    assert MetadataCatalog.get("test_cfg_set").evaluator_type == "coco"
+
+
+def test_what_python_registered_is_not_replaced(cfg):
+    register_sem_seg_folder("test_python_set", "/data/images", "/data/labels", ["a", "b"])
+    cfg.DATASETS.REGISTER.test_python_set = cfg.DATASETS.REGISTER.test_cfg_set
+    with pytest.raises(ValueError, match="stuff_classes is already"):
+        register_from_config(cfg)
 
 
 def test_a_misspelt_key(cfg):
