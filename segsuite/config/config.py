@@ -32,7 +32,7 @@ def get_cfg() -> CfgNode:
         except Exception as e:
             raise RuntimeError(
                 f"the installed plug-in '{entry_point.name}' ({entry_point.value}) failed to load: "
-                f"{type(e).__name__}: {e}. Mend it, or uninstall the package it comes from"
+                f"{type(e).__name__}: {e}. Fix it, or uninstall the package it comes from"
             ) from e
     return cfg
 

@@ -182,7 +182,7 @@ def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
             ". Its EXIF orientation turns it by a quarter: if the annotations were made on the "
             "image as it is stored, remove that tag from the file"
         )
-    raise DataError(message + ". Pair the right image and annotations, or mend the file")
+    raise DataError(message + ". Pair the right image and annotations, or fix the file")
 
 
 def to_planes(image: np.ndarray, image_format: str) -> torch.Tensor:

@@ -124,7 +124,7 @@ def _apply(
         raise DataError(
             f"{file_name} holds the value {found}, which the data set's label_map does not have; "
             f"it maps {', '.join(map(str, sorted(label_map)))}. Add the value to label_map, to "
-            "the ignore label if it is no class, or mend the file"
+            "the ignore label if it is no class, or fix the file"
         )
     return mapped
 

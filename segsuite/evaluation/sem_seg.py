@@ -282,7 +282,7 @@ class SemSegEvaluator(DatasetEvaluator):
         return (
             f"label map {_label_map_name(record)} holds {found}; data set '{self._dataset_name}' "
             f"has classes 0 to {self._num_classes - 1} and {self._ignore_index} for ignored "
-            "pixels. Mend the file, or give the data set a label_map"
+            "pixels. Fix the file, or give the data set a label_map"
         )
 
     def _write_prediction(self, path: Path, prediction: SemSegLogits | torch.Tensor) -> None:

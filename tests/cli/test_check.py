@@ -35,7 +35,7 @@ def test_report_and_exit_status(tmp_path):
 
     json_file = tmp_path / "report.json"
     bad = run_segsuite(
-        "check", "--config-file", config, "--json", json_file, "--fix", tmp_path / "mended"
+        "check", "--config-file", config, "--json", json_file, "--fix", tmp_path / "fixed"
     )
     assert bad.returncode == 1, bad.stderr
     assert "error: label-value (1) in check_data_train" in bad.stdout
@@ -44,7 +44,7 @@ def test_report_and_exit_status(tmp_path):
     found = json.loads(json_file.read_text())
     assert found["counts"]["error"] == 4
     assert found["statistics"]["check_data_train"]["classes"][1]["name"] == "crop"
-    assert len(list((tmp_path / "mended" / "check_data_val" / "images").iterdir())) == 3
+    assert len(list((tmp_path / "fixed" / "check_data_val" / "images").iterdir())) == 3
 
     good = run_segsuite("check", "--config-file", config, "check_data_val")
     assert good.returncode == 0, good.stderr

@@ -1,4 +1,4 @@
-"""A mended copy of a data set: what can be put right without guessing."""
+"""A fixed copy of a data set: what can be put right without guessing."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from .semantic import LabelFacts, examine_label_map
 
 
 def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
-    """Write a copy of a data set with the faults mended for which there is one right answer.
+    """Write a copy of a data set with those faults fixed that have one right answer.
 
     Left out: images that can't be read, images or label maps that are alone, files that occur
-    twice, annotations without a usable box or mask, or of an unknown image or category. Mended:
+    twice, annotations without a usable box or mask, or of an unknown image or category. Fixed:
     colours that are those of the classes, the value of ignored pixels, masks of 0 and 255 for two
     classes, pictures that EXIF turns; boxes from masks, boxes that reach beyond the image, wrong
     areas, annotations of one id; for panoptic data see `fix_panoptic`. All else is copied as it is.
@@ -51,7 +51,7 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
     """
     output = Path(output)
     if output.is_dir() and any(output.iterdir()):
-        raise FileAccessError(f"{output} is not empty; name a new folder for the mended copy")
+        raise FileAccessError(f"{output} is not empty; name a new folder for the fixed copy")
     output.mkdir(parents=True, exist_ok=True)
     metadata = MetadataCatalog.get(name)
     json_file, panoptic_json = (metadata.get(k) for k in ("json_file", "panoptic_json"))
@@ -94,7 +94,7 @@ def _fix_label_maps(name: str, metadata: Metadata, output: Path) -> list[str]:
             continue
         seen[image.digest] = image.file_name
         if how:
-            changes.append(f"mended {labels.file_name}: {how}")
+            changes.append(f"fixed {labels.file_name}: {how}")
         changes += _copy_pair(
             str(record["image_id"]), image, labels, fixed if how else None, output
         )
@@ -116,7 +116,7 @@ def _copy_pair(
     if any(kind == "exif-rotation" for kind, _ in image.faults):
         with Image.open(image.file_name) as opened:
             ImageOps.exif_transpose(opened).save(image_file.with_suffix(".png"))
-        return [f"mended {image.file_name}: turned upright, as PNG"]
+        return [f"fixed {image.file_name}: turned upright, as PNG"]
     shutil.copyfile(image.file_name, image_file)
     return []
 
@@ -187,7 +187,7 @@ def _fix_coco(coco: CocoFile, output: Path) -> list[str]:
             how = f"{how}; id is {fixed['id']}".removeprefix("; ")
         used.add(fixed["id"])
         if how:
-            changes.append(f"mended annotation {id}: {how}")
+            changes.append(f"fixed annotation {id}: {how}")
         annotations.append(fixed)
     content = {
         **coco.content,

@@ -1,4 +1,4 @@
-"""A mended copy of the JSON file of panoptic segmentations; the PNG files stay as they are."""
+"""A fixed copy of the JSON file of panoptic segmentations; the PNG files stay as they are."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def _fixed(
     if segment["id"] in used:
         return None, "left out, the id was there before:"
     if segment.get("area") not in (None, area):
-        return {**segment, "area": area}, "mended the area of"
+        return {**segment, "area": area}, "fixed the area of"
     return segment, ""

@@ -48,7 +48,7 @@ KINDS = {
     "labels-photo": ("error", "Label maps with so many values that they look like a grey picture"),
     "label-value": (
         "error",
-        "Values that are no class; give the data set a label_map, or mend the files",
+        "Values that are no class; give the data set a label_map, or fix the files",
     ),
     "labels-from-one": (
         "error",

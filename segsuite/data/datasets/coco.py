@@ -130,7 +130,7 @@ def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:
             content = json.load(file)
     except FileNotFoundError:
         raise MissingFileError(
-            f"no annotation file {json_file}; mend the path, or set SEGSUITE_DATASETS to the "
+            f"no annotation file {json_file}; fix the path, or set SEGSUITE_DATASETS to the "
             "folder that the data sets are in"
         ) from None
     except OSError as e:

@@ -151,7 +151,7 @@ def _files_by_stem(
     """Map each file's path inside `folder`, without its ending, to the file."""
     if not folder.is_dir():
         raise MissingFileError(
-            f"no folder {folder} of {kind}; mend the path, or set SEGSUITE_DATASETS to the folder "
+            f"no folder {folder} of {kind}; fix the path, or set SEGSUITE_DATASETS to the folder "
             "that the data sets are in"
         )
     suffixes = (suffix,) if suffix else default_suffixes

@@ -60,7 +60,7 @@ def load_voc(year: int, split: str) -> list[dict]:
     list_file = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not list_file.is_file():
         raise MissingFileError(
-            f"no list {list_file} of the images of voc_{year}_sem_seg_{split}; mend the path, or "
+            f"no list {list_file} of the images of voc_{year}_sem_seg_{split}; fix the path, or "
             "set SEGSUITE_DATASETS to the folder that the data sets are in"
             + (". `segsuite prepare voc_2012_aug` makes it" if split == "trainaug" else "")
         )

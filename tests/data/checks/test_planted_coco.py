@@ -16,7 +16,7 @@ from tests.helpers import SHARED, requires_coco_tiny
 from .planted import assert_found, contents
 from .test_planted_label_maps import save_with_orientation, truncate
 
-TRAIN, VAL, MENDED = "planted_coco_train", "planted_coco_val", "planted_coco_mended"
+TRAIN, VAL, FIXED = "planted_coco_train", "planted_coco_val", "planted_coco_fixed"
 NUM_IMAGES = 24
 
 
@@ -61,7 +61,7 @@ def copies(tmp_path):
     for name, of_this in ((TRAIN, train), (VAL, val)):
         register_coco_instances(name, {}, of_this.json_file, of_this.images)
     yield train, val
-    for name in (TRAIN, VAL, MENDED):
+    for name in (TRAIN, VAL, FIXED):
         if name in DatasetCatalog:
             DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
@@ -169,14 +169,14 @@ def test_mended_copy_can_be_loaded(copies, tmp_path):
     with pytest.raises(ValueError, match="same id"):
         load_coco_json(train.json_file, train.images)
     before = contents(tmp_path)
-    changes = "\n".join(write_fixed_copy(TRAIN, tmp_path / "mended"))
+    changes = "\n".join(write_fixed_copy(TRAIN, tmp_path / "fixed"))
     after = contents(tmp_path)
     assert {path: after[path] for path in before} == before
     assert "bbox from the mask" in changes and "area from the mask" in changes
-    json_file = tmp_path / "mended" / "annotations.json"
+    json_file = tmp_path / "fixed" / "annotations.json"
     assert load_coco_json(json_file, train.images)
-    register_coco_instances(MENDED, {}, json_file, train.images)
-    report = examine_datasets([MENDED])
+    register_coco_instances(FIXED, {}, json_file, train.images)
+    report = examine_datasets([FIXED])
     left = {f["kind"] for f in report.to_dict()["findings"] if f["severity"] == "error"}
     assert left == {"size-mismatch"}, report.text()  # what only a person can put right
 

@@ -63,7 +63,7 @@ def copies(tmp_path):
     train.register(TRAIN)
     val.register(VAL)
     yield train, val
-    for name in (TRAIN, VAL, "mended"):
+    for name in (TRAIN, VAL, "fixed"):
         if name in DatasetCatalog:
             DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
@@ -185,20 +185,20 @@ def test_mended_copy(copies, tmp_path):
     plant(train, val)
     road = train.pixels(9) == 3
     before = contents(tmp_path)
-    changes = "\n".join(write_fixed_copy(TRAIN, tmp_path / "mended"))
+    changes = "\n".join(write_fixed_copy(TRAIN, tmp_path / "fixed"))
     for i, reason in {0: "image-truncated", 4: "alone", 7: "size-mismatch", 22: "the same"}.items():
         assert f"left out {train.image(i)}: {reason}" in changes
     after = contents(tmp_path)
     assert {path: after[path] for path in before} == before
-    mended = MetadataCatalog.get(TRAIN)
+    fixed = MetadataCatalog.get(TRAIN)
     register_sem_seg_folder(
-        "mended",
-        tmp_path / "mended" / "images",
-        tmp_path / "mended" / "labels",
-        mended.stuff_classes,
-        label_map=mended.label_map,
+        "fixed",
+        tmp_path / "fixed" / "images",
+        tmp_path / "fixed" / "labels",
+        fixed.stuff_classes,
+        label_map=fixed.label_map,
     )
-    report = examine_datasets(["mended"])
+    report = examine_datasets(["fixed"])
     left = {
         Path(w).stem
         for f in ("label-value", "labels-photo", "binary-mask")
@@ -206,12 +206,12 @@ def test_mended_copy(copies, tmp_path):
     }
     assert left == {"08", "12", "14", "27"}  # what only a person can put right
     assert report.count("error") == 4, report.text()
-    fixed = np.array(Image.open(tmp_path / "mended" / "labels" / "09.png"))
+    fixed = np.array(Image.open(tmp_path / "fixed" / "labels" / "09.png"))
     assert np.array_equal(fixed == 3, road) and set(np.unique(fixed)) <= set(range(12))
-    turned = Image.open(tmp_path / "mended" / "images" / "17.png")
+    turned = Image.open(tmp_path / "fixed" / "images" / "17.png")
     assert turned.size == (480, 360) and not turned.getexif()
     with pytest.raises(FileAccessError, match="not empty"):
-        write_fixed_copy(TRAIN, tmp_path / "mended")
+        write_fixed_copy(TRAIN, tmp_path / "fixed")
 
 
 def test_every_kind_says_what_to_do():

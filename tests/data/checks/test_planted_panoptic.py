@@ -1,4 +1,4 @@
-"""Damage done to panoptic segmentations is found and named, and mended in a copy."""
+"""Damage done to panoptic segmentations is found and named, and fixed in a copy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segsuite.data.panoptic import write_panoptic
 
 from .planted import assert_found, contents
 
-NAME, MENDED = "planted_panoptic", "planted_panoptic_mended"
+NAME, FIXED = "planted_panoptic", "planted_panoptic_fixed"
 NUM_IMAGES = 12
 
 
@@ -62,7 +62,7 @@ def copy(tmp_path, datasets_root):
     copy = PanopticCopy(tmp_path)
     register_coco_panoptic(NAME, copy.json_file, copy.segments, copy.images)
     yield copy
-    for name in (NAME, MENDED):
+    for name in (NAME, FIXED):
         if name in DatasetCatalog:
             DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
@@ -125,18 +125,18 @@ def test_planted_damage_is_found_and_named(copy):
 def test_mended_copy_can_be_loaded(copy, tmp_path):
     plant(copy)
     before = contents(tmp_path)
-    changes = write_fixed_copy(NAME, tmp_path / "mended")
+    changes = write_fixed_copy(NAME, tmp_path / "fixed")
     after = contents(tmp_path)
     assert {path: after[path] for path in before} == before
-    assert after.keys() - before.keys() == {tmp_path / "mended" / "panoptic.json"}
+    assert after.keys() - before.keys() == {tmp_path / "fixed" / "panoptic.json"}
     text = "\n".join(changes)
-    for words in ("without a pixel: segment 77000", "mended the area of", "is unknown: segment"):
+    for words in ("without a pixel: segment 77000", "fixed the area of", "is unknown: segment"):
         assert words in text
-    mended = tmp_path / "mended" / "panoptic.json"
-    records = load_coco_panoptic(mended, copy.segments, copy.images)
+    fixed = tmp_path / "fixed" / "panoptic.json"
+    records = load_coco_panoptic(fixed, copy.segments, copy.images)
     assert [r["image_id"] for r in records] == [i["id"] for i in copy.content["images"][4:10]]
-    register_coco_panoptic(MENDED, mended, copy.segments, copy.images)
-    report = examine_datasets([MENDED])
+    register_coco_panoptic(FIXED, fixed, copy.segments, copy.images)
+    report = examine_datasets([FIXED])
     left = {f["kind"] for f in report.to_dict()["findings"] if f["severity"] == "error"}
     assert left == {"segment-unlisted", "size-mismatch"}, report.text()  # for a person to put right
 

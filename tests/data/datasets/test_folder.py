@@ -54,7 +54,7 @@ def test_suffixes_of_names_that_differ(tmp_path):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=rf"no folder {tmp_path}/nowhere of images; mend"):
+    with pytest.raises(FileNotFoundError, match=rf"no folder {tmp_path}/nowhere of images; fix"):
         load_sem_seg_folder(tmp_path / "nowhere", tmp_path)
 
 
