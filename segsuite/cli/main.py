@@ -57,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             else:
                 module = _module(words[0])
                 _run(module, parse(command_parser(words[0]), words[1:]))
+    except ModuleNotFoundError as error:  # of segsuite's own imports: `launch` tells all others
+        package = (error.name or "").partition(".")[0]
+        text = f"error: the package '{package}' is missing: `segsuite env` lists what there is"
+        print(text, file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:  # of `segsuite recipes | head`
         sys.stderr.close()
         sys.exit(1)
@@ -93,15 +98,8 @@ def _run(module: ModuleType, args: argparse.Namespace) -> None:
     if getattr(module, "WITHOUT_TORCH", False):
         _run_alone(module, args)
         return
-    try:
-        from segsuite.engine import launch
-    except ModuleNotFoundError as error:
-        print(
-            f"error: the package {error.name} is missing; `segsuite env` lists what there is, and "
-            "docs/getting_started.md how it is installed",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+    from segsuite.engine import launch
+
     launch(module.run, getattr(args, "num_gpus", 1), (args,))
 
 
