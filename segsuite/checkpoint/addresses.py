@@ -56,9 +56,9 @@ def read_weights(address: str | os.PathLike[str], *, origin: str = "") -> dict[s
     ``torchvision://NAME[:WEIGHTS]`` and ``timm://NAME`` in PyTorch's (``$TORCH_HOME``).
 
     Raises:
-        FileNotFoundError, ImportError: as `load_state`.
-        OSError: the download fails; the message tells where to put the file instead.
-        ValueError: as `load_state`; or torchvision or timm has no such weights.
+        MissingFileError, MissingPackageError: as `load_state`.
+        FileAccessError: the download fails; the message tells where to put the file instead.
+        WeightsError: as `load_state`; or torchvision or timm has no such weights.
     """
     text = os.fspath(address)
     label = f"{origin}: '{text}'" if origin else f"'{text}'"

@@ -62,7 +62,7 @@ class Checkpointer:
         """Write `state` to ``<name>.pth``: whole and on the disk, or not at all.
 
         Raises:
-            OSError: it cannot be written (no space, no permission); what was there is intact.
+            FileAccessError: it can't be written (no space, no right to); what was there is intact.
             TypeError: it holds an object that a weights-only load would refuse.
         """
         _check_plain(state, "state")
@@ -99,7 +99,7 @@ class Checkpointer:
         """The newest periodic checkpoint that is whole, and its state; None if there is none yet.
 
         Raises:
-            ValueError: there are some, and every one is damaged.
+            WeightsError: there are some, and every one is damaged.
         """
         errors = []
         for path in self.periodic():
@@ -119,8 +119,8 @@ class Checkpointer:
         """The state of a run saved at `path`, tensors on the CPU.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is damaged, or holds weights alone.
+            MissingFileError: there is no such file.
+            WeightsError: it is damaged, or holds weights alone.
         """
         state = load_state(path)
         if "iteration" not in state:

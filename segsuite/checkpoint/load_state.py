@@ -33,9 +33,9 @@ def load_state(path: str | os.PathLike[str], *, origin: str = "") -> dict[str, A
         origin: the config key or option that named the file, for the messages.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is empty, cut short, damaged, not a checkpoint, or names foreign classes.
-        ImportError: it needs a package that is not installed.
+        MissingFileError: there is no such file.
+        WeightsError: it is empty, cut short, damaged, not a checkpoint, or names foreign classes.
+        MissingPackageError: it needs a package that is not installed.
     """
     label = f"{origin}: '{path}'" if origin else f"'{path}'"
     path = Path(path)

@@ -69,8 +69,8 @@ def load_weights(
         state: what `path` holds, where that has been read already.
 
     Raises:
-        FileNotFoundError, ImportError, OSError: as `read_weights`.
-        ValueError: as `read_weights`; or shapes differ, no name fits, or with `strict` not all do.
+        MissingFileError, MissingPackageError, FileAccessError: as `read_weights`.
+        WeightsError: as `read_weights`; shapes differ, no name fits, or with `strict` not all do.
     """
     if state is None:
         state = read_weights(path, origin=origin)

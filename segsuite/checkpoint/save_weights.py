@@ -22,8 +22,8 @@ def save_weights(
     `load_state` reads both, with `classes` under "classes".
 
     Raises:
-        ImportError: safetensors is not installed.
-        ValueError: another suffix.
+        MissingPackageError: safetensors is not installed.
+        ConfigError: another suffix.
     """
     path = Path(path)
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in weights.items()}

@@ -48,8 +48,9 @@ def load_config(
     is based on. They come before the file's other keys, so these may be the plug-ins' own.
 
     Raises:
-        FileNotFoundError, KeyError, ValueError: see `CfgNode.merge_from_file`.
-        ImportError: a plug-in is not there or fails.
+        MissingFileError, UnknownNameError, ConfigError: see `CfgNode.merge_from_file`.
+        MissingPackageError: a plug-in can't be imported. (What one raises itself is left as it is;
+            one that is installed and fails is a RuntimeError that names it.)
     """
     cfg = get_cfg()
     overrides = list(overrides)

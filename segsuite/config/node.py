@@ -48,9 +48,9 @@ class CfgNode(_FvcoreCfgNode):
         """Merge a YAML file and, before it, the files named by its ``_BASE_``.
 
         Raises:
-            FileNotFoundError: the file, or one named by ``_BASE_``, is not there.
-            KeyError: a key that the configuration does not have.
-            ValueError: not YAML, or a value of the wrong type.
+            MissingFileError: the file, or one named by ``_BASE_``, is not there.
+            UnknownNameError: a key that the configuration does not have.
+            ConfigError: not YAML, or a value of the wrong type.
         """
         for filename, loaded in read_yaml_chain(cfg_filename):
             self._merge(loaded, filename)
@@ -62,7 +62,7 @@ class CfgNode(_FvcoreCfgNode):
         """Merge ``["MODEL.DEVICE", "cpu", "SOLVER.BASE_LR", "0.1"]``, as given on a command line.
 
         Raises:
-            KeyError, ValueError: as `merge_from_file`, or a key without a value.
+            UnknownNameError, ConfigError: as `merge_from_file`, or a key without a value.
         """
         options = [str(word) for word in cfg_list[::2] if str(word).startswith("-")]
         if options:

@@ -95,7 +95,7 @@ def record_size(record: Mapping[str, Any]) -> tuple[int, int]:
     """(height, width) of the image of a record: as it says itself, else as the file does.
 
     Raises:
-        OSError, ValueError: see `read_image_size`.
+        MissingFileError, FileAccessError, DataError: see `read_image_size`.
     """
     if "height" in record and "width" in record:
         return record["height"], record["width"]

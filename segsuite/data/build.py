@@ -39,8 +39,8 @@ def get_records(names: str | Sequence[str]) -> list[dict]:
     """The records of one or several data sets, each with its data set's ``label_map``.
 
     Raises:
-        KeyError: an unknown data set.
-        FileNotFoundError, ValueError: one that is missing, empty or incomplete.
+        UnknownNameError: an unknown data set.
+        MissingFileError, DataError: one that is missing, empty or incomplete.
     """
     names = [names] if isinstance(names, str) else names
     if not names:
@@ -110,7 +110,7 @@ def build_train_loader(
 
     Raises:
         TypeError: an iterable data set, which has no positions.
-        ValueError: `batch_size` can't be divided among the processes; also as `get_records`.
+        ConfigError: `batch_size` can't be divided among the processes; also as `get_records`.
     """
     batches = TrainingBatches(
         total_batch_size=batch_size,
@@ -182,7 +182,7 @@ def get_training_records(cfg: CfgNode) -> list[dict]:
     """The records of DATASETS.TRAIN, of those with annotations the ones with something to learn.
 
     Raises:
-        ValueError: FILTER_EMPTY_ANNOTATIONS leaves none; also as `get_records`.
+        DataError: FILTER_EMPTY_ANNOTATIONS leaves none; also as `get_records`.
     """
     records = get_records(cfg.DATASETS.TRAIN)
     if not cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
@@ -243,7 +243,7 @@ def build_test_loader(
         seed: that the random numbers of a mapper follow from, together with the item's number.
 
     Raises:
-        TypeError, ValueError: as `build_train_loader`.
+        TypeError, ConfigError: as `build_train_loader`.
     """
     items = _packed(_open(dataset))
     if sampler is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from segsuite.errors import UnknownNameError
+from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 
@@ -36,7 +36,7 @@ class _DatasetCatalog:
         """Load the records of a data set.
 
         Raises:
-            KeyError: there is none of that name; the message lists those that exist.
+            UnknownNameError: there is none of that name; the message lists those that exist.
         """
         if name not in self._loaders:
             raise UnknownNameError(unknown_name(name, self._loaders, "DatasetCatalog"))
@@ -85,7 +85,7 @@ class Metadata:
     def __setattr__(self, key: str, value: Any) -> None:
         old = self.__dict__.get(key, value)
         if old != value:
-            raise ValueError(
+            raise ConfigError(
                 f"metadata of data set '{self.name}': {key} is already {old!r} and can't become "
                 f"{value!r}; register the data set under another name"
             )
@@ -95,7 +95,7 @@ class Metadata:
         """Set several facts at once and return self.
 
         Raises:
-            ValueError: one is already set to another value.
+            ConfigError: one is already set to another value.
         """
         for key, value in facts.items():
             setattr(self, key, value)

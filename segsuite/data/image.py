@@ -21,8 +21,8 @@ def open_image(file_name: str | os.PathLike) -> ImageFile.ImageFile:
     """Open an image without decoding its pixels.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no image that Pillow can read, or a suspiciously large one.
+        MissingFileError: there is no such file.
+        DataError: it is no image that Pillow can read, or a suspiciously large one.
     """
     try:
         return Image.open(file_name)
@@ -46,7 +46,7 @@ def decode(image: Image.Image, file_name: str | os.PathLike) -> None:
     """Decode the pixels of an image that `open_image` gave.
 
     Raises:
-        ValueError: the file is truncated or damaged.
+        DataError: the file is truncated or damaged.
     """
     try:
         image.load()
@@ -67,8 +67,8 @@ def read_image(file_name: str | os.PathLike, format: str = "RGB") -> np.ndarray:
         (H, W, 3) uint8, 0-255. Grey and palette images are expanded, transparency is dropped.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: no image, or a truncated or damaged one.
+        MissingFileError: there is no such file.
+        DataError: no image, or a truncated or damaged one.
     """
     if format not in FORMATS:
         raise ConfigError(f"image format '{format}' (INPUT.FORMAT): expected one of {FORMATS}")
@@ -89,7 +89,7 @@ def check_complete(file_name: str | os.PathLike) -> None:
     """See whether an image file has been cut short, without decoding it if its end is there.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_image`.
+        MissingFileError, DataError: as `read_image`.
     """
     with open_image(file_name) as image:
         ends = {"JPEG": _JPEG_END, "PNG": _PNG_END}
@@ -109,7 +109,7 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
         name: where they come from, for the messages.
 
     Raises:
-        ValueError: they are no image, or a truncated or damaged one.
+        DataError: they are no image, or a truncated or damaged one.
     """
     try:
         image = Image.open(io.BytesIO(content))
@@ -130,7 +130,8 @@ def as_rgb(image: str | os.PathLike | np.ndarray | Image.Image) -> np.ndarray:
         image: a file, a Pillow image, or an array (H, W, 3) or (H, W) uint8, RGB or grey.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_image`; or an array of another shape or type.
+        MissingFileError, DataError: as `read_image`.
+        ValueError: an array of another shape or type.
     """
     if isinstance(image, (str, os.PathLike)):
         return read_image(image)

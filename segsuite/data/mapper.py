@@ -94,7 +94,7 @@ class DatasetMapper:
             `annotations_to_instances`.
 
         Raises:
-            FileNotFoundError, ValueError: see `read_image` and `read_sem_seg`; or the image differs
+            MissingFileError, DataError: see `read_image` and `read_sem_seg`; or the image differs
                 in size from its label map, or from the ``height`` and ``width`` of the record.
         """
         if rng is None:
@@ -168,7 +168,7 @@ def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
         size: (height, width) of the image, upright.
 
     Raises:
-        ValueError: it has another one.
+        DataError: it has another one.
     """
     recorded = (record.get("height", size[0]), record.get("width", size[1]))
     if recorded == size:

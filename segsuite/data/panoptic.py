@@ -31,7 +31,7 @@ def read_panoptic(file_name: str | os.PathLike) -> np.ndarray:
         (H, W) int32.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_image`.
+        MissingFileError, DataError: see `read_image`.
     """
     return to_segment_ids(read_image(file_name))
 

@@ -51,8 +51,8 @@ def build_train_sampler(cfg: CfgNode, dataset: Any) -> PositionSampler:
     """DATALOADER.SAMPLER_TRAIN over a list of records or a map-style data set.
 
     Raises:
-        KeyError: no sampler has that name.
-        ValueError: the data set does not have what the sampler needs.
+        UnknownNameError: no sampler has that name.
+        DataError, ConfigError: the data set does not have what the sampler needs.
     """
     return SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN)(cfg, dataset)
 

@@ -31,8 +31,8 @@ def read_sem_seg(
         (H, W) uint8, or int32 where values above 255 are stored.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: damaged, an RGB image, or a stored value that `label_map` does not have.
+        MissingFileError: there is no such file.
+        DataError: damaged, an RGB image, or a stored value that `label_map` does not have.
     """
     with open_image(file_name) as image:
         check_label_mode(image, file_name)
@@ -67,7 +67,7 @@ def colors_to_labels(image: np.ndarray, colors: Mapping[tuple[int, int, int], in
         (H, W) uint8, to be written as a PNG file.
 
     Raises:
-        ValueError: a colour that is not in `colors`, with the number of its pixels.
+        DataError: a colour that is not in `colors`, with the number of its pixels.
     """
     keys = np.array([r << 16 | g << 8 | b for r, g, b in colors])
     order = np.argsort(keys)
@@ -96,7 +96,7 @@ def check_label_mode(image: Image.Image, file_name: str | os.PathLike) -> None:
     """Check that an image may be a label map: one integer a pixel.
 
     Raises:
-        ValueError: it has colours.
+        DataError: it has colours.
     """
     if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
         raise DataError(

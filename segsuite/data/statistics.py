@@ -61,7 +61,8 @@ def compute_class_weights(dataset_names: Sequence[str], num_classes: int, mode: 
         num_classes floats; 0 for a class without a single pixel.
 
     Raises:
-        ValueError: an unknown mode, or no labelled pixel at all.
+        ConfigError: an unknown mode.
+        DataError: no labelled pixel at all.
     """
     if mode not in BALANCE_MODES:
         raise ConfigError(

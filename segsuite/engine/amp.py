@@ -18,7 +18,7 @@ def amp_dtype(amp: CfgNode, key: str, device: torch.device) -> torch.dtype | Non
         amp: SOLVER.AMP or TEST.AMP, and `key`, that name.
 
     Raises:
-        ValueError: an unknown type, or one that the device can't compute in.
+        ConfigError: an unknown type, or one that the device can't compute in.
     """
     if not amp.ENABLED:
         return None

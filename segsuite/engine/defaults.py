@@ -110,7 +110,7 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
 
     Raises:
         FileAccessError: OUTPUT_DIR can't be used, see output_dir.py.
-        ValueError, KeyError, FileNotFoundError: the configuration or the data are unfit.
+        ConfigError, DataError, MissingFileError: the configuration or the data are unfit.
     """
     # config.yaml works from any folder.
     cfg.OUTPUT_DIR = os.path.abspath(cfg.OUTPUT_DIR)

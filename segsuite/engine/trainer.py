@@ -203,7 +203,7 @@ class DefaultTrainer(SimpleTrainer):
         Without a checkpoint `resume` starts from MODEL.WEIGHTS as well.
 
         Raises:
-            ValueError: the checkpoint does not fit the configuration.
+            WeightsError: the checkpoint does not fit the configuration.
         """
         path, state = self._latest_checkpoint() if resume else (None, None)
         if comm.is_main_process():
@@ -283,7 +283,7 @@ class DefaultTrainer(SimpleTrainer):
             ``{task: {figure: value}}``, for several data sets by the name of each.
 
         Raises:
-            ValueError: DATASETS.TEST is empty.
+            ConfigError: DATASETS.TEST is empty.
         """
         if not cfg.DATASETS.TEST:
             raise ConfigError("nothing to evaluate on: DATASETS.TEST is empty")
@@ -308,8 +308,8 @@ class DefaultTrainer(SimpleTrainer):
         """`test` of MODEL.WEIGHTS or, if that is empty, of the run in OUTPUT_DIR.
 
         Raises:
-            FileNotFoundError: there are no weights.
-            ValueError: they are not those of the model.
+            MissingFileError: there are no weights.
+            WeightsError: they are not those of the model.
         """
         model = cls.build_model(cfg)
         load_trained_weights(model, cfg)
@@ -324,8 +324,8 @@ class DefaultTrainer(SimpleTrainer):
         """Evaluate predictions on DATASETS.TEST that a file holds, without a model.
 
         Raises:
-            FileNotFoundError, ValueError: see the evaluator's `evaluate_file`; or DATASETS.TEST is
-                not a single data set.
+            MissingFileError, DataError: see the evaluator's `evaluate_file`.
+            ConfigError: DATASETS.TEST is not a single data set, or no evaluator of it reads files.
         """
         if len(cfg.DATASETS.TEST) != 1:
             raise ConfigError(

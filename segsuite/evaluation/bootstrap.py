@@ -82,7 +82,7 @@ def compare_mean_iou(
         first, second: (N, 3, K) int64, image by image the same.
 
     Raises:
-        ValueError: counts of different shapes, or of another ground truth.
+        DataError: counts of different shapes, or of another ground truth.
     """
     if first.shape != second.shape or not torch.equal(first[:, 1], second[:, 1]):
         raise DataError(

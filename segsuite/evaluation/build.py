@@ -28,8 +28,8 @@ def build_evaluator(
         output_dir: where the evaluators may write files; None: they write none.
 
     Raises:
-        KeyError: there is no such data set or no such evaluator, or it does not take an argument.
-        ValueError: the metadata has no ``evaluator_type``, and TEST.EVALUATORS is empty.
+        UnknownNameError: there is no such data set or evaluator, or it does not take an argument.
+        DataError: the metadata has no ``evaluator_type``, and TEST.EVALUATORS is empty.
     """
     if dataset_name not in DatasetCatalog:
         raise UnknownNameError(unknown_name(dataset_name, DatasetCatalog.list(), "DatasetCatalog"))

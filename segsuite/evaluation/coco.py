@@ -70,10 +70,11 @@ class COCOEvaluator(DatasetEvaluator):
             engine: one of `coco_metrics.ENGINES`.
 
         Raises:
-            FileNotFoundError, ValueError: the ground truth is missing or no instances file, or its
-                categories are not those of `category_ids`, or not `num_classes`; there are several
-                processes, but `distributed` is False.
-            KeyError: no data set of that name.
+            MissingFileError, DataError: the ground truth is missing or no instances file, or its
+                categories are not those of `category_ids`.
+            ConfigError: there are not `num_classes` of them.
+            ValueError: there are several processes, but `distributed` is False; no such task.
+            UnknownNameError: no data set of that name.
         """
         check_distributed(distributed)
         self._dataset_name = dataset_name
@@ -125,8 +126,9 @@ class COCOEvaluator(DatasetEvaluator):
         """Write down the detections of a batch.
 
         Raises:
-            ValueError: the image is not in the ground truth or of another size there, a class is
-                not in the data set, a score or a box is not finite, or masks are missing.
+            DataError: the image is not in the ground truth or of another size there, or a score or
+                a box is not finite.
+            ConfigError: a class is not in the data set, or there are no masks.
         """
         for record, output in zip(inputs, outputs, strict=True):
             instances = output["instances"].to("cpu")
@@ -144,7 +146,7 @@ class COCOEvaluator(DatasetEvaluator):
             "ARs", "ARm", "ARl", "AP-<class>"}``; NaN where the ground truth has nothing to find.
 
         Raises:
-            ValueError: an image was predicted twice.
+            DataError: an image was predicted twice.
         """
         images = list(self._spool.gather())
         with_masks = comm.gather(self._with_masks)
@@ -178,7 +180,7 @@ class COCOEvaluator(DatasetEvaluator):
         Tasks are those that the file has boxes or masks for.
 
         Raises:
-            FileNotFoundError, ValueError: see `read_coco_results`.
+            MissingFileError, DataError: see `read_coco_results`.
         """
         results = None
         if comm.is_main_process():

@@ -52,7 +52,7 @@ class COCOGroundTruth:
             image_ids: of the images that count; None: all.
 
         Raises:
-            FileNotFoundError, ValueError: see `read_json`.
+            MissingFileError, DataError: see `read_json`.
         """
         return cls._of(Path(path), lambda: read_json(os.fspath(path), _LISTS), image_ids)
 
@@ -63,7 +63,7 @@ class COCOGroundTruth:
         """The annotations in the records of a data set that no file is known to hold.
 
         Raises:
-            KeyError: there is no such data set.
+            UnknownNameError: there is no such data set.
             DataError: see `records_to_coco`.
         """
         metadata = MetadataCatalog.get(dataset_name)
@@ -144,8 +144,8 @@ def read_coco_results(path: str | os.PathLike, truth: COCOGroundTruth) -> list[d
         `segmentation` (compressed RLE), or both.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is another kind of file, or does not belong to this ground truth; the
+        MissingFileError: there is no such file.
+        DataError: it is another kind of file, or does not belong to this ground truth; the
             message names the first such detection.
     """
     results = read_results(path)
@@ -166,7 +166,7 @@ def tasks_of_results(results: Sequence[dict[str, Any]], path: str | os.PathLike)
     """What a results file can be evaluated for: "bbox", "segm" or both.
 
     Raises:
-        ValueError: some detections have a box or a mask and others do not.
+        DataError: some detections have a box or a mask and others do not.
     """
     tasks = []
     for key, task in _TASK_OF.items():
@@ -230,7 +230,7 @@ def read_results(path: str | os.PathLike) -> Any:
     """The content of a JSON file of results.
 
     Raises:
-        FileNotFoundError, ValueError: there is no such file, or it is not JSON.
+        MissingFileError, DataError: there is no such file, or it is not JSON.
     """
     try:
         return json.loads(Path(path).read_text())

@@ -59,8 +59,8 @@ def choose_engine(name: str) -> str:
     """The engine that "auto" stands for here; other names of `ENGINES` are returned as they are.
 
     Raises:
-        ValueError: no engine has that name.
-        ModuleNotFoundError: its package is not installed.
+        UnknownNameError: no engine has that name.
+        MissingPackageError: its package is not installed.
     """
     if name not in ENGINES:
         raise UnknownNameError(unknown_name(name, ENGINES, "engines (TEST.COCO_ENGINE)"))

@@ -55,7 +55,7 @@ class DatasetEvaluator:
         """The same of predictions that a file holds, without a model.
 
         Raises:
-            ValueError: the evaluator has no such files.
+            ConfigError: the evaluator has no such files.
         """
         raise ConfigError(
             f"{type(self).__name__} can't evaluate a results file (--results {path}); those of "
@@ -106,7 +106,7 @@ class DatasetEvaluators(DatasetEvaluator):
         """By the one evaluator whose kind of file it is.
 
         Raises:
-            FileNotFoundError, ValueError: there is no such file, or no evaluator reads it.
+            MissingFileError, DataError: there is no such file, or no evaluator reads it.
         """
         if not Path(path).is_file():
             raise MissingFileError(f"there is no file {path}")

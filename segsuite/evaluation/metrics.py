@@ -54,7 +54,8 @@ def sem_seg_metrics(matrix: torch.Tensor, *, absent_classes: str = "detectron2")
         absent_classes: a key of `ABSENT_CLASS_RULES`.
 
     Raises:
-        ValueError: the matrix is not square, or there is no such rule.
+        ValueError: the matrix is not square.
+        UnknownNameError: there is no such rule.
     """
     if matrix.dim() < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] < 2:
         raise ValueError(f"expected a matrix (..., K + 1, K + 1), got {tuple(matrix.shape)}")
@@ -92,7 +93,7 @@ def class_ratio(
         (..., K) float64 in [0, 1], NaN for the classes that the means leave out.
 
     Raises:
-        ValueError: there is no such rule.
+        UnknownNameError: there is no such rule.
     """
     check_rule(absent_classes)
     ratio = numerator.double() / denominator  # 0 / 0 is NaN

@@ -59,7 +59,7 @@ class PanopticEvaluator(DatasetEvaluator):
             thing_ids, stuff_ids: category id -> predicted class.
 
         Raises:
-            FileNotFoundError, ValueError: see `PanopticGroundTruth.read`; or a category of
+            MissingFileError, DataError: see `PanopticGroundTruth.read`; or a category of
                 `thing_ids` or `stuff_ids` is not in the file.
             AttributeError: something is neither given nor known of the data set.
         """
@@ -100,8 +100,9 @@ class PanopticEvaluator(DatasetEvaluator):
         """Match the segments of a batch, and write down what was predicted.
 
         Raises:
-            ValueError: the image is not in the ground truth, its files or the prediction contradict
-                themselves, or a class is not in the data set.
+            DataError: the image is not in the ground truth, or its files or the prediction
+                contradict themselves.
+            ConfigError: a class is not in the data set.
         """
         for record, output in zip(inputs, outputs, strict=True):
             image_id = record["image_id"]
@@ -137,7 +138,7 @@ class PanopticEvaluator(DatasetEvaluator):
             for categories that are neither in the ground truth nor predicted.
 
         Raises:
-            ValueError: an image was predicted twice.
+            DataError: an image was predicted twice.
         """
         annotations = [annotation for _, annotation in self._spool.gather()]
         counts = comm.gather(self._counts)
@@ -156,7 +157,7 @@ class PanopticEvaluator(DatasetEvaluator):
         """The figures of a results file, `panoptic_results.json` or any tool's in COCO's format.
 
         Raises:
-            FileNotFoundError, ValueError: see `read_panoptic_results`.
+            MissingFileError, DataError: see `read_panoptic_results`.
         """
         results = None
         self.reset()

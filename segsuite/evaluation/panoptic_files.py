@@ -46,7 +46,7 @@ class PanopticGroundTruth:
         """Read the annotations, without the PNG files.
 
         Raises:
-            FileNotFoundError, ValueError: see `read_json`; or a segment's category is not listed.
+            MissingFileError, DataError: see `read_json`; or a segment's category is not listed.
         """
         content = read_json(os.fspath(json_file), ("annotations", "categories"))
         categories = sorted(content["categories"], key=lambda category: category["id"])
@@ -68,7 +68,7 @@ class PanopticGroundTruth:
         """The ids of an image's segments: (H, W) int32, 0 for void.
 
         Raises:
-            FileNotFoundError, ValueError: see `read_image`.
+            MissingFileError, DataError: see `read_image`.
         """
         return torch.from_numpy(read_panoptic(self.root / self.images[image_id][0]))
 
@@ -82,8 +82,8 @@ def read_panoptic_results(
         For each image its id, the ids of its segments (H, W) int32, and what they are.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: it is another kind of file, or does not belong to this ground truth.
+        MissingFileError: a file is missing.
+        DataError: it is another kind of file, or does not belong to this ground truth.
     """
     path = Path(path)
     content = read_results(path)

@@ -64,7 +64,7 @@ def panoptic_counts(
         `panoptic_quality`.
 
     Raises:
-        ValueError: the maps differ in size, or hold ids that are not described; or a predicted
+        DataError: the maps differ in size, or hold ids that are not described; or a predicted
             segment has no pixel.
     """
     if prediction.shape != target.shape:

@@ -79,7 +79,8 @@ class SemSegEvaluator(DatasetEvaluator):
             colors: RGB of each class, for the palette; None: the data set's.
 
         Raises:
-            ValueError: there are several processes, but `distributed` is False; no such rule.
+            ValueError: there are several processes, but `distributed` is False.
+            UnknownNameError: there is no such rule.
             AttributeError: neither `class_names` nor the data set's are known.
         """
         check_distributed(distributed)
@@ -137,8 +138,10 @@ class SemSegEvaluator(DatasetEvaluator):
         """Count the pixels of a batch.
 
         Raises:
-            ValueError: the ground truth is missing, of another size, or holds a label that is no
-                class; or the prediction has another number of classes.
+            DataError: the ground truth is missing, of another size, or holds a label that is no
+                class.
+            ConfigError: the prediction has another number of classes.
+            ValueError: the prediction is of another shape or type.
         """
         for record, output in zip(inputs, outputs, strict=True):
             prediction = _as_prediction(output["sem_seg"], record)
@@ -198,7 +201,7 @@ class SemSegEvaluator(DatasetEvaluator):
             last is the rule, as text: the means are not comparable without it.
 
         Raises:
-            ValueError: the ground truth holds labels that are no classes.
+            DataError: the ground truth holds labels that are no classes.
         """
         # Stacking copies: what was counted here stays as it is.
         matrix, boundary_matrix = comm.all_reduce_sum_(

@@ -38,7 +38,7 @@ class Spool:
         """The (image_id, value) of all processes by `image_id`, on the main one; there alone.
 
         Raises:
-            ValueError: an image was added twice.
+            DataError: an image was added twice.
         """
         self._file.seek(0)
         of_processes = comm.gather(self._file.read())

@@ -31,7 +31,7 @@ class ASPP(nn.Module):
         depthwise: the 3x3 convolutions are depthwise separable.
 
     Raises:
-        ValueError: in training, batch norm behind the pooling has one value per channel only.
+        ConfigError: in training, batch norm behind the pooling has one value per channel only.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ def get_norm(name: str, channels: int) -> nn.Module | None:
     within each pixel over all channels.
 
     Raises:
-        KeyError: unknown name.
+        UnknownNameError: unknown name.
     """
     if name == "":
         return None

@@ -24,7 +24,7 @@ def build_anchor_generator(
     """Build ``MODEL.ANCHOR_GENERATOR.NAME`` for features of `input_shape`.
 
     Raises:
-        KeyError: no generator has that name.
+        UnknownNameError: no generator has that name.
     """
     return ANCHOR_GENERATOR_REGISTRY.get(cfg.MODEL.ANCHOR_GENERATOR.NAME)(cfg, input_shape)
 
@@ -41,7 +41,7 @@ class DefaultAnchorGenerator(nn.Module):
         offset: where in its cell an anchor is centred, in strides: from 0 (the corner) to 1.
 
     Raises:
-        ValueError: the lists are neither one nor as many as there are features, or the offset is
+        ConfigError: the lists are neither one nor as many as there are features, or the offset is
             out of range.
     """
 

@@ -21,7 +21,7 @@ class Matcher:
             they fit, so that every object has one.
 
     Raises:
-        ValueError: the numbers of thresholds and labels do not fit, a label is not -1, 0 or 1, or
+        ConfigError: the numbers of thresholds and labels do not fit, a label is not -1, 0 or 1, or
             the thresholds do not ascend.
     """
 

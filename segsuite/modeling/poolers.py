@@ -29,7 +29,7 @@ class ROIPooler(nn.Module):
         canonical_level: the level of stride ``2 ** canonical_level``.
 
     Raises:
-        KeyError: another `pooler_type`.
+        UnknownNameError: another `pooler_type`.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ def find_inputs(inputs: Iterable[str]) -> dict[str, str]:
     share it.
 
     Raises:
-        FileNotFoundError: a file is not there, or a folder or pattern has no image or video.
+        MissingFileError: a file is not there, or a folder or pattern has no image or video.
     """
     found: list[tuple[str, str]] = []
     for entry in inputs:

@@ -72,7 +72,8 @@ class Predictor:
             image: a file, a Pillow image, or (H, W, 3) uint8 RGB; its size is the prediction's.
 
         Raises:
-            FileNotFoundError, ValueError: it is none of these, or damaged.
+            MissingFileError, DataError: the file is missing, damaged or no image.
+            ValueError: an array of another shape or type.
         """
         pixels = as_rgb(image)
         with torch.inference_mode():

@@ -73,7 +73,7 @@ def answer(predict: Callable[[Any], Prediction], file: str | os.PathLike, max_by
     """Predict a file that somebody has sent.
 
     Raises:
-        ValueError: it is too large, or no image, or a damaged one.
+        DataError: it is too large, or no image, or a damaged one.
     """
     name, size = Path(file).name, os.path.getsize(file)
     if size > max_bytes:
@@ -105,7 +105,7 @@ def build_page(predict: Callable[[Any], Prediction], *, title: str, max_bytes: i
     """The page, a `gradio.Blocks`; ``/predict`` of its programming interface takes a file.
 
     Raises:
-        ImportError: gradio is not installed.
+        MissingPackageError: gradio is not installed.
     """
     gr = _import_gradio()
 
@@ -165,8 +165,8 @@ def serve(
         max_bytes: larger files are refused while they are being sent.
 
     Raises:
-        ImportError: gradio is not installed.
-        OSError: the port is taken, or the address is not this machine's.
+        MissingPackageError: gradio is not installed.
+        FileAccessError: the port is taken, or the address is not this machine's.
     """
     try:
         listener = socket.create_server(

@@ -34,7 +34,7 @@ def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
 
     Raises:
         MissingFileError: there are no weights.
-        OSError: they cannot be downloaded.
+        FileAccessError: they cannot be downloaded.
         WeightsError: they are not all of the model's.
     """
     files = RunFiles(cfg.OUTPUT_DIR)

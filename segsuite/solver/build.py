@@ -76,9 +76,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     checkpoint and leaves the hyper-parameters as the config has them.
 
     Raises:
-        KeyError: SOLVER.OPTIMIZER is not in the registry, or does not take an argument of
+        UnknownNameError: SOLVER.OPTIMIZER is not in the registry, or does not take an argument of
             SOLVER.OPTIMIZER_ARGS.
-        ValueError: nothing in the model is trainable, or a hyper-parameter is out of its range.
+        ConfigError: nothing in the model is trainable, or a hyper-parameter is out of its range.
         TypeError: what was built is no optimiser.
     """
     solver = cfg.SOLVER

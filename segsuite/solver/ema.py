@@ -24,7 +24,7 @@ class ModelEMA:
     its memory format, and load weights into it in place.
 
     Raises:
-        ValueError: `decay` is not in [0, 1).
+        ConfigError: `decay` is not in [0, 1).
     """
 
     def __init__(self, model: nn.Module, decay: float):
@@ -92,7 +92,7 @@ class ModelEMA:
         """Continue from `state`, which `state_dict` of a model of the same structure returned.
 
         Raises:
-            ValueError: the names or shapes are those of another model.
+            WeightsError: the names or shapes are those of another model.
         """
         assert not self._applied, "the model holds the average: leave `applied()` first"
         shapes = {name: tensor.shape for name, tensor in state["model"].items()}

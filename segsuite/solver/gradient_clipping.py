@@ -22,8 +22,8 @@ def build_gradient_clipper(cfg: CfgNode) -> GradientClipper | None:
     processes.
 
     Raises:
-        KeyError: CLIP_TYPE is unknown.
-        ValueError: CLIP_VALUE is not above 0.
+        UnknownNameError: CLIP_TYPE is unknown.
+        ConfigError: CLIP_VALUE is not above 0.
     """
     clip = cfg.SOLVER.CLIP_GRADIENTS
     if not clip.ENABLED:

@@ -42,7 +42,7 @@ def ramp(iterations: int, method: str, start: float, end: float) -> Schedule:
     """`start` throughout ("constant"), or a straight line from `start` to `end` ("linear").
 
     Raises:
-        KeyError: another method.
+        UnknownNameError: another method.
     """
     if method == "constant":
         return lambda _: start
@@ -65,8 +65,8 @@ def build_lr_multiplier(cfg: CfgNode) -> Schedule:
     """The factor on the base learning rates at an iteration of [0, SOLVER.MAX_ITER).
 
     Raises:
-        KeyError: SOLVER.LR_SCHEDULER_NAME or SOLVER.WARMUP_METHOD is unknown.
-        ValueError: SOLVER.STEPS does not ascend, or MAX_ITER or BASE_LR is not above 0.
+        UnknownNameError: SOLVER.LR_SCHEDULER_NAME or SOLVER.WARMUP_METHOD is unknown.
+        ConfigError: SOLVER.STEPS does not ascend, or MAX_ITER or BASE_LR is not above 0.
     """
     solver = cfg.SOLVER
     if solver.MAX_ITER <= 0:

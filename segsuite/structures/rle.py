@@ -80,7 +80,7 @@ def decode_masks(rles: Sequence[RLE], height: int, width: int) -> Tensor:
         (N, height, width) bool; N may be 0.
 
     Raises:
-        ValueError: an RLE of another size.
+        DataError: an RLE of another size.
     """
     for i, rle in enumerate(rles):
         if list(rle["size"]) != [height, width]:
@@ -103,7 +103,7 @@ def to_rle(segmentation: list | RLE, height: int, width: int) -> RLE:
         height, width: of the image, in pixels.
 
     Raises:
-        ValueError: a polygon of fewer than 3 points; an RLE of another size, or one whose runs are
+        DataError: a polygon of fewer than 3 points; an RLE of another size, or one whose runs are
             negative or do not add up to it.
     """
     if isinstance(segmentation, list):
@@ -136,7 +136,7 @@ def decode_counts(counts: str | bytes) -> list[int]:
     says that more follow. From the fourth on a run is the difference from the one two before it.
 
     Raises:
-        ValueError: the text ends within a number or has other characters.
+        DataError: the text ends within a number or has other characters.
     """
     data = counts.encode() if isinstance(counts, str) else counts
     runs: list[int] = []
@@ -162,7 +162,7 @@ def check_polygons(polygons: Sequence[Sequence[float] | np.ndarray]) -> None:
     """Check polygons ``[x0, y0, x1, y1, ...]``.
 
     Raises:
-        ValueError: one has fewer than 3 points, or an odd number of values.
+        DataError: one has fewer than 3 points, or an odd number of values.
     """
     for i, polygon in enumerate(polygons):
         if len(polygon) < 6 or len(polygon) % 2:

@@ -51,7 +51,7 @@ class Registry:
         """Return the object registered as `name`.
 
         Raises:
-            KeyError: nothing is; the message lists what there is and the closest match.
+            UnknownNameError: nothing is; the message lists what there is and the closest match.
         """
         if name in self._objects:
             return self._objects[name]
@@ -61,7 +61,7 @@ class Registry:
         """Forget what is registered as `name`.
 
         Raises:
-            KeyError: nothing is.
+            UnknownNameError: nothing is.
         """
         self.get(name)
         del self._objects[name]

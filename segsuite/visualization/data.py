@@ -31,7 +31,7 @@ def draw_record(
         (H, W, 3) uint8 RGB.
 
     Raises:
-        FileNotFoundError, ValueError: a file is missing or damaged, or sizes differ.
+        MissingFileError, DataError: a file is missing or damaged, or sizes differ.
     """
     image = read_image(record["file_name"])
     height, width = image.shape[:2]

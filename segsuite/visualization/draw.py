@@ -44,7 +44,7 @@ def overlay(
         contours: draw the outlines of the classes in their full colour.
 
     Raises:
-        ValueError: image and labels differ in size.
+        DataError: image and labels differ in size.
     """
     check_size(image, labels)
     outside = ((labels < 0) | (labels >= len(colors)))[..., None]

@@ -53,7 +53,7 @@ def error_map(
         (H, W, 3) uint8.
 
     Raises:
-        ValueError: the sizes differ.
+        DataError: the sizes differ.
     """
     check_size(image, prediction)
     check_size(image, target)

@@ -37,7 +37,7 @@ def draw_panoptic(
         thing_colors: RGB of each thing among `segments_info`.
 
     Raises:
-        ValueError: image and segmentation differ in size.
+        DataError: image and segmentation differ in size.
     """
     if segmentation.shape != image.shape[:2]:
         raise DataError(

@@ -20,7 +20,7 @@ class VideoReader:
         frames: their number as the file tells it, 0 where it does not.
 
     Raises:
-        ValueError: OpenCV can't read the file.
+        DataError: OpenCV can't read the file.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -47,7 +47,7 @@ class VideoWriter:
     """Writes (H, W, 3) uint8 RGB frames of one size to an .mp4 file; a context manager.
 
     Raises:
-        OSError: OpenCV can't write the file.
+        FileAccessError: OpenCV can't write the file.
     """
 
     def __init__(self, path: str | os.PathLike, fps: float):

@@ -78,7 +78,7 @@ def apply_format(fmt: Format, state: Weights) -> Conversion:
     """Rename and rearrange `state` as `fmt` says.
 
     Raises:
-        ValueError: two names become one.
+        WeightsError: two names become one.
     """
     weights: Weights = {}
     origins: dict[str, str] = {}

@@ -74,7 +74,7 @@ class CocoFile:
         """As `load_coco_json`, but without looking at the entries.
 
         Raises:
-            FileNotFoundError, ValueError: no such file, or not in this format.
+            MissingFileError, DataError: no such file, or not in this format.
         """
         content = read_json(json_file, ("images", "annotations", "categories"))
         return cls(json_file, image_root, content)

@@ -33,7 +33,7 @@ def examine_datasets(names: Sequence[str]) -> Report:
         names: registered data sets, such as the splits for training and evaluation.
 
     Raises:
-        KeyError: an unknown data set.
+        UnknownNameError: an unknown data set.
     """
     report = Report()
     images: dict[str, list[ImageFacts]] = {}

@@ -62,7 +62,7 @@ class PanopticFile:
     def read(cls, metadata: Metadata) -> PanopticFile:
         """
         Raises:
-            FileNotFoundError, ValueError: no such file, or not in this format.
+            MissingFileError, DataError: no such file, or not in this format.
         """
         json_file = metadata.panoptic_json
         content = read_json(json_file, ("images", "annotations", "categories"))

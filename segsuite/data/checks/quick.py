@@ -60,11 +60,11 @@ def check_semantic_dataset(
         read_labels: also read every label map, and the header and the end of every image.
 
     Raises:
-        KeyError: an unknown data set.
-        FileNotFoundError: missing or empty folders.
-        ValueError: images without labels or the reverse; another number of classes; label maps
-            of the wrong size, format or values; images that are cut short. The message names the
-            files.
+        UnknownNameError: an unknown data set.
+        MissingFileError: missing or empty folders.
+        ConfigError: another number of classes.
+        DataError: images without labels or the reverse; label maps of the wrong size, format or
+            values; images that are cut short. The message names the files.
     """
     metadata = MetadataCatalog.get(name)
     records = get_records(name)
@@ -87,12 +87,13 @@ def check_instance_dataset(
         read_images: also read the header and the end of every image.
 
     Raises:
-        KeyError: an unknown data set.
-        FileNotFoundError: a missing file of annotations.
-        ValueError: faults of that file, see `load_coco_json`; another number of classes; no masks;
-            boxes of a function's records whose ``bbox_mode`` is none, or that contradict it; images
-            that are missing, or of another size than the annotations are for, perhaps because their
-            EXIF orientation turns them. The message names the files.
+        UnknownNameError: an unknown data set.
+        MissingFileError: a missing file of annotations.
+        ConfigError: another number of classes; no masks.
+        DataError: faults of that file, see `load_coco_json`; boxes of a function's records whose
+            ``bbox_mode`` is none, or that contradict it; images that are missing, or of another
+            size than the annotations are for, perhaps because their EXIF orientation turns them.
+            The message names the files.
     """
     records = [r for r in get_records(name) if "annotations" in r or "segments_info" in r]
     if not records:

@@ -40,7 +40,7 @@ def register_coco_instances(
         image_root: the folder that its ``file_name`` entries start from.
 
     Raises:
-        ValueError: the arguments contradict an earlier registration.
+        ConfigError: the arguments contradict an earlier registration.
     """
     json_file, image_root = os.fspath(json_file), os.fspath(image_root)
     facts = MetadataCatalog.get(name).set(
@@ -79,8 +79,8 @@ def load_coco_json(
         LVIS also ``neg_category_ids`` and ``not_exhaustive_category_ids``, as classes.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not in this format; ids that occur twice; an annotation of a category
+        MissingFileError: there is no such file.
+        DataError: it is not in this format; ids that occur twice; an annotation of a category
             that is not in the file; no annotation can be used; an unknown image is wanted.
     """
     json_file = os.fspath(json_file)
@@ -121,8 +121,8 @@ def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:
     """Read a file in COCO's format that has the lists `keys`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, lacks one of them, or has annotations with a ``bbox_mode`` that
+        MissingFileError: there is no such file.
+        DataError: it is not JSON, lacks one of them, or has annotations with a ``bbox_mode`` that
             is not COCO's.
     """
     try:

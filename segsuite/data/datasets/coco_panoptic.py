@@ -29,7 +29,7 @@ def register_coco_panoptic(
         panoptic_json, panoptic_root, image_root, instances_json: see `load_coco_panoptic`.
 
     Raises:
-        ValueError: the arguments contradict an earlier registration.
+        ConfigError: the arguments contradict an earlier registration.
     """
     paths = {
         "panoptic_json": os.fspath(panoptic_json),
@@ -79,8 +79,8 @@ def load_coco_panoptic(
         ``annotations``.
 
     Raises:
-        FileNotFoundError: a JSON file is missing.
-        ValueError: it is not in this format; an image without annotation or the reverse; a category
+        MissingFileError: a JSON file is missing.
+        DataError: it is not in this format; an image without annotation or the reverse; a category
             that is not in the file; faults of `instances_json`.
     """
     panoptic_json = os.fspath(panoptic_json)

@@ -31,7 +31,7 @@ def records_to_coco(records: Sequence[Mapping[str, Any]], metadata: Metadata) ->
     Raises:
         DataError: an annotation's box can't be used, or a class is none of `metadata`; two records
             have one ``image_id``. The message names the file.
-        FileNotFoundError, ValueError: the size of an image is neither in its record nor readable.
+        MissingFileError, DataError: the size of an image is neither in its record nor readable.
     """
     names = metadata.thing_classes
     ids = metadata.get("thing_dataset_id_to_contiguous_id") or {k: k for k in range(len(names))}

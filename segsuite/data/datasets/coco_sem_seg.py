@@ -139,7 +139,7 @@ def instances_to_sem_seg(
         What writes the files when it is iterated over.
 
     Raises:
-        ValueError: while writing: a category that is not in `category_ids`.
+        DataError: while writing: a category that is not in `category_ids`.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # it tells how long each step takes
         coco = COCO(os.fspath(annotation_file))
@@ -174,7 +174,7 @@ def panoptic_to_sem_seg(
         What writes the files when it is iterated over.
 
     Raises:
-        ValueError: while writing: a category that is not in `category_ids`.
+        DataError: while writing: a category that is not in `category_ids`.
     """
     annotation_file = Path(annotation_file)
     content = json.loads(annotation_file.read_text())

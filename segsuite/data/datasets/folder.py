@@ -64,7 +64,7 @@ def register_sem_seg_folder(
             default any usual image ending.
 
     Raises:
-        ValueError: the arguments contradict each other or an earlier registration.
+        ConfigError: the arguments contradict each other or an earlier registration.
     """
     classes = list(classes)
     colors = default_colors(len(classes)) if colors is None else [rgb(c) for c in colors]
@@ -107,9 +107,9 @@ def load_sem_seg_folder(
         folder without its ending), sorted by ``image_id``.
 
     Raises:
-        FileNotFoundError: a folder is missing or has no images.
+        MissingFileError: a folder is missing or has no images.
         UnpairedFilesError: an image without label map, or a label map without image.
-        ValueError: two files of the same stem.
+        DataError: two files of the same stem.
     """
     image_files = _files_by_stem(Path(images), image_suffix, IMAGE_SUFFIXES, "images")
     label_files = _files_by_stem(Path(labels), label_suffix, LABEL_SUFFIXES, "label maps")

@@ -90,8 +90,8 @@ def register_from_config(cfg: CfgNode) -> None:
               INSTANCES: /data/my/annotations/train.json        # optional
 
     Raises:
-        KeyError: an entry lacks a key or has one that is not known.
-        ValueError: an unknown FORMAT, or values that the format's own function refuses.
+        UnknownNameError: an entry lacks a key or has one that is not known.
+        ConfigError: an unknown FORMAT, or values that the format's own function refuses.
     """
     register = cfg.DATASETS.REGISTER
     for name, entry in register.items():

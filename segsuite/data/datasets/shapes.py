@@ -102,7 +102,7 @@ def ensure_shapes(root: str | os.PathLike) -> Path:
     """Make the data set under `root` unless it is there, and return its folder.
 
     Raises:
-        OSError: `root` can't be written; the message tells how to choose another.
+        FileAccessError: `root` can't be written; the message tells how to choose another.
     """
     return make_once(Path(root) / FOLDER, _write_shapes)
 

@@ -53,8 +53,8 @@ def load_voc(year: int, split: str) -> list[dict]:
     In ``trainaug`` an image has VOC's own label map where there is one, else SBD's.
 
     Raises:
-        FileNotFoundError: the list, or an image or a label map that it names, is missing.
-        ValueError: the list is empty.
+        MissingFileError: the list, or an image or a label map that it names, is missing.
+        DataError: the list is empty.
     """
     folder = voc_folder(year)
     list_file = folder / "ImageSets" / "Segmentation" / f"{split}.txt"

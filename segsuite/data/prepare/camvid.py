@@ -30,8 +30,8 @@ def convert_camvid(root: Path) -> None:
         root: the datasets folder.
 
     Raises:
-        FileNotFoundError: there is neither.
-        ValueError: an archive is damaged, or images and label maps do not belong together.
+        MissingFileError: there is neither.
+        DataError: an archive is damaged, or images and label maps do not belong together.
     """
     splits = ("train", "val")
     if not all((root / "camvid/labels" / split).is_dir() for split in splits):

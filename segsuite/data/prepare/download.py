@@ -31,7 +31,7 @@ def download(url: str, path: str | os.PathLike, checksum: str = "") -> Path:
 
     Raises:
         FileAccessError: the server can't be reached, or refuses.
-        ValueError: the file is not the one that was expected; it is removed.
+        DataError: the file is not the one that was expected; it is removed.
     """
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -109,7 +109,7 @@ def check_file(path: str | os.PathLike, checksum: str) -> None:
         checksum: "md5:<hex>", "sha1:<hex>" or "sha256:<hex>"; empty: nothing is compared.
 
     Raises:
-        ValueError: it is another file.
+        DataError: it is another file.
     """
     if not checksum:
         return

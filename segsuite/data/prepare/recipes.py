@@ -245,9 +245,9 @@ def prepare_dataset(
         The registered data sets that can be read now.
 
     Raises:
-        KeyError: there is no recipe of that name.
-        FileNotFoundError: an archive is neither there nor can it be downloaded.
-        ConnectionError, ValueError: see `download` and `check_file`; or it is damaged.
+        UnknownNameError: there is no recipe of that name.
+        MissingFileError: an archive is neither there nor can it be downloaded.
+        FileAccessError, DataError: see `download` and `check_file`; or it is damaged.
     """
     if name not in RECIPES:
         raise UnknownNameError(unknown_name(name, RECIPES, "data sets that can be prepared"))

@@ -18,7 +18,7 @@ def unpack(file: Path, folder: Path) -> None:
     """Unpack a tar or zip archive; nothing is written outside of `folder`.
 
     Raises:
-        ValueError: it is damaged.
+        DataError: it is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bar: dict[str, Any] = {"desc": f"unpacking {file.name}", "file": sys.stderr, "disable": None}

@@ -23,8 +23,8 @@ def build_augmentations(cfg: CfgNode, is_train: bool) -> AugmentationList:
     """INPUT.AUGMENTATIONS one after another; for tests the resize to INPUT.MIN_SIZE_TEST alone.
 
     Raises:
-        KeyError: there is no such augmentation, or it does not take an argument.
-        ValueError: a value that the key it names can't have.
+        UnknownNameError: there is no such augmentation, or it does not take an argument.
+        ConfigError: a value that the key it names can't have.
     """
     if not is_train:
         size = cfg.INPUT.MIN_SIZE_TEST

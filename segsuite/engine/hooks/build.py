@@ -15,8 +15,8 @@ def build_named_hooks(cfg: CfgNode) -> list[HookBase]:
     """Build the hooks of ``HOOKS``, in that order.
 
     Raises:
-        KeyError: no hook has that name, or it does not take an argument.
-        ValueError: an entry is neither a name nor a name with arguments.
+        UnknownNameError: no hook has that name, or it does not take an argument.
+        ConfigError: an entry is neither a name nor a name with arguments.
         TypeError: what was built is no hook.
     """
     built = []

@@ -31,7 +31,7 @@ class SemSegAugmentation(nn.Module):
         flip: add a mirrored version of each.
 
     Raises:
-        ValueError: there is no size, or a negative one.
+        ConfigError: there is no size, or a negative one.
     """
 
     def __init__(

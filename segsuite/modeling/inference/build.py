@@ -18,7 +18,7 @@ def build_inference(cfg: CfgNode, model: nn.Module) -> nn.Module:
     """`model` as TEST.SLIDING_WINDOW and TEST.AUG have it run in evaluation; itself without them.
 
     Raises:
-        ValueError: the model is not one for semantic segmentation, or a value is out of range.
+        ConfigError: the model is not one for semantic segmentation, or a value is out of range.
     """
     window, aug = cfg.TEST.SLIDING_WINDOW, cfg.TEST.AUG
     asked = [f"TEST.{key}" for key in ("SLIDING_WINDOW", "AUG") if cfg.TEST[key].ENABLED]

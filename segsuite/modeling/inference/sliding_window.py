@@ -39,7 +39,7 @@ class SlidingWindow(nn.Module):
         alignment: multiple of the strides of all the model's features.
 
     Raises:
-        ValueError: the window's size is no multiple of `alignment`, or the overlap is out of range.
+        ConfigError: the size is no multiple of `alignment`, or the overlap is out of range.
     """
 
     def __init__(

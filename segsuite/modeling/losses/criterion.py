@@ -29,7 +29,7 @@ class SemSegCriterion(nn.Module):
         loss_weight: factor on all of them.
 
     Raises:
-        KeyError: unknown loss.
+        UnknownNameError: unknown loss.
     """
 
     @configurable

@@ -32,7 +32,7 @@ def hard_pixel_mining(
             Ignored pixels belong to the batch, with a loss of zero.
 
     Raises:
-        ValueError: the share is not in (0, 1].
+        ConfigError: the share is not in (0, 1].
     """
     if not 0 < top_k_percent_pixels <= 1:
         raise ConfigError(

@@ -32,7 +32,7 @@ def tversky(
         tversky_alpha, tversky_beta: weights of what is wrongly predicted and of what is missed.
 
     Raises:
-        ValueError: a weight is negative, or both are 0.
+        ConfigError: a weight is negative, or both are 0.
     """
     if min(tversky_alpha, tversky_beta) < 0 or tversky_alpha + tversky_beta == 0:
         raise ConfigError(

@@ -22,8 +22,8 @@ def build_model(cfg: CfgNode) -> nn.Module:
     of scalar losses, in evaluation one dict of predictions for each record.
 
     Raises:
-        KeyError: no architecture has that name.
-        ValueError: the device does not exist here, or MODEL.PIXEL_MEAN and MODEL.PIXEL_STD are not
+        UnknownNameError: no architecture has that name.
+        ConfigError: the device does not exist here, or MODEL.PIXEL_MEAN and MODEL.PIXEL_STD are not
             of one length.
     """
     channels, deviations = len(cfg.MODEL.PIXEL_MEAN), len(cfg.MODEL.PIXEL_STD)

@@ -86,7 +86,7 @@ class PanopticFPN(GeneralizedRCNN):
             `merge_panoptic`.
 
         Raises:
-            ValueError: an image has the wrong number of channels, or `instances` or `sem_seg` are
+            DataError: an image has the wrong number of channels, or `instances` or `sem_seg` are
                 missing or wrong.
         """
         images = self.preprocess(batched_inputs)

@@ -26,7 +26,7 @@ def preprocess_images(
         size_divisibility, padding_constraints: of the backbone, see `ImageList.from_tensors`.
 
     Raises:
-        ValueError: an image has another number of channels.
+        DataError: an image has another number of channels.
     """
     images = []
     for x in batched_inputs:
@@ -52,7 +52,7 @@ def pad_label_maps(
     """The label maps of records, ``sem_seg``, padded as the images are: (N, Hp, Wp) int64.
 
     Raises:
-        ValueError: one is missing, or of another size than its image.
+        DataError: one is missing, or of another size than its image.
     """
     maps = []
     for x in batched_inputs:
@@ -77,7 +77,7 @@ def check_label_maps(batched_inputs: list[dict], num_classes: int, ignore_value:
     inside them on the CPU, or a failed assertion on the GPU, is what such a label looks like.
 
     Raises:
-        ValueError: there are some; names the record, the values and the number of pixels.
+        DataError: there are some; names the record, the values and the number of pixels.
     """
     for x in batched_inputs:
         labels = x["sem_seg"]

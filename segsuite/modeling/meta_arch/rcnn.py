@@ -82,7 +82,7 @@ class ProposalNetwork(nn.Module):
             each record, with `proposal_boxes` and `objectness_logits`, best first.
 
         Raises:
-            ValueError: an image has the wrong number of channels, or `instances` are missing.
+            DataError: an image has the wrong number of channels, or `instances` are missing.
         """
         images = self.preprocess(batched_inputs)
         features = self.backbone(images.tensor)
@@ -162,7 +162,7 @@ class GeneralizedRCNN(ProposalNetwork):
             `pred_masks` (`ROIMasks`), best first, in pixels of the size that the record asks for.
 
         Raises:
-            ValueError: an image has the wrong number of channels, or `instances` are missing.
+            DataError: an image has the wrong number of channels, or `instances` are missing.
         """
         if not self.training:
             return [{"instances": x} for x in self.inference(batched_inputs)]

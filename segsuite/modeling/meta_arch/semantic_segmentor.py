@@ -88,7 +88,7 @@ class SemanticSegmentor(nn.Module):
             each record.
 
         Raises:
-            ValueError: an image has the wrong number of channels, or its `sem_seg` is missing, of
+            DataError: an image has the wrong number of channels, or its `sem_seg` is missing, of
                 another size, or holds a label out of range (see `check_labels`).
         """
         divisibility = self.backbone.size_divisibility

@@ -16,7 +16,7 @@ def build_proposal_generator(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) ->
     """Build ``MODEL.PROPOSAL_GENERATOR.NAME`` for the features `input_shape`.
 
     Raises:
-        KeyError: no generator has that name.
+        UnknownNameError: no generator has that name.
     """
     name = cfg.MODEL.PROPOSAL_GENERATOR.NAME
     return PROPOSAL_GENERATOR_REGISTRY.get(name)(cfg, input_shape)

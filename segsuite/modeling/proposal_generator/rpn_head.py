@@ -23,7 +23,7 @@ def build_rpn_head(cfg: CfgNode, input_shape: Sequence[ShapeSpec]) -> nn.Module:
     """Build ``MODEL.RPN.HEAD_NAME`` for features of `input_shape`.
 
     Raises:
-        KeyError: no head has that name.
+        UnknownNameError: no head has that name.
     """
     return RPN_HEAD_REGISTRY.get(cfg.MODEL.RPN.HEAD_NAME)(cfg, input_shape)
 
@@ -39,7 +39,7 @@ class StandardRPNHead(nn.Module):
         conv_dims: channels of the hidden convolutions; -1: as many as go in.
 
     Raises:
-        ValueError: there is no hidden convolution.
+        ConfigError: there is no hidden convolution.
     """
 
     @configurable

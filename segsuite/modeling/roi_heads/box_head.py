@@ -20,7 +20,7 @@ def build_box_head(cfg: CfgNode, in_channels: int, resolution: int) -> nn.Module
     """Build ``MODEL.ROI_BOX_HEAD.NAME`` for (R, in_channels, resolution, resolution) features.
 
     Raises:
-        KeyError: no head has that name.
+        UnknownNameError: no head has that name.
     """
     return ROI_BOX_HEAD_REGISTRY.get(cfg.MODEL.ROI_BOX_HEAD.NAME)(cfg, in_channels, resolution)
 
@@ -39,7 +39,7 @@ class FastRCNNConvFCHead(nn.Module):
         class_layers: none of its layers has rows for classes, see `SemSegHead`.
 
     Raises:
-        ValueError: there is no layer.
+        ConfigError: there is no layer.
     """
 
     class_layers: Sequence[str] = ()

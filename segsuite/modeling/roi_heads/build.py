@@ -16,6 +16,6 @@ def build_roi_heads(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> nn.Modul
     """Build ``MODEL.ROI_HEADS.NAME`` for the features `input_shape`.
 
     Raises:
-        KeyError: no RoI heads have that name.
+        UnknownNameError: no RoI heads have that name.
     """
     return ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME)(cfg, input_shape)

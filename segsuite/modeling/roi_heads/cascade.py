@@ -36,7 +36,7 @@ class CascadeROIHeads(StandardROIHeads):
         others: see `StandardROIHeads`.
 
     Raises:
-        ValueError: the numbers of stages differ.
+        ConfigError: the numbers of stages differ.
     """
 
     @configurable

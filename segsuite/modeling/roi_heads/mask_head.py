@@ -30,7 +30,7 @@ def build_mask_head(cfg: CfgNode, in_channels: int) -> nn.Module:
     """Build ``MODEL.ROI_MASK_HEAD.NAME`` for features of `in_channels` channels.
 
     Raises:
-        KeyError: no head has that name.
+        UnknownNameError: no head has that name.
     """
     return ROI_MASK_HEAD_REGISTRY.get(cfg.MODEL.ROI_MASK_HEAD.NAME)(cfg, in_channels)
 

@@ -41,7 +41,7 @@ class Res5ROIHeads(ROIHeads):
         sampling: see `ROIHeads`.
 
     Raises:
-        ValueError: there is not exactly one feature.
+        ConfigError: there is not exactly one feature.
     """
 
     @configurable

@@ -176,8 +176,8 @@ def feature_shapes(names: Sequence[str], input_shape: dict[str, ShapeSpec]) -> l
     """The shapes of the features `names`, which have one number of channels.
 
     Raises:
-        KeyError: there is no such feature.
-        ValueError: the numbers of channels differ.
+        UnknownNameError: there is no such feature.
+        ConfigError: the numbers of channels differ.
     """
     for name in names:
         if name not in input_shape:

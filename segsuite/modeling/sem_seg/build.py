@@ -16,6 +16,6 @@ def build_sem_seg_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> SemSe
     """Build ``MODEL.SEM_SEG_HEAD.NAME`` on features of `input_shape`.
 
     Raises:
-        KeyError: no head has that name, or a feature in IN_FEATURES does not exist.
+        UnknownNameError: no head has that name, or a feature in IN_FEATURES does not exist.
     """
     return SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)(cfg, input_shape)

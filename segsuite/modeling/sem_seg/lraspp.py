@@ -29,7 +29,7 @@ class LRASPPHead(SemSegHead):
         norm: see `get_norm`.
 
     Raises:
-        ValueError: not exactly two features of different strides.
+        ConfigError: not exactly two features of different strides.
     """
 
     class_layers = ("fine_predictor", "coarse_predictor")

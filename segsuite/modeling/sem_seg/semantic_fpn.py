@@ -32,7 +32,7 @@ class SemSegFPNHead(SemSegHead):
         norm: see `get_norm`.
 
     Raises:
-        ValueError: a stride that is not `common_stride` times a power of two.
+        ConfigError: a stride that is not `common_stride` times a power of two.
     """
 
     class_layers = ("predictor",)

@@ -36,7 +36,7 @@ class UNetHead(SemSegHead):
         predictor_kernel_size: of the last convolution, an odd number; 1 in the paper.
 
     Raises:
-        ValueError: strides that are not a chain of doublings, or too few or too many levels.
+        ConfigError: strides that are not a chain of doublings, or too few or too many levels.
     """
 
     class_layers = ("predictor",)

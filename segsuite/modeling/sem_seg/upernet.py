@@ -33,7 +33,7 @@ class UPerNetHead(SemSegHead):
         dropout: probability of a channel to be dropped before the last convolution in training.
 
     Raises:
-        ValueError: fewer than two features.
+        ConfigError: fewer than two features.
     """
 
     class_layers = ("predictor",)

@@ -71,7 +71,7 @@ def test_a_corrected_entry_takes_the_place_of_the_one_before(cfg):
 def test_what_python_registered_is_not_replaced(cfg):
     register_sem_seg_folder("test_python_set", "/data/images", "/data/labels", ["a", "b"])
     cfg.DATASETS.REGISTER.test_python_set = cfg.DATASETS.REGISTER.test_cfg_set
-    with pytest.raises(ValueError, match="stuff_classes is already"):
+    with pytest.raises(ConfigError, match="stuff_classes is already"):
         register_from_config(cfg)
 
 
