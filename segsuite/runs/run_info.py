@@ -16,7 +16,7 @@ from typing import Any
 
 from segsuite.config import CfgNode
 from segsuite.data import Metadata, MetadataCatalog
-from segsuite.errors import ConfigError
+from segsuite.errors import ConfigError, DataError
 from segsuite.utils import comm
 from segsuite.utils.env import env_rows, git_revision
 from segsuite.utils.files import write_json
@@ -61,14 +61,31 @@ def note_first_iteration(output_dir: str | os.PathLike[str], iteration: int) -> 
 
 
 def noted_metadata(info: dict[str, Any]) -> Metadata | None:
-    """Names and colours of the classes in the content of the file; None where they are not."""
+    """Names and colours of the classes in the content of the file; None where they are not.
+
+    Raises:
+        DataError: what is noted as a colour is none.
+    """
     noted = dict(info.get("metadata") or {})
     if not noted:
         return None
     for key in ("thing_dataset_id_to_contiguous_id", "stuff_dataset_id_to_contiguous_id"):
         if key in noted:  # keys of JSON are text
             noted[key] = {int(k): v for k, v in noted[key].items()}
+    for key in ("thing_colors", "stuff_colors"):
+        for color in noted.get(key) or ():
+            _check_color(color, key)
     return Metadata("of the run").set(**noted)
+
+
+def _check_color(color: Any, key: str) -> None:
+    # Whoever made the run wrote it, and it ends up in the style attributes of pages.
+    numbers = isinstance(color, list) and all(type(c) is int and 0 <= c <= 255 for c in color)
+    if not numbers or len(color) != 3:
+        raise DataError(
+            f"the run's run_info.json has {color!r} among its {key}: expected [red, green, blue], "
+            "each a whole number from 0 to 255"
+        )
 
 
 def run_metadata(cfg: CfgNode) -> Metadata:

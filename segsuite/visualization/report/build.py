@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Sequence
 from importlib import resources
@@ -25,6 +24,7 @@ from .figures import (
     split_figures,
     top_confusions,
 )
+from .pictures import data_uri, pixels
 
 _CARDS = 4  # figures of each task at the top of the page
 _SIZES = (("small", "s"), ("medium", "m"), ("large", "l"))
@@ -173,31 +173,29 @@ def _column(run: Run, index: int, evaluation: Evaluation, task: str) -> dict[str
         "calibration": calibration,
         "calibration_chart": chart,
         "content": content,
-        "examples": [_example(e) for e in evaluation.examples] if shows else [],
+        "examples": [_example(e, run.folder) for e in evaluation.examples] if shows else [],
     }
 
 
 def _class_colors(columns: Sequence[dict[str, Any]], task: str) -> list[tuple[str, str]]:
     """Class names and CSS colours of semantic pictures, as a run noted them."""
     for column in columns if task == "sem_seg" else ():
-        metadata = column["run"].info.get("metadata", {})
-        if metadata.get("stuff_colors"):
-            pairs = zip(metadata["stuff_classes"], metadata["stuff_colors"], strict=True)
+        metadata = column["run"].metadata
+        if metadata is not None and metadata.get("stuff_colors"):
+            pairs = zip(metadata.stuff_classes, metadata.stuff_colors, strict=True)
             return [(name, "rgb({}, {}, {})".format(*color)) for name, color in pairs]
     return []
 
 
-def _example(example: dict[str, Any]) -> dict[str, Any]:
+def _example(example: dict[str, Any], run_folder: Path) -> dict[str, Any]:
     """The example with its pictures in place of the files' names."""
     files = {key: example.get(key, {}) for key in ("views", "class_errors")}
-    return example | {
-        key: {name: _data_uri(example["folder"] / file) for name, file in of_these.items()}
-        for key, of_these in files.items()
+    size = {key: pixels(example, key) for key in ("width", "height")}
+    pictures = {
+        key: {name: data_uri(example["folder"], file, run_folder) for name, file in named.items()}
+        for key, named in files.items()
     }
-
-
-def _data_uri(path: Path) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return example | size | pictures
 
 
 def _pr_chart(columns: Sequence[dict[str, Any]], task: str) -> str:

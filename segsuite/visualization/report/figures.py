@@ -20,8 +20,8 @@ def split_figures(figures: dict[str, Any]) -> tuple[dict, dict[str, dict], dict[
     by_class: dict[str, dict[str, Any]] = {}
     for name, value in figures.items():
         figure, dash, class_name = name.partition("-")
-        if isinstance(value, str):
-            notes[name] = value
+        if not (value is None or isinstance(value, (int, float))):
+            notes[name] = str(value)
         elif dash:
             by_class.setdefault(class_name, {})[figure] = value
         else:
