@@ -25,6 +25,7 @@ from .meta_arch import (
     PanopticFPN,
     ProposalNetwork,
     SemanticSegmentor,
+    SemSegNetwork,
     build_model,
 )
 from .postprocessing import detector_postprocess
@@ -87,6 +88,7 @@ __all__ = [
     "ResNet",
     "SemSegFPNHead",
     "SemSegHead",
+    "SemSegNetwork",
     "SemanticSegmentor",
     "StandardROIHeads",
     "build_anchor_generator",

@@ -2,7 +2,7 @@
 
 from .box_mode import BoxMode
 from .boxes import Boxes, clip_boxes, pairwise_iou
-from .image_list import ImageList
+from .image_list import ImageList, padded_size
 from .instances import Instances
 from .masks import BitMasks, PolygonMasks
 from .rle import decode_masks, encode_masks, encode_window, rasterize_polygons, to_rle
@@ -22,6 +22,7 @@ __all__ = [
     "decode_masks",
     "encode_masks",
     "encode_window",
+    "padded_size",
     "pairwise_iou",
     "rasterize_polygons",
     "to_rle",

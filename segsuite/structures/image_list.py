@@ -59,25 +59,48 @@ class ImageList:
                     f"{_describe(first)}, image {i} is {_describe(t)}"
                 )
         sizes = [(t.shape[-2], t.shape[-1]) for t in tensors]
-        constraints = padding_constraints or {}
-        square = constraints.get("square_size", 0)
-        largest = [max(h for h, _ in sizes), max(w for _, w in sizes)]
-        if square > 0:
-            if max(largest) > square:
-                raise ValueError(
-                    f"the backbone takes images of at most {square} x {square} pixels, the largest "
-                    f"of the batch is {largest[0]} x {largest[1]} (height x width); lower "
-                    "INPUT.MIN_SIZE_* and INPUT.MAX_SIZE_*, or crop"
-                )
-            largest = [square, square]
-        d = max(constraints.get("size_divisibility", size_divisibility), 1)
-        height, width = (-(-side // d) * d for side in largest)
+        height, width = padded_size(
+            max(h for h, _ in sizes),
+            max(w for _, w in sizes),
+            size_divisibility,
+            padding_constraints,
+        )
         if all(size == (height, width) for size in sizes):
             return cls(torch.stack(list(tensors)), sizes)
         batch = first.new_full((len(tensors), *first.shape[:-2], height, width), pad_value)
         for padded, t, (h, w) in zip(batch, tensors, sizes, strict=True):
             padded[..., :h, :w].copy_(t)
         return cls(batch, sizes)
+
+
+def padded_size(
+    height: int,
+    width: int,
+    size_divisibility: int = 0,
+    padding_constraints: Mapping[str, int] | None = None,
+) -> tuple[int, int]:
+    """The size that images of height x width pixels are padded to.
+
+    Args:
+        size_divisibility, padding_constraints: see `ImageList.from_tensors`.
+
+    Raises:
+        ValueError: they are larger than "square_size".
+    """
+    constraints = padding_constraints or {}
+    square = constraints.get("square_size", 0)
+    if square > 0:
+        if max(height, width) > square:
+            raise ValueError(
+                f"the backbone takes images of at most {square} x {square} pixels, the largest "
+                f"of the batch is {height} x {width} (height x width); lower "
+                "INPUT.MIN_SIZE_* and INPUT.MAX_SIZE_*, or crop"
+            )
+        height = width = square
+    d = max(constraints.get("size_divisibility", size_divisibility), 1)
+    if d == 1:
+        return height, width
+    return -(-height // d) * d, -(-width // d) * d
 
 
 def _describe(t: torch.Tensor) -> str:

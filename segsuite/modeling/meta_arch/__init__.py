@@ -1,6 +1,7 @@
 """Whole models: records in, losses or predictions out."""
 
 from .build import META_ARCH_REGISTRY, build_model
+from .network import SemSegNetwork
 from .panoptic_fpn import PanopticFPN
 from .rcnn import GeneralizedRCNN, ProposalNetwork
 from .semantic_segmentor import SemanticSegmentor
@@ -10,6 +11,7 @@ __all__ = [
     "GeneralizedRCNN",
     "PanopticFPN",
     "ProposalNetwork",
+    "SemSegNetwork",
     "SemanticSegmentor",
     "build_model",
 ]

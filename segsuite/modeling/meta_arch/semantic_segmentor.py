@@ -14,12 +14,14 @@ from segsuite.structures import ImageList, SemSegLogits
 from ..backbone import Backbone, build_backbone
 from ..sem_seg import SemSegHead, build_aux_head, build_sem_seg_head, sem_seg_predictions
 from .build import META_ARCH_REGISTRY
+from .network import SemSegNetwork
 from .preprocessing import check_label_maps, pad_label_maps, preprocess_images
 
 
 @META_ARCH_REGISTRY.register()
 class SemanticSegmentor(nn.Module):
-    """Labels every pixel of an image with a class.
+    """Labels every pixel of an image with a class: a shell that takes records around a plain
+    network, `network`, which takes tensors.
 
     Args:
         backbone: feature extractor.
@@ -71,6 +73,22 @@ class SemanticSegmentor(nn.Module):
         }
 
     @property
+    def network(self) -> SemSegNetwork:
+        """The plain network, made of the same modules: what one learns the other knows, and the
+        names of the parameters are the same."""
+        network = SemSegNetwork(
+            backbone=self.backbone,
+            sem_seg_head=self.sem_seg_head,
+            aux_head=self.aux_head,
+            pixel_mean=self.pixel_mean,
+            pixel_std=self.pixel_std,
+            ignore_value=self.ignore_value,
+            resize_in_two_steps=self.resize_in_two_steps,
+        )
+        network.training = self.training
+        return network
+
+    @property
     def device(self) -> torch.device:
         return self.pixel_mean.device
 
@@ -96,14 +114,15 @@ class SemanticSegmentor(nn.Module):
         images = preprocess_images(
             batched_inputs, self.pixel_mean, self.pixel_std, divisibility, constraints
         )
-        features = self.backbone(images.tensor)
+        network = self.network
+        features = network.backbone(images.tensor)
         if not self.training:
-            return self._predictions(batched_inputs, images, self.sem_seg_head(features))
+            return self._predictions(batched_inputs, images, network.sem_seg_head(features))
         targets = pad_label_maps(
             batched_inputs, self.device, divisibility, self.ignore_value, constraints
         )
         try:
-            return self._losses(features, targets)
+            return network.training_losses(features, targets)
         except (IndexError, RuntimeError):
             self.check_labels(batched_inputs)
             raise
@@ -118,15 +137,6 @@ class SemanticSegmentor(nn.Module):
     def check_labels(self, batched_inputs: list[dict]) -> None:
         """See `check_label_maps`."""
         check_label_maps(batched_inputs, self.sem_seg_head.num_classes, self.ignore_value)
-
-    def _losses(
-        self, features: dict[str, torch.Tensor], targets: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        losses = self.sem_seg_head.training_losses(features, targets)
-        if self.aux_head is not None:
-            aux_losses = self.aux_head.training_losses(features, targets)
-            losses.update({f"{name}_aux": loss for name, loss in aux_losses.items()})
-        return losses
 
     def _predictions(
         self, batched_inputs: list[dict], images: ImageList, logits: torch.Tensor
