@@ -1,8 +1,22 @@
-"""segsuite: instance and semantic segmentation for PyTorch."""
+"""segsuite: instance and semantic segmentation for PyTorch.
+
+::
+
+    segsuite.list_models()
+    net = segsuite.create_model("unet", backbone="resnet34", num_classes=3)
+    run = segsuite.train("smoke/unet_shapes", {"OUTPUT_DIR": "output/shapes"})
+    segsuite.evaluate("output/shapes", dataset="shapes_val")
+    segsuite.Predictor("output/shapes")("photo.jpg").draw()
+    net = segsuite.load("output/shapes")
+
+docs/python.md tells about each.
+"""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what type checkers see of `_LAZY`
+    from segsuite.engine.api import evaluate, train
+    from segsuite.models import create_model, list_models, load
     from segsuite.predict import Predictor
     from segsuite.runs import Run
 
@@ -13,9 +27,23 @@ __version__ = "0.1.0"
 _LAZY = {
     "Predictor": "segsuite.predict",
     "Run": "segsuite.runs",
+    "create_model": "segsuite.models",
+    "evaluate": "segsuite.engine.api",
+    "list_models": "segsuite.models",
+    "load": "segsuite.models",
+    "train": "segsuite.engine.api",
 }
 
-__all__ = ["Predictor", "Run", "__version__"]
+__all__ = [
+    "Predictor",
+    "Run",
+    "__version__",
+    "create_model",
+    "evaluate",
+    "list_models",
+    "load",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:

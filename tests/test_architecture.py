@@ -33,6 +33,7 @@ FLOORS = {
     "solver": 3,
     "checkpoint": 3,
     "runs": 4,
+    "models": 5,
     "evaluation": 5,
     "visualization": 5,
     "predict": 6,

@@ -26,7 +26,7 @@ except ImportError:  # on Windows
 
 # What is locked on Windows, where nobody else can read what is: one byte, far behind the text.
 _LOCKED_BYTE = 1 << 20
-# Locks are held until the process ends, so the files stay open.
+# Locks are held as long as the files are open: until the process ends, unless it says otherwise.
 _held: dict[Path, IO[bytes]] = {}
 
 
@@ -54,7 +54,7 @@ def prepare_output_dir(path: str | os.PathLike[str]) -> None:
 
 
 def claim_output_dir(path: str | os.PathLike[str], *, resume: bool) -> None:
-    """Keep the folder to this process, until it ends, however that comes about.
+    """Keep the folder to this process, until it ends, however that comes about, or releases it.
 
     Raises:
         FileAccessError: another run is using it, or it holds checkpoints that are not to be
@@ -69,6 +69,13 @@ def claim_output_dir(path: str | os.PathLike[str], *, resume: bool) -> None:
             "with --resume, set OUTPUT_DIR to another folder, or remove this one"
         )
     remove_unfinished(files.folder)
+
+
+def release_output_dir(path: str | os.PathLike[str]) -> None:
+    """Let other processes have a folder that this one has claimed, if it has."""
+    lock = _held.pop(Path(path).resolve(), None)
+    if lock is not None:
+        lock.close()
 
 
 def check_free_space(path: str | os.PathLike[str], needed: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from termcolor import colored
 
@@ -61,6 +62,25 @@ def setup_logger(
         )
         logger.addHandler(handler)
     return logger
+
+
+@contextmanager
+def keeping_logger(name: str = "segsuite") -> Iterator[None]:
+    """A context after which the logger is as it was before: handlers that have been added, such as
+    those of `setup_logger`, are closed."""
+    logger = logging.getLogger(name)
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    try:
+        yield
+    finally:
+        level, logger.propagate, handlers = before
+        logger.setLevel(level)
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            if handler not in handlers:
+                handler.close()
+        for handler in handlers:
+            logger.addHandler(handler)
 
 
 def log_traceback(error: BaseException, name: str = "segsuite") -> None:

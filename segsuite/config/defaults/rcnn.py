@@ -10,6 +10,8 @@ MODEL.KEYPOINT_ON = False
 MODEL.LOAD_PROPOSALS = False
 
 MODEL.FPN = CN()
+# What build_fpn_backbone stands on: the name of any backbone.
+MODEL.FPN.BOTTOM_UP = "build_resnet_backbone"
 MODEL.FPN.IN_FEATURES = []
 MODEL.FPN.OUT_CHANNELS = 256
 MODEL.FPN.NORM = ""

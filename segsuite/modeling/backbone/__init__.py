@@ -3,7 +3,7 @@
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY, build_backbone
 from .drn import DRN, build_drn_backbone
-from .fpn import FPN, LastLevelMaxPool, build_resnet_fpn_backbone
+from .fpn import FPN, LastLevelMaxPool, build_fpn_backbone, build_resnet_fpn_backbone
 from .hrnet import HRNet, build_hrnet_backbone
 from .mit import MixTransformer, build_mit_backbone
 from .mobilenet_v3 import MobileNetV3, build_mobilenet_backbone
@@ -40,6 +40,7 @@ __all__ = [
     "UNetEncoder",
     "build_backbone",
     "build_drn_backbone",
+    "build_fpn_backbone",
     "build_hrnet_backbone",
     "build_mit_backbone",
     "build_mobilenet_backbone",

@@ -151,3 +151,10 @@ def build_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
     """The pyramid ``MODEL.FPN`` on a ResNet, with a last level for large anchors."""
     bottom_up = build_resnet_backbone(cfg, input_shape)
     return FPN(cfg, bottom_up, top_block=LastLevelMaxPool())
+
+
+@BACKBONE_REGISTRY.register()
+def build_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """The same on any backbone, ``MODEL.FPN.BOTTOM_UP``."""
+    bottom_up = BACKBONE_REGISTRY.get(cfg.MODEL.FPN.BOTTOM_UP)(cfg, input_shape)
+    return FPN(cfg, bottom_up, top_block=LastLevelMaxPool())
