@@ -19,6 +19,7 @@ from .arguments import HelpFormatter, parse
 COMMANDS = {
     "demo": "train a small network on generated images and draw what it predicts",
     "recipes": "list the recipes, or copy one to a file of your own",
+    "models": "list the models by name, or tell about one: options, backbones, parameters",
     "train": "train the model of a recipe or YAML file, or resume a run",
     "eval": "evaluate a run, weights or a file of predictions on a data set",
     "predict": "predict images, folders and videos",

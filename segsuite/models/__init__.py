@@ -2,8 +2,8 @@
 
 from .backbones import backbone_names, find_backbone
 from .create import create_model, model_config
-from .load import load, override_list
 from .table import ModelInfo, find_model, list_models
+from .trained import load, override_list
 
 __all__ = [
     "ModelInfo",

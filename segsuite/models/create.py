@@ -111,12 +111,11 @@ def _backbone_settings(model: ModelInfo, backbone: NamedBackbone, cfg: CfgNode) 
     if backbone.family == find_backbone(model.backbone).family:
         # The configuration says which features of the family are read.
         return settings | _head_settings(model, backbone, cfg)
-    if model.output_stride is not None:
-        settings |= backbone.dilated.get(_dilation(model, backbone), {})
-    strides = {
-        feature: min(stride, _dilation(model, backbone) or stride)
-        for feature, stride in backbone.strides.items()
-    }
+    strides = dict(backbone.strides)
+    dilation = _dilation(model, backbone)
+    if dilation is not None:
+        settings |= backbone.dilated[dilation]
+        strides = {feature: min(stride, dilation) for feature, stride in strides.items()}
     features = _features(model, backbone, strides)
     with_aux = cfg.MODEL.AUX_HEAD.ENABLED
     returned = list(features)
@@ -154,10 +153,10 @@ def _features(model: ModelInfo, backbone: NamedBackbone, strides: Mapping[str, i
     if not model.strides:
         # As many as a U-Net of the paper's depth has.
         return list(strides)[:5]
-    coarsest = list(strides)[-1]
-    by_stride = {stride: name for name, stride in backbone.strides.items()}
-    missing = [s for s in model.strides if s != "coarsest" and s not in by_stride]
-    features = [coarsest if s == "coarsest" else by_stride.get(s, "") for s in model.strides]
+    by_stride: dict[int | str, str] = {s: name for name, s in backbone.strides.items()}
+    named = by_stride | {"coarsest": list(strides)[-1]}
+    missing = [stride for stride in model.strides if stride not in named]
+    features = [named.get(stride, "") for stride in model.strides]
     if missing or len(set(features)) < len(features):
         wanted = ", ".join("the coarsest" if s == "coarsest" else str(s) for s in model.strides)
         raise ConfigError(
