@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -99,7 +100,8 @@ class ClassTransfer:
         theirs, ours = self.theirs.get(group), self.ours.get(group)
         if theirs is None or ours is None:
             return False
-        return _canonical_all(theirs) != _canonical_all(ours)
+        own, other = _comparable(ours, theirs)
+        return own != other
 
     def _add(self, name: str, layer: nn.Module) -> None:
         for parameter, _ in layer.named_parameters(recurse=False):
@@ -181,10 +183,11 @@ def _pairs(
             break
     else:
         return []
-    classes = {name: i for i, name in enumerate(_canonical_all(theirs))}
+    other, own = _comparable(theirs, ours)
+    classes = {name: i for i, name in enumerate(other)}
     pairs = [
         (per * classes[name] + row, per * i + row)
-        for i, name in enumerate(_canonical_all(ours))
+        for i, name in enumerate(own)
         if name in classes
         for row in range(per)
     ]
@@ -210,11 +213,16 @@ def _shortened(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def _canonical_all(names: Sequence[str]) -> list[str]:
-    return [_canonical(name) for name in names]
+def _comparable(theirs: Sequence[str], ours: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Both lists in one spelling, or as they are where it would make two of a list the same."""
+    other, own = ([_canonical(name) for name in names] for names in (theirs, ours))
+    if len(set(other)) < len(set(theirs)) or len(set(own)) < len(set(ours)):
+        return list(theirs), list(ours)
+    return other, own
 
 
 def _canonical(name: str) -> str:
-    """ "__background__" and "Potted plant" -> "background", "pottedplant"."""
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    """ "__background__" and "Potted plant" -> "background", "pottedplant"; in any script."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    plain = re.sub(r"[\s!-/:-@\[-`{-~]", "", plain)
     return _SYNONYMS.get(plain, plain)

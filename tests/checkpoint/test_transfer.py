@@ -105,6 +105,28 @@ def test_one_class_is_not_taken_for_another_layout():
     assert (result.tolist(), taken) == ([0, 5, 6], 2)
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (["道路", "汽车"], ["汽车", "道路"]),
+        (["дорога", "Машина"], ["машина", "дорога"]),
+        (["की", "के"], ["के", "की"]),
+        (["caf\u00e9", "th\u00e9"], ["the\u0301", "cafe\u0301"]),  # composed and not
+        (["class 1.5", "class 15"], ["class 15", "class 1.5"]),
+    ],
+)
+def test_names_of_any_script_are_told_apart(tmp_path, theirs, ours):
+    rows = torch.tensor([[1.0], [2.0]])
+    carried, taken = carry_rows(rows, torch.zeros(2, 1), theirs, ours)
+    assert taken == 2 and carried.tolist() == [[2.0], [1.0]]
+
+    source, model = Model(2, 2), Model(2, 2)
+    save_weights(tmp_path / "w.pth", source.state_dict(), {"sem_seg_head": theirs})
+    load_weights(model, tmp_path / "w.pth", classes={"sem_seg_head": ours})
+    name = "sem_seg_head.predictor.weight"
+    assert torch.equal(model.state_dict()[name], source.state_dict()[name][[1, 0]])
+
+
 def test_every_class_of_voc_but_two_is_one_of_coco():
     """The chain COCO -> VOC: names that differ are known to be the same."""
     weights = torch.arange(91.0)
