@@ -35,18 +35,20 @@ def read_section(value: Any) -> Any:
         return value
 
 
-def read_value(value: Any, old: Any, name: str, source: str, *, default: Any) -> Any:
+def read_value(
+    value: Any, old: Any, name: str, source: str, *, default: Any, can_be_null: bool = True
+) -> Any:
     """`value` in the type of `old`, the value that it replaces.
 
     Numbers may be written as ``1e3``; a list as ``a,b``, ``(a,b)``, ``[a, b]``, with or without
-    quotes around its words; a single value stands for a list of one. Anything replaces None, and
-    None anything.
+    quotes around its words; a single value stands for a list of one. Anything replaces None.
 
     Args:
         value: of a YAML file, or a word of a command line.
         name: the key, for the message.
         source: where `value` comes from, for the message.
         default: what is replaced, for the message: None where `old` merely has its type.
+        can_be_null: whether None replaces what is not None.
 
     Raises:
         ConfigError: the value is of another type.
@@ -62,21 +64,24 @@ def read_value(value: Any, old: Any, name: str, source: str, *, default: Any) ->
         value = decoded if decoded is None or isinstance(decoded, str) else value
     else:
         value = decode(value)
-    if old is None or value is None or type(value) is type(old):
+    if old is None or type(value) is type(old):
+        return value
+    if value is None and (can_be_null or default is None):
         return value
     if isinstance(old, float) and type(value) is int:
         return float(value)
     if type(old) is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(old, (tuple, list)) and not isinstance(value, dict):
+    if isinstance(old, (tuple, list)) and not (value is None or isinstance(value, dict)):
         values = value if isinstance(value, (tuple, list)) else [value]
         if not (old and _all_numbers(old)) or _all_numbers(values):
             return type(old)(values)
     shown = "null" if default is None else repr(default)
+    what = "null" if given is None else f"the {type(given).__name__} {given!r}"
     article = "an" if isinstance(old, int) and not isinstance(old, bool) else "a"
     raise ConfigError(
         f"{source}: {name} takes {article} {type(old).__name__} (default {shown}), "
-        f"it was given the {type(given).__name__} {given!r}"
+        f"it was given {what}"
     )
 
 

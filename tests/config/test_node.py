@@ -103,6 +103,10 @@ def test_values_take_the_type_of_the_default(key, given, expected):
         ("INPUT.MIN_SIZE_TRAIN", "small", "takes a tuple"),
         ("SOLVER.AMP.ENABLED", "perhaps", "takes a bool"),
         ("MODEL", "resnet", "MODEL is a section"),
+        ("OUTPUT_DIR", "null", "OUTPUT_DIR takes a str"),
+        ("SOLVER.BASE_LR", None, "SOLVER.BASE_LR takes a float .* given null"),
+        ("DATASETS.TEST", None, r"DATASETS.TEST takes a tuple \(default \(\)\), it was given null"),
+        ("SEED", "None", "SEED takes an int"),
     ],
 )
 def test_wrong_types(key, given, message):

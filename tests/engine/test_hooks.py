@@ -5,6 +5,7 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,6 +61,14 @@ class TestLRScheduler:
         run(trainer, [hooks.LRScheduler(trainer.optimizer, lambda i: 0.5**i), See()], 2, 4)
         assert seen == [[0.1 * 0.25, 0.25], [0.1 * 0.125, 0.125]]
         assert trainer.storage.history("lr") == [(2, 0.1 * 0.25), (3, 0.1 * 0.125)]
+
+
+    def test_a_schedule_may_compute_with_numpy(self):
+        """Its numbers can't be read back from a checkpoint."""
+        trainer = toy_trainer(lr=0.1)
+        run(trainer, [hooks.LRScheduler(trainer.optimizer, lambda i: np.float64(0.5))])
+        (group,) = trainer.optimizer.param_groups
+        assert group["lr"] == 0.05 and type(group["lr"]) is float
 
 
 class TestPeriodicWriter:

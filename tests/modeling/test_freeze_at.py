@@ -6,7 +6,7 @@ import torch
 from segsuite.config import get_cfg, load_config
 from segsuite.errors import ConfigError
 from segsuite.layers import FrozenBatchNorm2d
-from segsuite.modeling import BACKBONE_REGISTRY, build_backbone, build_model
+from segsuite.modeling import BACKBONE_REGISTRY, Backbone, build_backbone, build_model
 
 FPN_FEATURES = ["res2", "res3", "res4", "res5"]
 SMALL = {
@@ -109,3 +109,27 @@ def test_no_warning_where_timm_brings_the_weights(caplog, monkeypatch):
     cfg.MODEL.TIMM.PRETRAINED = False
     build_model(cfg)
     assert "MODEL.BACKBONE.FREEZE_AT is 1" in caplog.text
+
+
+def test_a_plug_ins_backbone_with_a_parameter_that_is_always_fixed(registered):
+    """Such as positions: it says nothing about whether the key was read."""
+
+    class Positions(Backbone):
+        def __init__(self):
+            super().__init__()
+            self.positions = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+            self.stem, self.body = torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 4, 3)
+            self.add_feature("body", 4, 1)
+
+        def forward(self, x):
+            return {"body": self.body(self.stem(x + self.positions))}
+
+        def stages(self):
+            return [["stem"], ["body"]]
+
+    registered(BACKBONE_REGISTRY)(lambda cfg, input_shape: Positions(), name="Positions")
+    backbone = build_backbone(small_cfg("Positions", 1))
+    assert [n for n, p in backbone.named_parameters() if p.requires_grad] == [
+        "body.weight",
+        "body.bias",
+    ]

@@ -1,6 +1,7 @@
 """SOLVER: optimiser, schedule, precision, checkpoints."""
 
 from ..node import CfgNode as CN
+from ..node import optional
 
 SOLVER = CN()
 # Of OPTIMIZER_REGISTRY: "SGD", "ADAM", "ADAMW", or a plug-in's.
@@ -22,7 +23,7 @@ SOLVER.NESTEROV = False
 SOLVER.BETAS = (0.9, 0.999)
 SOLVER.WEIGHT_DECAY = 0.0001
 SOLVER.WEIGHT_DECAY_NORM = 0.0
-SOLVER.WEIGHT_DECAY_BIAS = None  # None: as WEIGHT_DECAY
+SOLVER.WEIGHT_DECAY_BIAS = optional(float)  # null: as WEIGHT_DECAY
 SOLVER.BIAS_LR_FACTOR = 1.0
 SOLVER.BACKBONE_MULTIPLIER = 1.0  # factor on the backbone's learning rate
 

@@ -23,7 +23,8 @@ class LRScheduler(HookBase):
         self._multiplier = multiplier
 
     def before_step(self) -> None:
-        factor = self._multiplier(self.trainer.iter)
+        # A checkpoint, which has the rates, can't hold the number that NumPy makes of one.
+        factor = float(self._multiplier(self.trainer.iter))
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
 

@@ -30,7 +30,8 @@ def build_backbone(cfg: CfgNode, input_shape: ShapeSpec | None = None) -> Backbo
             "of stages from the input on"
         )
     backbone = BACKBONE_REGISTRY.get(cfg.MODEL.BACKBONE.NAME)(cfg, input_shape)
-    # What a function of somebody else builds may not have read the key.
-    if freeze_at and all(p.requires_grad for p in backbone.parameters()):
+    # What somebody else wrote may not have read the key. Twice is as good as once, but without
+    # `stages` it can't be asked: then something that is frozen says that it has.
+    if freeze_at and (backbone.stages() or all(p.requires_grad for p in backbone.parameters())):
         backbone.freeze(freeze_at)
     return backbone
