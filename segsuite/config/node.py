@@ -101,9 +101,7 @@ class CfgNode(_FvcoreCfgNode):
                 kind = self.__dict__.get("_kinds", {}).get(key)
                 like = kind() if kind and old is None else old
                 can_be_null = kind is not None or self.is_new_allowed()
-                value = read_value(
-                    value, like, name, source, default=old, can_be_null=can_be_null
-                )
+                value = read_value(value, like, name, source, default=old, can_be_null=can_be_null)
             elif self.is_new_allowed():
                 value = _tree(value)
             elif is_unused(name, decode(value), source):

@@ -62,7 +62,6 @@ class TestLRScheduler:
         assert seen == [[0.1 * 0.25, 0.25], [0.1 * 0.125, 0.125]]
         assert trainer.storage.history("lr") == [(2, 0.1 * 0.25), (3, 0.1 * 0.125)]
 
-
     def test_a_schedule_may_compute_with_numpy(self):
         """Its numbers can't be read back from a checkpoint."""
         trainer = toy_trainer(lr=0.1)
