@@ -9,9 +9,11 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
-from segsuite.errors import MissingPackageError
+from segsuite.errors import ConfigError, MissingPackageError
 
-from .node import CfgNode, read_yaml_chain
+from .node import CfgNode
+from .values import read_value
+from .yaml_files import read_yaml_chain
 
 ENTRY_POINT_GROUP = "segsuite.plugins"
 
@@ -54,14 +56,14 @@ def load_config(
     """
     cfg = get_cfg()
     overrides = list(overrides)
-    named = list(plugins)
+    named = _names(list(plugins), "the command line")
     if filename is not None:
-        for _, loaded in read_yaml_chain(filename):
-            named += loaded.get("PLUGINS") or []
+        for path, loaded in read_yaml_chain(filename):
+            named += _names(loaded.get("PLUGINS"), path)
     if "PLUGINS" in overrides[::2]:
         given = cfg.clone()
         given.merge_from_list(["PLUGINS", overrides[2 * overrides[::2].index("PLUGINS") + 1]])
-        named += given.PLUGINS
+        named += _names(given.PLUGINS, "the command line")
     named = list(dict.fromkeys(named))
     for name in named:
         _apply_plugin(cfg, _import_plugin(name))
@@ -70,6 +72,18 @@ def load_config(
     cfg.merge_from_list(overrides)
     cfg.PLUGINS = tuple(named)
     return cfg
+
+
+def _names(value: Any, source: str) -> list[str]:
+    """The modules that a value of PLUGINS names."""
+    names = [] if value is None else list(read_value(value, (), "PLUGINS", source, default=()))
+    for name in names:
+        if not (isinstance(name, str) and all(map(str.isidentifier, name.split(".")))):
+            raise ConfigError(
+                f"{source} names the plug-in {name!r}; PLUGINS takes names of modules, such as "
+                "[my_package.my_module]"
+            )
+    return names
 
 
 def _import_plugin(name: str) -> ModuleType:

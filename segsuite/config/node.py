@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from fvcore.common.config import BASE_KEY
 from fvcore.common.config import CfgNode as _FvcoreCfgNode
 
-from segsuite.errors import ConfigError, FileAccessError, UnknownNameError
+from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import closest
 
 from .detectron2_keys import is_unused
-from .paths import anchor_paths
-from .recipes import find_config, recipe_file
 from .values import decode, read_section, read_value
+from .yaml_files import read_yaml_chain
 
 logger = logging.getLogger(__name__)
 COMMAND_LINE = "the command line"
@@ -126,41 +123,6 @@ def optional(kind: type) -> Any:
     >>> cfg.MODEL.MY_HEAD.WIDTH = optional(int)
     """
     return _Optional(kind)
-
-
-def read_yaml_chain(filename: str | os.PathLike) -> Iterator[tuple[str, dict]]:
-    """Yield ``(path, content)`` of a YAML file and the files it is based on, bases first.
-
-    ``_BASE_`` is a path or a list of paths, relative to the file it stands in or starting with
-    ``~/`` or ``/``. What is no file is the name of a recipe, see `find_config`.
-    """
-    yield from _read_yaml_chain(os.fspath(filename), ())
-
-
-def _read_yaml_chain(filename: str, above: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
-    filename = find_config(filename, f" (named by _BASE_ in {above[-1]})" if above else "")
-    if os.path.abspath(filename) in above:
-        raise ConfigError(f"{filename}: _BASE_ leads back to the file itself")
-    try:
-        with open(filename) as f:
-            loaded = yaml.safe_load(f)
-    except OSError as e:
-        raise FileAccessError(
-            e.errno, f"can't read the configuration {filename}: {e.strerror}"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{filename} is not valid YAML: {e}") from None
-    loaded = {} if loaded is None else loaded
-    if not isinstance(loaded, dict):
-        raise ConfigError(
-            f"{filename}: expected 'KEY: value' lines, found a {type(loaded).__name__}"
-        )
-    bases = loaded.pop(BASE_KEY, [])
-    for base in [bases] if isinstance(bases, str) else bases:
-        beside = os.path.join(os.path.dirname(filename), os.path.expanduser(base))
-        found = beside if os.path.exists(beside) or recipe_file(base) is None else base
-        yield from _read_yaml_chain(found, (*above, os.path.abspath(filename)))
-    yield filename, anchor_paths(loaded, filename)
 
 
 def _tree(value: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-import yaml
-
 from segsuite.errors import ConfigError
+
+from .yaml_files import parse_yaml
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -30,8 +30,8 @@ def read_section(value: Any) -> Any:
     if not isinstance(value, str) or not value.lstrip().startswith("{"):
         return value
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
+        return parse_yaml(value, "the value")
+    except ConfigError:
         return value
 
 
@@ -98,7 +98,7 @@ def _read_list(text: str) -> Any:
     if inner[:1] + inner[-1:] in ("()", "[]"):
         inner = inner[1:-1]
     try:
-        values = yaml.safe_load(f"[{inner}]")
-    except yaml.YAMLError:
+        values = parse_yaml(f"[{inner}]", "the value")
+    except ConfigError:
         values = [word.strip() for word in inner.split(",")]
     return [decode(value) for value in values]

@@ -12,7 +12,7 @@ import torch
 
 from segsuite.checkpoint import seed_all
 from segsuite.config import CfgNode
-from segsuite.config.node import read_yaml_chain
+from segsuite.config.yaml_files import read_yaml_chain
 from segsuite.data import check_datasets, compute_class_weights, register_from_config
 from segsuite.errors import ConfigError
 from segsuite.runs.files import RunFiles

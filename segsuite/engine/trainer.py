@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import yaml
 from torch import nn
 from torch.utils.data import DataLoader
 
 from segsuite.acceleration import accelerate
 from segsuite.checkpoint import Checkpointer, load_weights, seed_all
 from segsuite.config import CfgNode
+from segsuite.config.yaml_files import parse_yaml
 from segsuite.data import build_test_loader, build_train_loader
 from segsuite.errors import ConfigError
 from segsuite.evaluation import (
@@ -235,8 +235,8 @@ class DefaultTrainer(SimpleTrainer):
                 f"SEED is {self.cfg.SEED}, but the run in {path} was started with {state['seed']}; "
                 "a run keeps its seed when it is resumed"
             )
-        earlier = flatten(yaml.safe_load(state["config"]))
-        for name, value in flatten(yaml.safe_load(self.cfg.dump())).items():
+        earlier = flatten(parse_yaml(state["config"], f"the configuration in {path}"))
+        for name, value in flatten(parse_yaml(self.cfg.dump(), "the configuration")).items():
             if earlier.get(name) != value:
                 logger.warning("resuming with %s %s -> %s", name, earlier.get(name), value)
 

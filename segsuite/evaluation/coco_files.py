@@ -5,7 +5,6 @@ The format is described at https://cocodataset.org/#format-results.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from segsuite.data.datasets.coco import read_json
 from segsuite.data.datasets.coco_annotations import Faults
 from segsuite.errors import DataError, MissingFileError
 from segsuite.structures import to_rle
+from segsuite.utils.files import parse_json
 
 _LISTS = ("images", "categories", "annotations")
 _TASK_OF = {"bbox": "bbox", "segmentation": "segm"}
@@ -233,8 +233,8 @@ def read_results(path: str | os.PathLike) -> Any:
         MissingFileError, DataError: there is no such file, or it is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return parse_json(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MissingFileError(f"there is no file {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+    except ValueError as e:
         raise DataError(f"{path} is not a JSON file: {e}") from None

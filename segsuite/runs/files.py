@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from segsuite.checkpoint.checkpointer import BEST, FINAL, Checkpointer
 from segsuite.errors import DataError
+from segsuite.utils.files import parse_json
 
 _EVALUATION = "evaluation"
 _LOG_OF_RANK = "log.rank{}.txt"
@@ -115,7 +115,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: it is no JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 from segsuite.config import CfgNode, load_config
 from segsuite.data import Metadata
 from segsuite.errors import DataError, MissingFileError
+from segsuite.utils.files import parse_json
 from segsuite.utils.nested import flatten
 
 from .files import EvaluationFiles, RunFiles, read_json
@@ -106,8 +106,8 @@ class Run:
         lines = []
         for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
             try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
+                lines.append(parse_json(line))
+            except ValueError:
                 continue  # half a line: the run was killed, or is writing it
         return lines
 

@@ -84,6 +84,18 @@ def write_json(
     write_text(path, json.dumps(content, indent=indent, separators=separators) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value in a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or nested more deeply than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its brackets are nested too deeply") from None
+
+
 def publish(temporary: Path, path: Path) -> None:
     """Bring a finished file to the disk and give it its name, in place of what has it."""
     with temporary.open("rb+") as file:

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from segsuite.errors import DataError
 from segsuite.evaluation import COCOEvaluator, inference_on_dataset
+from segsuite.evaluation.coco_files import read_results
 from segsuite.evaluation.spool import Spool
 from segsuite.structures import Boxes, Instances, ROIMasks, decode_masks
 from segsuite.utils import comm
@@ -357,3 +359,9 @@ class TestResultsFile:
     def test_another_file(self, made, text):
         with pytest.raises(ValueError, match=r"results\.json is not a (COCO results|JSON) file"):
             self.evaluate(made, text)
+
+
+def test_results_that_are_nested_too_deeply(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(DataError, match=r"deep\.json is not a JSON file.*nested too deeply"):
+        read_results(tmp_path / "deep.json")

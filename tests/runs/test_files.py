@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from segsuite.runs import EvaluationFiles, RunFiles
+from segsuite.errors import DataError
+from segsuite.runs import EvaluationFiles, Run, RunFiles
 from tests.finished_runs import coco_run, tiny_run
 from tests.helpers import REPO
 
@@ -75,3 +76,13 @@ def test_checkpoints_are_in_order(tmp_path):
         *("model_0000020", "model_0000100", "model_10000000"),
         *("model_best", "model_final"),
     ]
+
+
+def test_json_of_a_run_that_is_nested_too_deeply(tmp_path):
+    deep = "[" * 100_000 + "]" * 100_000
+    (tmp_path / "config.yaml").write_text("SEED: 1\n")
+    (tmp_path / "run_info.json").write_text(f'{{"starts": {deep}}}')
+    (tmp_path / "metrics.json").write_text(f'{{"iteration": 1, "lr": 2}}\n{deep}\n')
+    with pytest.raises(DataError, match=r"run_info\.json is damaged.*nested too deeply"):
+        Run(tmp_path).info  # noqa: B018
+    assert Run(tmp_path).curve("lr") == [(2, 2)]

@@ -7,7 +7,6 @@ file, ``images``, ``annotations`` and ``categories`` are read; nothing else need
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from segsuite.errors import DataError, FileAccessError, MissingFileError
 from segsuite.structures import BoxMode
+from segsuite.utils.files import parse_json
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..palette import default_colors
@@ -127,7 +127,7 @@ def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:
     """
     try:
         with open(json_file, encoding="utf-8") as file:
-            content = json.load(file)
+            content = parse_json(file.read())
     except FileNotFoundError:
         raise MissingFileError(
             f"no annotation file {json_file}; fix the path, or set SEGSUITE_DATASETS to the "

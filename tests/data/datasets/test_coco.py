@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 
 from segsuite.data import DatasetCatalog, MetadataCatalog, load_coco_json, register_coco_instances
 from segsuite.data.datasets import coco, coco_annotations
+from segsuite.errors import DataError
 from segsuite.structures import to_rle
 from tests.helpers import SHARED, requires_coco_tiny
 
@@ -241,3 +242,11 @@ def test_some_images_of_a_file(content, load, tmp_path):
         load_coco_json(path, "/images", image_ids=[7, 8])
     register_coco_instances(NAME, {"image_ids": [3]}, path, "/images")
     assert [record["image_id"] for record in DatasetCatalog.get(NAME)] == [3]
+
+
+def test_json_that_is_nested_too_deeply(tmp_path):
+    path = tmp_path / "deep.json"
+    lists = '"images": [], "annotations": [], "categories": []'
+    path.write_text(f'{{"info": {"[" * 100_000}{"]" * 100_000}, {lists}}}')
+    with pytest.raises(DataError, match=r"deep\.json is not a JSON file.*nested too deeply"):
+        load_coco_json(path, "/images")
