@@ -33,7 +33,7 @@ class CascadeROIHeads(StandardROIHeads):
         box_pooler: of all stages.
         box_heads, box_predictors: one for each stage; the predictors have one box for all classes.
         stage_ious: from this IoU on, a box is foreground at that stage.
-        others: see `StandardROIHeads`.
+        kwargs: see `StandardROIHeads`.
 
     Raises:
         ConfigError: the numbers of stages differ.
@@ -47,7 +47,7 @@ class CascadeROIHeads(StandardROIHeads):
         box_heads: Sequence[nn.Module],
         box_predictors: Sequence[FastRCNNOutputLayers],
         stage_ious: Sequence[float],
-        **others: Any,
+        **kwargs: Any,
     ):
         if not len(box_heads) == len(box_predictors) == len(stage_ious):
             raise ConfigError(
@@ -58,7 +58,7 @@ class CascadeROIHeads(StandardROIHeads):
             box_pooler=box_pooler,
             box_head=nn.ModuleList(box_heads),
             box_predictor=nn.ModuleList(box_predictors),
-            **others,
+            **kwargs,
         )
         self.num_stages = len(box_heads)
         self.stage_matchers = [Matcher([iou], [0, 1]) for iou in stage_ious]

@@ -33,12 +33,11 @@ class Res5ROIHeads(ROIHeads):
     stage runs on each RoI, and boxes and masks share what it finds.
 
     Args:
-        in_features: the name of the feature that RoIs are pooled from.
-        pooler: pools them.
+        pooler: of the RoIs.
         res5: (R, C, S, S) -> (R, C', S / 2, S / 2).
         box_predictor: classes and boxes from the mean over the pixels.
         mask_head: masks from the pixels; None: no masks.
-        sampling: see `ROIHeads`.
+        kwargs: see `ROIHeads`; of `in_features` there is one.
 
     Raises:
         ConfigError: there is not exactly one feature.
@@ -48,20 +47,18 @@ class Res5ROIHeads(ROIHeads):
     def __init__(
         self,
         *,
-        in_features: Sequence[str],
         pooler: ROIPooler,
         res5: nn.Module,
         box_predictor: FastRCNNOutputLayers,
         mask_head: MaskHead | None = None,
-        **sampling: Any,
+        **kwargs: Any,
     ):
-        super().__init__(**sampling)
-        if len(in_features) != 1:
+        super().__init__(**kwargs)
+        if len(self.in_features) != 1:
             raise ConfigError(
-                f"Res5ROIHeads pools from one feature, got {list(in_features)}; "
+                f"Res5ROIHeads pools from one feature, got {self.in_features}; "
                 "set MODEL.ROI_HEADS.IN_FEATURES to one name"
             )
-        self.in_features = list(in_features)
         self.pooler = pooler
         self.res5 = res5
         self.box_predictor = box_predictor
@@ -69,13 +66,11 @@ class Res5ROIHeads(ROIHeads):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
-        names = cfg.MODEL.ROI_HEADS.IN_FEATURES
-        shapes = feature_shapes(names, input_shape)
+        shapes = feature_shapes(cfg.MODEL.ROI_HEADS.IN_FEATURES, input_shape)
         r = cfg.MODEL.RESNETS
         out_channels = r.RES2_OUT_CHANNELS * 8
         arguments = {
-            **cls.sampling_from_config(cfg),
-            "in_features": names,
+            **super().from_config(cfg, input_shape),
             "pooler": build_pooler(cfg.MODEL.ROI_BOX_HEAD, shapes),
             "res5": make_stage(
                 BottleneckBlock,

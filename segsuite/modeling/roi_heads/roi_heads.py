@@ -23,6 +23,7 @@ class ROIHeads(nn.Module, ABC):
     """Labels and samples proposals for training; a subclass classifies and refines them.
 
     Args:
+        in_features: names of the features that RoIs are pooled from.
         num_classes: K, without background, which is class K.
         batch_size_per_image: proposals of an image that are trained,
         positive_fraction: and the largest share of foreground among them.
@@ -33,6 +34,7 @@ class ROIHeads(nn.Module, ABC):
     def __init__(
         self,
         *,
+        in_features: Sequence[str],
         num_classes: int,
         batch_size_per_image: int = 512,
         positive_fraction: float = 0.25,
@@ -40,17 +42,18 @@ class ROIHeads(nn.Module, ABC):
         proposal_append_gt: bool = True,
     ):
         super().__init__()
+        self.in_features = list(in_features)
         self.num_classes = num_classes
         self.batch_size_per_image = batch_size_per_image
         self.positive_fraction = positive_fraction
         self.proposal_matcher = proposal_matcher
         self.proposal_append_gt = proposal_append_gt
 
-    @staticmethod
-    def sampling_from_config(cfg: CfgNode) -> dict:
-        """The arguments of this class."""
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
         c = cfg.MODEL.ROI_HEADS
         return {
+            "in_features": c.IN_FEATURES,
             "num_classes": c.NUM_CLASSES,
             "batch_size_per_image": c.BATCH_SIZE_PER_IMAGE,
             "positive_fraction": c.POSITIVE_FRACTION,

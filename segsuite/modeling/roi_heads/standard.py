@@ -25,12 +25,11 @@ class StandardROIHeads(ROIHeads):
     """The second stage of FPN and DC5 models: boxes and masks are pooled separately.
 
     Args:
-        in_features: names of the features that RoIs are pooled from.
         box_pooler, box_head, box_predictor: one after another they turn proposals into classes and
             boxes, see `FastRCNNConvFCHead` and `FastRCNNOutputLayers`.
         mask_pooler, mask_head: the same for masks, see `MaskRCNNConvUpsampleHead`; None: no masks.
         train_on_pred_boxes: the mask head is trained on the boxes that the box head predicts.
-        sampling: see `ROIHeads`.
+        kwargs: see `ROIHeads`.
 
     Raises:
         ValueError: one of `mask_pooler` and `mask_head` is there without the other.
@@ -40,20 +39,18 @@ class StandardROIHeads(ROIHeads):
     def __init__(
         self,
         *,
-        in_features: Sequence[str],
         box_pooler: ROIPooler,
         box_head: nn.Module,
         box_predictor: FastRCNNOutputLayers,
         mask_pooler: ROIPooler | None = None,
         mask_head: MaskHead | None = None,
         train_on_pred_boxes: bool = False,
-        **sampling: Any,
+        **kwargs: Any,
     ):
-        super().__init__(**sampling)
+        super().__init__(**kwargs)
         if (mask_pooler is None) != (mask_head is None):
             missing = "mask_pooler" if mask_pooler is None else "mask_head"
             raise ValueError(f"masks need a pooler and a head; {missing} is None")
-        self.in_features = list(in_features)
         self.box_pooler = box_pooler
         self.box_head = box_head
         self.box_predictor = box_predictor
@@ -63,11 +60,9 @@ class StandardROIHeads(ROIHeads):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
-        names = cfg.MODEL.ROI_HEADS.IN_FEATURES
-        shapes = feature_shapes(names, input_shape)
+        shapes = feature_shapes(cfg.MODEL.ROI_HEADS.IN_FEATURES, input_shape)
         arguments = {
-            **cls.sampling_from_config(cfg),
-            "in_features": names,
+            **super().from_config(cfg, input_shape),
             "train_on_pred_boxes": cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES,
             "box_pooler": build_pooler(cfg.MODEL.ROI_BOX_HEAD, shapes),
             **cls.box_heads_from_config(cfg, shapes[0].channels),
