@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from segsuite.utils.arguments import add_plugin
+
 if TYPE_CHECKING:
     from segsuite.config import CfgNode
 
@@ -33,13 +35,7 @@ def add_config_source(parser: argparse.ArgumentParser, *, required: bool = True)
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Add ``--plugin`` and the ``KEY VALUE`` pairs at the end of the line, which `parse` reads."""
-    parser.add_argument(
-        "--plugin",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="import a module that registers components; may be repeated",
-    )
+    add_plugin(parser)
     parser.add_argument_group(
         "KEY VALUE ...",
         "configuration overrides at the end of the line, such as\n"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from segsuite.utils.arguments import add_num_gpus
+
 from .arguments import add_config_source, add_overrides, load_from_arguments
-from .train import add_num_gpus, add_results
+from .train import add_results
 
 EXAMPLES = r"""after `segsuite demo`:
   segsuite eval --run-dir output/demo

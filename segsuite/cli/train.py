@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from segsuite.utils.arguments import add_num_gpus, add_resume
+
 from .arguments import add_config_source, add_overrides, load_from_arguments
 
 EXAMPLES = r"""after `segsuite demo`:
@@ -22,9 +24,7 @@ on from the newest checkpoint, and starts anew where there is none.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_source(parser)
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
-    )
+    add_resume(parser)
     parser.add_argument(
         "--eval-only",
         action="store_true",
@@ -40,16 +40,6 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         "--results",
         metavar="FILE",
         help="evaluate the predictions in FILE, in COCO's results format, without a model",
-    )
-
-
-def add_num_gpus(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--num-gpus",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes on this machine, one a GPU (on the CPU where there is none)",
     )
 
 

@@ -2,7 +2,7 @@
 
 from segsuite.predict import DefaultPredictor
 
-from .defaults import add_config_arguments, default_argument_parser, default_setup
+from .defaults import default_argument_parser, default_setup
 from .hooks import HOOK_REGISTRY
 from .launch import launch
 from .train_loop import HookBase, SimpleTrainer, TrainerBase
@@ -16,7 +16,6 @@ __all__ = [
     "HookBase",
     "SimpleTrainer",
     "TrainerBase",
-    "add_config_arguments",
     "default_argument_parser",
     "default_setup",
     "evaluate",

@@ -23,6 +23,7 @@ from segsuite.runs.output_dir import (
 )
 from segsuite.runs.run_info import note_start
 from segsuite.utils import comm
+from segsuite.utils.arguments import add_num_gpus, add_plugin, add_resume
 from segsuite.utils.env import collect_env
 from segsuite.utils.files import write_text
 from segsuite.utils.logger import setup_logger
@@ -44,7 +45,7 @@ _LEAST = {
 
 
 def default_argument_parser() -> argparse.ArgumentParser:
-    """The arguments of ``segsuite train`` and its like."""
+    """The arguments of a training script, of which Detectron2's are called the same."""
     parser = argparse.ArgumentParser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="""examples:
@@ -53,48 +54,22 @@ def default_argument_parser() -> argparse.ArgumentParser:
   with other settings   %(prog)s --config-file FILE SOLVER.BASE_LR 0.01 OUTPUT_DIR out
   go on after a stop    %(prog)s --config-file FILE --resume
   evaluate              %(prog)s --config-file FILE --eval-only MODEL.WEIGHTS model.pth
-  a results file        %(prog)s --config-file FILE --eval-only --results results.json
   on several machines   torchrun --nnodes 2 --nproc-per-node 8 ... %(prog)s --config-file FILE
 """,
     )
     parser.add_argument("--config-file", metavar="FILE", required=True, help="YAML configuration")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
-    )
+    add_resume(parser)
     parser.add_argument(
         "--eval-only",
         action="store_true",
         help="evaluate MODEL.WEIGHTS, or else model_final or model_best in OUTPUT_DIR",
     )
-    parser.add_argument(
-        "--results",
-        metavar="FILE",
-        help="evaluate the predictions in FILE, in COCO's results format, without a model; "
-        "implies --eval-only",
-    )
-    parser.add_argument(
-        "--num-gpus",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes on this machine, one a GPU (on the CPU where there is none)",
-    )
-    add_config_arguments(parser)
-    return parser
-
-
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a tool takes besides a configuration file: ``--plugin`` and ``KEY VALUE`` pairs."""
-    parser.add_argument(
-        "--plugin",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="import a module that registers components; may be repeated",
-    )
+    add_num_gpus(parser)
+    add_plugin(parser)
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="configuration overrides"
     )
+    return parser
 
 
 def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:

@@ -55,29 +55,28 @@ class CocoFaults:
 
 @dataclass
 class CocoFile:
-    """A JSON file in COCO's format with its entries by id; of equal ids the first one counts."""
+    """A JSON file in COCO's format; nothing but its lists is checked.
+
+    Attributes:
+        content: what the file holds.
+        images, categories: its entries by id; of equal ids the first one counts.
+
+    Raises:
+        MissingFileError, DataError: no such file, or not in this format.
+    """
 
     json_file: str
     image_root: str
-    content: dict[str, list]
+    content: dict[str, list] = field(init=False)
     images: dict[Any, dict] = field(init=False)
     categories: dict[Any, dict] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.images, self.categories = (
-            {entry.get("id"): entry for entry in reversed(self.content[key])}
-            for key in ("images", "categories")
-        )
-
-    @classmethod
-    def read(cls, json_file: str, image_root: str) -> CocoFile:
-        """As `load_coco_json`, but without looking at the entries.
-
-        Raises:
-            MissingFileError, DataError: no such file, or not in this format.
-        """
-        content = read_json(json_file, ("images", "annotations", "categories"))
-        return cls(json_file, image_root, content)
+        self.content = read_json(self.json_file, ("images", "annotations", "categories"))
+        self.images, self.categories = {}, {}
+        for entries, key in ((self.images, "images"), (self.categories, "categories")):
+            for entry in self.content[key]:
+                entries.setdefault(entry.get("id"), entry)
 
     def image_file(self, image: Mapping[str, Any]) -> str:
         """The path of an image."""

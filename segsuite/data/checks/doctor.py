@@ -77,9 +77,9 @@ def _examine_coco(name: str, metadata: Metadata, report: Report) -> list[ImageFa
     """A data set with a JSON file of instances, of panoptic segments, or one of each."""
     coco = panoptic = None
     if metadata.get("json_file") is not None:
-        coco = CocoFile.read(metadata.json_file, metadata.image_root)
+        coco = CocoFile(metadata.json_file, metadata.image_root)
     if metadata.get("panoptic_json") is not None:
-        panoptic = PanopticFile.read(metadata)
+        panoptic = PanopticFile(metadata.panoptic_json, metadata.image_root, metadata.panoptic_root)
     files = dict.fromkeys(
         file.image_file(image)
         for file in (coco, panoptic)

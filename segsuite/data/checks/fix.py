@@ -57,9 +57,12 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
     json_file, panoptic_json = (metadata.get(k) for k in ("json_file", "panoptic_json"))
     changes = []
     if json_file is not None:
-        changes += _fix_coco(CocoFile.read(json_file, metadata.image_root), output)
+        changes += _fix_coco(CocoFile(json_file, metadata.image_root), output)
     if panoptic_json is not None:
-        changes += fix_panoptic(PanopticFile.read(metadata), output)
+        changes += fix_panoptic(
+            PanopticFile(metadata.panoptic_json, metadata.image_root, metadata.panoptic_root),
+            output,
+        )
     if json_file is not None or panoptic_json is not None:
         return changes
     return _fix_label_maps(name, metadata, output)
@@ -193,7 +196,7 @@ def _fix_coco(coco: CocoFile, output: Path) -> list[str]:
         **coco.content,
         "images": [image for id, image in sorted(images.items(), key=lambda item: str(item[0]))],
         "annotations": annotations,
-        "categories": list(reversed(coco.categories.values())),
+        "categories": list(coco.categories.values()),
     }
     write_json(output / "annotations.json", content)
     return changes

@@ -13,11 +13,10 @@ import numpy as np
 
 from segsuite.errors import DataError
 
-from ..catalog import Metadata
-from ..datasets.coco import read_json
 from ..image import decode, open_image
 from ..mapper import size_mismatch
 from ..panoptic import to_segment_ids
+from .coco import CocoFile
 from .images import ImageFacts, without_name
 from .report import Report
 from .semantic import class_counts, report_classes
@@ -42,42 +41,20 @@ class SegmentFacts:
 
 
 @dataclass
-class PanopticFile:
-    """A JSON file in COCO's panoptic format, its images and categories by their ids."""
+class PanopticFile(CocoFile):
+    """The same of COCO's panoptic format, with the folder of the PNG files."""
 
-    json_file: str
-    root: str
-    image_root: str
-    content: dict[str, list]
-    images: dict[Any, dict] = field(init=False)
-    categories: dict[Any, dict] = field(init=False)
+    panoptic_root: str
 
     def __post_init__(self) -> None:
-        self.images, self.categories = (
-            {entry.get("id"): entry for entry in self.content[key]}
-            for key in ("images", "categories")
-        )
-
-    @classmethod
-    def read(cls, metadata: Metadata) -> PanopticFile:
-        """
-        Raises:
-            MissingFileError, DataError: no such file, or not in this format.
-        """
-        json_file = metadata.panoptic_json
-        content = read_json(json_file, ("images", "annotations", "categories"))
-        kindless = [c.get("id") for c in content["categories"] if "isthing" not in c]
+        super().__post_init__()
+        kindless = [c.get("id") for c in self.content["categories"] if "isthing" not in c]
         if kindless:
-            raise DataError(f"{json_file}: category {kindless[0]} has no 'isthing'")
-        return cls(json_file, metadata.panoptic_root, metadata.image_root, content)
-
-    def image_file(self, image: Mapping[str, Any]) -> str:
-        """The path of an image."""
-        return os.path.join(self.image_root, str(image.get("file_name", "")))
+            raise DataError(f"{self.json_file}: category {kindless[0]} has no 'isthing'")
 
     def segments_file(self, annotation: Mapping[str, Any]) -> str:
         """The path of the PNG of an image."""
-        return os.path.join(self.root, str(annotation.get("file_name", "")))
+        return os.path.join(self.panoptic_root, str(annotation.get("file_name", "")))
 
 
 def examine_segments(file_name: str) -> SegmentFacts:
