@@ -123,9 +123,7 @@ class TestErrors:
         assert e.value.code == 130 and capsys.readouterr().err == "interrupted\n"
 
     def test_a_bug_in_segsuite(self):
-        registry = Registry("X")
-        registry._objects = None
-        text, status = self.error(lambda: registry.get("a"))
+        text, status = self.error(lambda: Registry("X").get(["a list is no name"]))
         assert status == 1 and "TypeError" in text
 
     def test_launch_in_this_process_exits_with_the_status(self, capsys):

@@ -90,6 +90,12 @@ class TestBoxesOfEachImage:
         expected = torchvision.ops.roi_align(x, boxes, 4, aligned=aligned)
         torch.testing.assert_close(roi_align(x, boxes, 4, aligned=aligned), expected)
 
+    def test_differs_from_torchvision_in_the_default_of_aligned_alone(self, device):
+        x, boxes = torch.randn(3, 3, 16, 16, device=device), self.boxes(device)
+        theirs = torchvision.ops.roi_align
+        torch.testing.assert_close(roi_align(x, boxes, 4), theirs(x, boxes, 4, aligned=True))
+        assert not torch.allclose(roi_align(x, boxes, 4), theirs(x, boxes, 4))
+
     def test_numbered_by_image(self, device):
         features = [torch.randn(3, 3, 16 >> i, 16 >> i, device=device) for i in range(2)]
         boxes = self.boxes(device)
