@@ -1,6 +1,6 @@
 """A real run that takes a second: a U-Net of a thousand weights on twelve small images.
 
-`run` and `start` train it as ``tools/train_net.py`` would, `start` in a process of its own.
+`run` and `start` train it as ``segsuite train`` would, `start` in a process of its own.
 """
 
 from __future__ import annotations
