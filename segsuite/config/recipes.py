@@ -13,7 +13,7 @@ from segsuite.utils.registry import closest
 
 _SUFFIX = ".yaml"
 _BASE_LINE = re.compile(r"^_BASE_:(.*)$", re.M)
-_BASE_NAME = re.compile(r"[^\s\[\]\"',]+\.yaml")
+BASE_NAME = re.compile(r"[^\s\[\]\"',]+\.yaml")
 
 
 def recipes_dir() -> Path:
@@ -76,26 +76,6 @@ def find_config(filename: str | os.PathLike, named_in: str = "") -> str:
     )
 
 
-def recipe_summary(name: str) -> str:
-    """What a recipe is: the comment at its beginning, in one line; that of its first base where it
-    has none."""
-    path = _recipe(name)
-    for _ in range(8):  # of bases; a circle has no comment either
-        text = path.read_text()
-        lines = []
-        for line in text.splitlines():
-            if not line.startswith("#"):
-                break
-            lines.append(line.removeprefix("#").strip())
-        if lines:
-            return " ".join(lines)
-        base = _BASE_NAME.search((_BASE_LINE.search(text) or [""])[0])
-        if base is None:
-            return ""
-        path = path.parent / base.group()
-    return ""
-
-
 def copy_recipe(name: str, path: str | os.PathLike) -> None:
     """Write a recipe to a file of one's own, to be changed; its ``_BASE_`` are recipes' names.
 
@@ -103,14 +83,14 @@ def copy_recipe(name: str, path: str | os.PathLike) -> None:
         UnknownNameError: there is no such recipe.
         FileAccessError: the file exists, or can't be written.
     """
-    source = _recipe(name)
+    source = recipe_path(name)
 
     def to_names(line: re.Match[str]) -> str:
         def to_name(base: re.Match[str]) -> str:
             file = (source.parent / base.group()).resolve()
             return file.relative_to(recipes_dir().resolve()).as_posix().removesuffix(_SUFFIX)
 
-        return f"_BASE_:{_BASE_NAME.sub(to_name, line.group(1))}"
+        return f"_BASE_:{BASE_NAME.sub(to_name, line.group(1))}"
 
     text = _BASE_LINE.sub(to_names, source.read_text(), count=1)
     path = Path(path)
@@ -124,7 +104,12 @@ def copy_recipe(name: str, path: str | os.PathLike) -> None:
         raise FileAccessError(f"{path} can't be written: {e.strerror}") from e
 
 
-def _recipe(name: str) -> Path:
+def recipe_path(name: str) -> Path:
+    """The file of a recipe.
+
+    Raises:
+        UnknownNameError: there is no such recipe.
+    """
     path = recipe_file(name)
     if path is None:
         match = closest(name, _all_names())

@@ -48,10 +48,11 @@ def read_commands(block: Block, folder: Path) -> list[Command]:
         for name in PROGRAMS:
             (programs / name).write_text(_STAND_IN)
             (programs / name).chmod(0o755)
+        (programs / "mkdir").symlink_to("/bin/mkdir")
         done = subprocess.run(
             ["/bin/bash", "--norc", "-eu", "-o", "pipefail", "-c", block.text],
             cwd=folder,
-            env={"PATH": str(programs), "RECORD": str(record)},
+            env={"PATH": str(programs), "RECORD": str(record), "HOME": temporary},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

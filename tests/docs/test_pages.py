@@ -14,6 +14,7 @@ from .play import play
 
 # Pages whose commands are run too: see test_stories.py.
 STORIES = {
+    "README.md",
     "docs/coming_from.md",
     "docs/extending.md",
     "docs/getting_started.md",

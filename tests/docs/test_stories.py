@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from tests.helpers import REPO
 from tests.processes import run_python
 
-from .pages import lay_out, read_blocks
+from .pages import read_blocks
 from .play import play
 from .process import output_of
 from .shell import Command
@@ -24,14 +25,14 @@ from .shell import Command
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, shapes_root):
-    """A checkout with the generated shapes, which is the current folder."""
-    monkeypatch.chdir(lay_out(tmp_path))
+    """A folder with nothing but the generated shapes, which is the current one."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEGSUITE_DATASETS", "datasets")
     (tmp_path / "datasets").symlink_to(shapes_root)
     return tmp_path
 
 
-def runner(folder: Path, replace: Mapping[str, str] | None = None) -> Callable[[Command], str]:
+def runner(folder: Path, quicker: Mapping[str, str] | None = None) -> Callable[[Command], str]:
     """Runs Python commands, with some arguments replaced by quicker ones, and passes over others
     (which install what is there)."""
 
@@ -41,23 +42,41 @@ def runner(folder: Path, replace: Mapping[str, str] | None = None) -> Callable[[
         words = {"python": [], "segsuite": ["-m", "segsuite"]}.get(command.program)
         if words is None:
             return ""
-        arguments = [*words, *((replace or {}).get(a, a) for a in command.arguments)]
+        arguments = [*words, *((quicker or {}).get(a, a) for a in command.arguments)]
         return output_of(arguments, folder, {"SEGSUITE_DATASETS": "datasets"})
 
     return run
 
 
-def test_getting_started(folder):
-    run = runner(folder, {"480": "4", "600": "6"})
-    quick = ["SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2", "TEST.EXAMPLES", "1"]
+def with_short_demo(run: Callable[[Command], str]) -> Callable[[Command], str]:
+    """As `run`, but ``segsuite demo`` has two iterations."""
+    quick = ("SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2", "TEST.EXAMPLES", "1")
 
-    def run_or_make(command: Command) -> str:
-        if command.program == "make":
-            program = f"from segsuite.cli.demo import demo; demo('output/demo', {quick})"
-            return output_of(["-c", program], folder, {"SEGSUITE_DATASETS": "datasets"})
+    def run_shortened(command: Command) -> str:
+        if command.arguments == ("demo",):
+            command = replace(command, arguments=(*command.arguments, *quick))
         return run(command)
 
-    printed = play("docs/getting_started.md", folder, run=run_or_make)
+    return run_shortened
+
+
+def test_readme(folder):
+    """All that needs no CamVid."""
+    run = with_short_demo(runner(folder))
+
+    def run_some(command: Command) -> str:
+        needs_camvid = any("camvid" in word for word in command.arguments)
+        return "" if needs_camvid else run(command)
+
+    printed = play("README.md", folder, run=run_some)
+    assert "own/semantic" in printed["segsuite recipes own"]
+    assert (folder / "output" / "predictions" / "labels" / "0000.png").exists()
+    assert "LABELS: data/train/labels" in (folder / "my.yaml").read_text()
+
+
+def test_getting_started(folder):
+    run = with_short_demo(runner(folder, {"480": "4", "600": "6"}))
+    printed = play("docs/getting_started.md", folder, run=run)
     demo = folder / "output" / "demo"
     listed = re.findall(r"`([\w/.]+)`", _table("docs/getting_started.md"))
     assert len(listed) == 9
@@ -86,11 +105,24 @@ def test_coming_from(folder):
 
 
 def test_own_dataset(folder):
-    printed = play("docs/own_dataset.md", folder, run=runner(folder))
-    _, label_maps, training, coco = printed.values()
-    assert "0 errors" in label_maps and "fields_train: 12 images" in label_maps
-    assert "mIoU" in training and "crop" in training
-    assert "0 errors" in coco and (folder / "output" / "fields_coco.json").exists()
+    run = runner(folder)
+
+    def run_shortened(command: Command) -> str:
+        if command.arguments[0] == "train":
+            steps = ("SOLVER.MAX_ITER", "2", "DATALOADER.NUM_WORKERS", "0", "TEST.EXAMPLES", "1")
+            command = replace(command, arguments=(*command.arguments, *steps))
+        return run(command)
+
+    printed = play("docs/own_dataset.md", folder, run=run_shortened)
+    checks = [text for command, text in printed.items() if command.startswith("segsuite check")]
+    assert len(checks) == 3 and all("0 errors" in text for text in checks)
+    assert "my_train: 12 images" in checks[0] and "foreground" in checks[1]
+    label_maps, coco = (text for command, text in printed.items() if " train " in command)
+    assert "mIoU" in label_maps and "crop" in label_maps and "AP50" in coco
+    for file in ("fed/data.jpg", "predicted/labels/0.png", "fields/report.html"):
+        assert (folder / "output" / file).exists(), file
+    for file in ("fields_coco.json", "predicted_coco/coco_instances_results.json"):
+        assert (folder / "output" / file).exists(), file
 
 
 def test_extending(folder):
@@ -103,9 +135,11 @@ def test_extending(folder):
 
     def run(command: Command) -> str:
         if command.program == "pip":
-            options = ["--no-deps", "--no-index", "--quiet", "--target", str(site)]
+            options = ["--no-build-isolation", "--no-deps", "--no-index", "--quiet"]
+            options += ["--target", str(site)]
             return execute(["-m", "pip", *command.arguments, *options])
-        arguments = [*command.arguments, *training, "DATALOADER.NUM_WORKERS", "0"]
+        arguments = ["-m", "segsuite", *command.arguments, *training]
+        arguments += ["DATALOADER.NUM_WORKERS", "0"]
         if "PYTHONPATH" in command.environment:
             arguments += ["OUTPUT_DIR", "output/module"]
             return output_of(arguments, folder, command.environment)
@@ -126,8 +160,8 @@ def test_extending(folder):
     shutil.copytree(output / "grouped", output / "stopped")
     for name in ("model_0000006.pth", "model_final.pth", "model_best.pth"):
         (output / "stopped" / name).unlink()
-    tool = ["tools/train_net.py", "--config-file", "grouped.yaml"]
-    execute([*tool, "--resume", *training, "OUTPUT_DIR", "output/stopped"])
+    command = ["-m", "segsuite", "train", "--config-file", "grouped.yaml"]
+    execute([*command, "--resume", *training, "OUTPUT_DIR", "output/stopped"])
     whole, resumed = (_load(output / d / "model_0000006.pth") for d in ("grouped", "stopped"))
     assert whole["model"].keys() == resumed["model"].keys()
     for name, tensor in whole["model"].items():
@@ -135,7 +169,7 @@ def test_extending(folder):
     assert _last_figures(output / "grouped") == _last_figures(output / "stopped")
 
     before = _last_figures(output / "grouped")
-    printed = execute([*tool, "--eval-only", "OUTPUT_DIR", "output/grouped"])
+    printed = execute([*command, "--eval-only", "OUTPUT_DIR", "output/grouped"])
     assert "worst_images" in printed and f"{before['worst_images/pACC']:.2f}" in printed
 
 
