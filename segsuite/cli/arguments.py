@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from segsuite.utils.arguments import add_plugin
 
@@ -58,7 +59,8 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
     start = next((i for i, word in enumerate(words) if _is_key(word)), len(words))
     # Detectron2's demo.py announces the pairs by --opts.
     end = start - 1 if start and words[start - 1] == "--opts" else start
-    args = parser.parse_args(words[:end])
+    with _hint_in_errors(parser, words[:end]):
+        args = parser.parse_args(words[:end])
     args.opts = list(words[start:])
     return args
 
@@ -69,6 +71,50 @@ def _is_key(word: str) -> bool:
     from segsuite.config.defaults import _C
 
     return word in _C or bool(_KEY.fullmatch(word) and not _FILE_SUFFIX.search(word))
+
+
+@contextmanager
+def _hint_in_errors(parser: argparse.ArgumentParser, words: Sequence[str]) -> Iterator[None]:
+    """Add to the parser's errors what was probably meant."""
+    error = parser.error
+
+    def error_with_hint(message: str) -> NoReturn:
+        hint = _hint(words) or f"`{parser.prog} --help` has examples"
+        error(f"{message}\n{hint}")
+
+    parser.error = error_with_hint  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        parser.error = error  # type: ignore[method-assign]
+
+
+def _hint(words: Sequence[str]) -> str:
+    """What the first word that is no option, nor the value of one, was probably meant to be."""
+    from segsuite.config.defaults import _C
+    from segsuite.config.recipes import recipe_file
+
+    for before, word in zip(["", *words], words, strict=False):
+        key, sign, value = word.partition("=")
+        if sign and _is_key(key):
+            return f"overrides are written with a space: {key} {value}"
+        if before.startswith("-") or word.startswith("-"):
+            continue
+        keys = [key for key in _names_of_keys(_C) if f".{key}".endswith(f".{word.upper()}")]
+        if keys:
+            return f"did you mean the key {' or '.join(keys[:3])}?"
+        if recipe_file(word) or (os.path.isfile(word) and word.endswith((".yaml", ".yml"))):
+            return f"did you mean --config-file {word}?"
+        if os.path.isfile(os.path.join(word, "config.yaml")):
+            return f"did you mean --run-dir {word}?"
+    return ""
+
+
+def _names_of_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in node.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _names_of_keys(value, f"{prefix}{name}.")
 
 
 def load_from_arguments(args: argparse.Namespace) -> CfgNode:

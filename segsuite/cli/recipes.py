@@ -7,6 +7,7 @@ from itertools import groupby
 
 from segsuite.config.recipe_list import describe_recipe, recipe_comment
 from segsuite.config.recipes import copy_recipe, recipe_file, recipe_names, recipe_path
+from segsuite.errors import ConfigError
 
 EXAMPLES = """examples:
   segsuite recipes
@@ -30,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     if args.copy:
-        copy_recipe(args.name or "", args.copy)
+        if not args.name:
+            raise ConfigError(
+                f"--copy needs the name of a recipe: segsuite recipes NAME --copy {args.copy}"
+            )
+        copy_recipe(args.name, args.copy)
         print(f"{args.copy}: change it, then `segsuite train --config-file {args.copy}`")
         return
     begin = args.name or ""

@@ -69,7 +69,7 @@ class CfgNode(_FvcoreCfgNode):
             )
         if len(cfg_list) % 2:
             raise ConfigError(
-                f"overrides come in pairs, KEY VALUE; {COMMAND_LINE} has {len(cfg_list)} words: "
+                f"overrides come in pairs, KEY VALUE; {COMMAND_LINE} has an odd number of words: "
                 f"{' '.join(map(str, cfg_list))}"
             )
         for key, value in zip(cfg_list[::2], cfg_list[1::2], strict=True):

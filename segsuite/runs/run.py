@@ -44,7 +44,7 @@ class Run:
         if not self.files.config.exists() and not self.evaluations:
             raise MissingFileError(
                 f"'{folder}' is no run: it has no {self.files.config.name} and no evaluations. "
-                "Give the OUTPUT_DIR of a training, such as output/demo after `make demo`"
+                "Give the OUTPUT_DIR of a training, such as output/demo after `segsuite demo`"
             )
 
     def __repr__(self) -> str:
@@ -88,7 +88,7 @@ class Run:
         if not path.is_file():
             raise MissingFileError(
                 f"'{self.folder}' has no {path.name}: nothing was trained there. Give the "
-                "OUTPUT_DIR of a training, such as output/demo after `make demo`"
+                "OUTPUT_DIR of a training, such as output/demo after `segsuite demo`"
             )
         own = ["OUTPUT_DIR", os.fspath(self.folder), "MODEL.WEIGHTS", ""]
         with naming_missing_plugins(self.folder):

@@ -56,3 +56,35 @@ def test_configuration_of_a_recipe():
     words = ["--config-file", "demo", "SOLVER.MAX_ITER", "1e2", "DATASETS.TEST", "a,b"]
     cfg = load_from_arguments(parse(command_parser("train"), words))
     assert cfg.SOLVER.MAX_ITER == 100 and cfg.DATASETS.TEST == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ([], "`segsuite train --help` has examples"),
+        (["my.yaml"], "did you mean --config-file my.yaml?"),
+        (["camvid/unet"], "did you mean --config-file camvid/unet?"),
+        (["run"], "did you mean --run-dir run?"),
+        (["--config-file", "demo", "MAX_ITER", "5"], "did you mean the key SOLVER.MAX_ITER?"),
+        (["--config-file", "demo", "solver.max_iter", "5"], "the key SOLVER.MAX_ITER?"),
+        (["--config-file", "demo", "SOLVER.MAX_ITER=5"], "with a space: SOLVER.MAX_ITER 5"),
+        (["--config-file", "demo", "--output-dir", "x"], "`segsuite train --help` has examples"),
+    ],
+)
+def test_what_was_probably_meant(words, hint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    for name in ("my.yaml", "run/config.yaml"):
+        (tmp_path / name).touch()
+    assert run_segsuite_here("train", *words) == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_a_key_without_its_value(capsys):
+    assert run_segsuite_here("train", "--config-file", "demo", "SOLVER.MAX_ITER") == 2
+    assert "in pairs, KEY VALUE; the command line has an odd" in capsys.readouterr().err
+
+
+def test_a_copy_of_no_recipe(capsys):
+    assert run_segsuite_here("recipes", "--copy", "my.yaml") == 2
+    assert "segsuite recipes NAME --copy my.yaml" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from segsuite.config.recipe_list import describe_recipe, recipe_comment
 from segsuite.config.recipes import recipe_names
 from segsuite.errors import UnknownNameError
 from tests.helpers import REPO
-from tests.processes import run_python, run_segsuite_here
+from tests.processes import run_segsuite_here
 
 LINES = {
     "own/semantic": "your data, DeepLabV3+ on ResNet-50: 20k x 8 images",
@@ -47,16 +47,14 @@ def test_every_recipe_has_a_line_that_fits(capsys):
 
 
 def test_what_is_said_to_be_reached_is_in_the_documentation():
-    pages = {p: p.read_text() for p in (REPO / "docs").glob("*.md")}
+    pages = [p.read_text() for p in (REPO / "docs").glob("*.md")]
     found = 0
     for name in recipe_names():
         figure = re.search(r"(mIoU|AP) ([\d.]+) in ([\d.]+) minutes", describe_recipe(name))
         if figure:
             found += 1
             stem = name.rpartition("/")[2]
-            rows = [line for text in pages.values() for line in text.splitlines()]
-            assert any(figure[2] in row for row in rows), name
-            assert any(stem in text and figure[2] in text for text in pages.values()), name
+            assert any(stem in text and figure[2] in text for text in pages), name
     assert found == 12
 
 
@@ -77,11 +75,3 @@ def test_an_unknown_one(capsys):
         describe_recipe("demoo")
     assert run_segsuite_here("recipes", "camvit") == 2
     assert "camvid/" in capsys.readouterr().err
-
-
-def test_the_list_needs_no_torch():
-    program = (
-        "import sys; sys.modules['torch'] = None; from segsuite.cli import main; main(['recipes'])"
-    )
-    done = run_python("-c", program)
-    assert done.returncode == 0 and "own/semantic" in done.stdout, done.stderr

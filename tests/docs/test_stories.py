@@ -25,10 +25,12 @@ from .shell import Command
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, shapes_root):
-    """A folder with nothing but the generated shapes, which is the current one."""
+    """A folder with the generated shapes and an environment, which is the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEGSUITE_DATASETS", "datasets")
     (tmp_path / "datasets").symlink_to(shapes_root)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").touch()
     return tmp_path
 
 

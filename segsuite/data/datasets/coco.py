@@ -19,6 +19,7 @@ from segsuite.utils.files import parse_json
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..palette import default_colors
 from .coco_annotations import Faults, clean_annotation, some
+from .root import PATH_ADVICE
 
 
 def register_coco_instances(
@@ -129,10 +130,7 @@ def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:
         with open(json_file, encoding="utf-8") as file:
             content = parse_json(file.read())
     except FileNotFoundError:
-        raise MissingFileError(
-            f"no annotation file {json_file}; fix the path, or set SEGSUITE_DATASETS to the "
-            "folder that the data sets are in"
-        ) from None
+        raise MissingFileError(f"no annotation file {json_file}; {PATH_ADVICE}") from None
     except OSError as e:
         raise FileAccessError(e.errno, f"{json_file} can't be read: {e.strerror}") from None
     except ValueError as e:

@@ -11,6 +11,7 @@ from segsuite.errors import ConfigError, DataError, MissingFileError
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..palette import default_colors, rgb
 from ..sem_seg import IGNORE_LABEL
+from .root import PATH_ADVICE
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm")
@@ -150,10 +151,7 @@ def _files_by_stem(
 ) -> dict[str, Path]:
     """Map each file's path inside `folder`, without its ending, to the file."""
     if not folder.is_dir():
-        raise MissingFileError(
-            f"no folder {folder} of {kind}; fix the path, or set SEGSUITE_DATASETS to the folder "
-            "that the data sets are in"
-        )
+        raise MissingFileError(f"no folder {folder} of {kind}; {PATH_ADVICE}")
     suffixes = (suffix,) if suffix else default_suffixes
     files: dict[str, Path] = {}
     for parent, folders, names in os.walk(folder, followlinks=True):
