@@ -8,7 +8,13 @@ import torch
 import segsuite
 from segsuite.config import load_config
 from segsuite.errors import ConfigError, UnknownNameError
-from segsuite.modeling import GeneralizedRCNN, PanopticFPN, SemSegNetwork, build_model
+from segsuite.modeling import (
+    GeneralizedRCNN,
+    PanopticFPN,
+    SemSegNetwork,
+    build_backbone,
+    build_model,
+)
 from segsuite.models import backbone_names, find_backbone, list_models, model_config
 
 MODELS = list_models()
@@ -127,8 +133,6 @@ def test_strides_of_the_table_are_those_of_the_backbone(name):
     options = {**backbone.options, **backbone.reading(list(backbone.strides))}
     options["BACKBONE.NAME"] = backbone.builder
     cfg.merge_from_list([word for k, v in options.items() for word in (f"MODEL.{k}", v)])
-    from segsuite.modeling import build_backbone
-
     with torch.device("meta"):
         found = build_backbone(cfg).output_shape()
     assert {feature: shape.stride for feature, shape in found.items()} == backbone.strides
@@ -138,7 +142,7 @@ def test_images_of_other_than_three_channels_are_normalised():
     net = create("unet", in_channels=5)
     images = torch.full((1, 5, 8, 8), 116, dtype=torch.uint8)
     assert net.pixel_mean.shape == (5, 1, 1)
-    assert net.normalize(images).abs().max() < 0.01
+    assert net.normalize(images).abs().max() < 0.05
     given = {"MODEL.PIXEL_MEAN": [1.0, 2.0], "MODEL.PIXEL_STD": [3.0, 4.0]}
     net = create("unet", in_channels=2, overrides=given)
     assert net.pixel_mean.flatten().tolist() == [1, 2]
@@ -149,7 +153,9 @@ def test_weights_are_loaded_into_the_backbone(tmp_path):
     torch.save({"model": first.state_dict()}, tmp_path / "model.pth")
     second = create("unet", "resnet18", weights=tmp_path / "model.pth")
     assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
-    other = create("fcn", "resnet18", num_classes=4, weights=tmp_path / "model.pth")
+    backbone = {k: v for k, v in first.state_dict().items() if k.startswith("backbone.")}
+    torch.save({"model": backbone}, tmp_path / "backbone.pth")
+    other = create("fcn", "resnet18", num_classes=4, weights=tmp_path / "backbone.pth")
     assert torch.equal(other.backbone.res3[0].conv1.weight, first.backbone.res3[0].conv1.weight)
 
 
