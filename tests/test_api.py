@@ -100,7 +100,7 @@ def test_trainings_follow_one_another_and_are_resumed(overrides, tmp_path):
 
     resumed = segsuite.train(first, {"SOLVER.MAX_ITER": 3}, resume=True)
     assert isinstance(resumed, segsuite.Run) and resumed.config.SOLVER.MAX_ITER == 3
-    assert [start["first_iteration"] for start in resumed.info["starts"]] == [0, 2]
+    assert [start["iteration"] for start in resumed.info["starts"]] == [0, 2]
 
 
 def test_other_data_under_the_same_name(overrides, datasets_root, tmp_path):
@@ -142,6 +142,9 @@ def test_an_error_leaves_its_traceback_in_the_log_and_nothing_else(overrides, re
     from segsuite.engine import HOOK_REGISTRY, HookBase
 
     class Fails(HookBase):
+        def __init__(self, cfg):
+            pass
+
         def after_step(self):
             raise ZeroDivisionError("mine")
 

@@ -66,10 +66,10 @@ def load(
 
 
 def override_list(overrides: Mapping[str, Any] | Iterable[Any] | None) -> list[Any]:
-    """Overrides as `load_config` takes them: KEY, VALUE, KEY, VALUE, ..."""
+    """Overrides as `load_config` takes them: KEY, VALUE, KEY, VALUE, ..., paths as text."""
     if isinstance(overrides, Mapping):
-        return [word for pair in overrides.items() for word in pair]
-    return list(overrides or ())
+        overrides = [word for pair in overrides.items() for word in pair]
+    return [os.fspath(w) if isinstance(w, os.PathLike) else w for w in overrides or ()]
 
 
 def _config(source: str | os.PathLike[str] | Run, overrides: list[Any]) -> CfgNode:
