@@ -37,11 +37,11 @@ def accelerate(model: nn.Module, *, inference: bool = False) -> None:
     With `inference`, in addition, for evaluation mode without gradients: every batch norm becomes
     part of the convolution before it (in a `Conv2d`, or next to it in an `nn.Sequential`), and
     weights are prepared once, transformed for Winograd's algorithm and cast for autocast. They
-    are made when they are first used, take as much memory again as the weights themselves, for
-    Winograd's algorithm 1.8 times as much, and do not see weights that change later: call it
-    after the weights are loaded, and use `accelerated` on a model that is trained further. In
-    training mode, with gradients, and when compiled or exported, such a model computes as one
-    that is accelerated for training.
+    are made when they are first used, and anew when the weights have changed, and take as much
+    memory again as the weights themselves, for Winograd's algorithm 1.8 times as much;
+    `accelerated` gives it back. In training mode, with gradients, when compiled or exported, and
+    where a hook looks at what is between convolution and norm, such a model computes as one that is
+    accelerated for training.
 
     A model that is accelerated already is accelerated anew, on its present weights. Of modules,
     those of exactly the types `Conv2d`, `torch.nn.Conv2d` and `BilinearResize` are touched,
@@ -62,10 +62,7 @@ def remove_acceleration(model: nn.Module) -> None:
 
 @contextmanager
 def accelerated(model: nn.Module) -> Iterator[None]:
-    """``accelerate(model, inference=True)`` for a while; afterwards `model` is as it was.
-
-    The weights must not change meanwhile.
-    """
+    """``accelerate(model, inference=True)`` for a while; afterwards `model` is as it was."""
     before = [
         forward
         for module in model.modules()

@@ -46,7 +46,7 @@ class TrainingConv(AcceleratedForward):
         conv = self.module
         if not isinstance(conv, Conv2d):
             return _convolve(conv, x, conv.weight, conv.bias)
-        if not isinstance(conv.norm, FrozenBatchNorm2d):
+        if not isinstance(conv.norm, FrozenBatchNorm2d) or _has_hooks(conv.norm):
             return conv.finish(_convolve(conv, x, conv.weight, conv.bias))
         scale, shift = conv.norm.scale_and_shift()
         if conv.bias is not None:
@@ -70,15 +70,23 @@ class InferenceConv(AcceleratedForward):
         self.norm = norm
         self._otherwise = TrainingConv(module)
         self._prepared: dict[tuple, tuple[torch.Tensor, torch.Tensor | None]] = {}
+        # What they were made of. Kept, so that nothing else can come to lie where it does.
+        self._source: list[torch.Tensor] = []
+        self._state: list[tuple[int, int]] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy of the model prepares its own weights."""
-        return {**vars(self), "_prepared": {}}
+        return {**vars(self), "_prepared": {}, "_source": [], "_state": []}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         conv, device = self.module, x.device.type
-        if not _is_inference(conv):
+        if not _is_inference(conv) or not _is_folded(conv, self.norm):
             return self._otherwise(x)
+        source = _tensors(conv, self.norm)
+        state = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in source]
+        if state != self._state:
+            self._prepared, self._state = {}, state
+            self._source = [t.detach() for t in source]
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         by_winograd = device == "cpu" and dtype == torch.float32 and _pays(conv, x)
         key = dtype, x.device, by_winograd  # a model may be moved, and autocast now and then
@@ -117,7 +125,30 @@ class SkippedNorm(AcceleratedForward):
         self._conv = conv
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return x if _is_inference(self._conv) else type(self.module).forward(self.module, x)
+        if _is_inference(self._conv) and _is_folded(self._conv, self.module):
+            return x
+        return type(self.module).forward(self.module, x)
+
+
+def _is_folded(conv: nn.Conv2d, norm: nn.Module | None) -> bool:
+    """Whether nobody sees what is between a convolution and the norm behind it."""
+    if norm is None:
+        return True
+    return not (_has_hooks(norm) or (type(conv) is nn.Conv2d and _has_hooks(conv)))
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _tensors(*modules: nn.Module | None) -> list[torch.Tensor]:
+    return [
+        tensor
+        for module in modules
+        if module is not None
+        for tensor in (*module._parameters.values(), *module._buffers.values())
+        if tensor is not None
+    ]
 
 
 def _is_inference(conv: nn.Conv2d) -> bool:

@@ -33,11 +33,12 @@ def run(args: argparse.Namespace) -> None:
     from segsuite.checkpoint.load_weights import conversion_report, file_weights
     from segsuite.modeling import build_model
 
+    has_config = bool(args.config_file or args.run_dir)
+    model = build_model(load_from_arguments(args)) if has_config else None
     conversion = convert(file_weights(read_weights(args.input)))
     print(conversion_report(conversion))
     save_weights(args.output, conversion.weights, conversion.classes)
     print(f"written to {args.output}")
-    if args.config_file or args.run_dir:
+    if model is not None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        model = build_model(load_from_arguments(args))
         load_weights(model, args.output, origin="the converted file")

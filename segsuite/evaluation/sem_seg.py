@@ -17,7 +17,7 @@ from segsuite.data.sem_seg import read_sem_seg
 from segsuite.errors import ConfigError, DataError
 from segsuite.ops.confusion_matrix import confusion_matrix, confusion_matrix_from_logits
 from segsuite.runs.files import EvaluationFiles
-from segsuite.structures import SemSegLogits
+from segsuite.structures import SemSegLogits, as_sem_seg, sem_seg_labels
 from segsuite.utils import comm
 from segsuite.utils.files import write_json
 from segsuite.utils.record_name import record_name
@@ -184,7 +184,7 @@ class SemSegEvaluator(DatasetEvaluator):
         if self._boundary_dilation_ratio is not None:
             self._boundary_matrix = self._boundary_matrix.to(device)
             boundary_confusion_matrix(
-                _labels(prediction),
+                sem_seg_labels(prediction),
                 target,
                 num_classes,
                 ignore_index=ignored,
@@ -290,7 +290,7 @@ class SemSegEvaluator(DatasetEvaluator):
 
     def _write_prediction(self, path: Path, prediction: SemSegLogits | torch.Tensor) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        labels = _labels(prediction).cpu().numpy()
+        labels = sem_seg_labels(prediction).cpu().numpy()
         if self._num_classes > 255:
             Image.fromarray(labels.astype("uint16")).save(path)
             return
@@ -334,23 +334,10 @@ class SemSegEvaluator(DatasetEvaluator):
 def _as_prediction(
     sem_seg: SemSegLogits | torch.Tensor, record: dict[str, Any]
 ) -> SemSegLogits | torch.Tensor:
-    """Logits, or labels (H, W)."""
-    if isinstance(sem_seg, SemSegLogits):
-        return sem_seg
-    if sem_seg.dim() == 3 and sem_seg.is_floating_point():
-        height, width = sem_seg.shape[1:]
-        return SemSegLogits(sem_seg.float(), (height, width), (height, width))
-    if sem_seg.dim() == 2 and not sem_seg.is_floating_point():
-        return sem_seg
-    raise ValueError(
-        f"the prediction for {record_name(record)} is {tuple(sem_seg.shape)} {sem_seg.dtype}; "
-        "expected SemSegLogits, logits (K, H, W) of a floating point type, or labels (H, W) of an "
-        "integer type"
-    )
-
-
-def _labels(prediction: SemSegLogits | torch.Tensor) -> torch.Tensor:
-    return prediction.labels() if isinstance(prediction, SemSegLogits) else prediction
+    try:
+        return as_sem_seg(sem_seg)
+    except ValueError as error:
+        raise ValueError(f"{record_name(record)}: {error}") from error
 
 
 def _device(prediction: SemSegLogits | torch.Tensor) -> torch.device:

@@ -7,7 +7,7 @@ from .instances import Instances
 from .masks import BitMasks, PolygonMasks
 from .rle import decode_masks, encode_masks, encode_window, rasterize_polygons, to_rle
 from .roi_masks import ROIMasks, whole_pixel_boxes
-from .sem_seg import SemSegLogits
+from .sem_seg import SemSegLogits, as_sem_seg, sem_seg_labels
 
 __all__ = [
     "BitMasks",
@@ -18,6 +18,7 @@ __all__ = [
     "PolygonMasks",
     "ROIMasks",
     "SemSegLogits",
+    "as_sem_seg",
     "clip_boxes",
     "decode_masks",
     "encode_masks",
@@ -25,6 +26,7 @@ __all__ = [
     "padded_size",
     "pairwise_iou",
     "rasterize_polygons",
+    "sem_seg_labels",
     "to_rle",
     "whole_pixel_boxes",
 ]

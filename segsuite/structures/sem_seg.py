@@ -79,6 +79,35 @@ class SemSegLogits:
         return torch.cat([function(self.grid(rows, width)) for rows in height.split(_ROWS)])
 
 
+def as_sem_seg(prediction: SemSegLogits | torch.Tensor) -> SemSegLogits | torch.Tensor:
+    """What a model gives as ``sem_seg``: logits, or labels (H, W) of an integer type.
+
+    Args:
+        prediction: `SemSegLogits`, labels, or as Detectron2's models have it, logits (K, H, W) of a
+            floating point type at the size of the image.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(prediction, SemSegLogits):
+        return prediction
+    if prediction.dim() == 3 and prediction.is_floating_point():
+        height, width = prediction.shape[1:]
+        return SemSegLogits(prediction.float(), (height, width), (height, width))
+    if prediction.dim() == 2 and not prediction.is_floating_point():
+        return prediction
+    raise ValueError(
+        f"the prediction is {tuple(prediction.shape)} {prediction.dtype}; expected SemSegLogits, "
+        "logits (K, H, W) of a floating point type, or labels (H, W) of an integer type"
+    )
+
+
+def sem_seg_labels(prediction: SemSegLogits | torch.Tensor) -> torch.Tensor:
+    """The label map (H, W) of what `as_sem_seg` takes."""
+    prediction = as_sem_seg(prediction)
+    return prediction.labels() if isinstance(prediction, SemSegLogits) else prediction
+
+
 def _resample(x: torch.Tensor, dim: int, pixels: torch.Tensor, scale: float) -> torch.Tensor:
     """Linear interpolation along `dim` at output `pixels`, each `scale` elements of `x` wide."""
     low, high, weight = neighbours(half_pixel_positions(pixels.double(), scale), x.shape[dim])

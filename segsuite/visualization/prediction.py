@@ -15,7 +15,7 @@ from PIL import Image
 
 from segsuite.data.catalog import Metadata
 from segsuite.data.palette import Color, default_colors, rgb
-from segsuite.structures import Instances, ROIMasks
+from segsuite.structures import Instances, ROIMasks, SemSegLogits, as_sem_seg, sem_seg_labels
 from segsuite.structures.rle import RLE, encode_masks
 
 from .draw import overlay
@@ -47,14 +47,16 @@ class Prediction:
         """(H, W) class of every pixel, or None where the model is not semantic."""
         if "sem_seg" not in self.outputs:
             return None
-        return self.outputs["sem_seg"].labels().cpu().numpy()
+        return sem_seg_labels(self.outputs["sem_seg"]).cpu().numpy()
 
     @cached_property
     def confidence(self) -> np.ndarray | None:
-        """(H, W) float32, the probability of `labels`, or None where there are none."""
+        """(H, W) float32, the probability of `labels`, or None where there are none, or labels
+        alone."""
         if "sem_seg" not in self.outputs:
             return None
-        return self.outputs["sem_seg"].confidence().cpu().numpy()
+        sem_seg = as_sem_seg(self.outputs["sem_seg"])
+        return sem_seg.confidence().cpu().numpy() if isinstance(sem_seg, SemSegLogits) else None
 
     @cached_property
     def instances(self) -> Instances | None:

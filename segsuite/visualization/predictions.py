@@ -14,6 +14,7 @@ from torch import nn
 
 from segsuite.data import Metadata, read_image
 from segsuite.data.palette import Color
+from segsuite.structures import sem_seg_labels
 
 from .sheet import comparison, contact_sheet, error_legend, legend, save_image
 
@@ -47,7 +48,7 @@ def draw_predictions(
     files = []
     for record in islice(chain.from_iterable(loader), limit):
         with torch.inference_mode():
-            prediction = model([record])[0]["sem_seg"].labels().cpu().numpy()
+            prediction = sem_seg_labels(model([record])[0]["sem_seg"]).cpu().numpy()
         target = record["sem_seg_gt"].numpy() if "sem_seg_gt" in record else None
         views = (read_image(record["file_name"]), prediction, target, colors)
         options = {"ignore_label": metadata.ignore_label}

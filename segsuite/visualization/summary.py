@@ -57,7 +57,7 @@ def confidence_map(confidence: np.ndarray) -> np.ndarray:
 def _label_map(prediction: Prediction) -> list[ClassSummary]:
     names, colors = prediction.metadata.stuff_classes, prediction.stuff_colors
     labels = required(prediction.labels, "label map").ravel()
-    confidence = required(prediction.confidence, "label map").ravel()
+    confidence = required(prediction.confidence, "confidence").ravel()
     pixels = np.bincount(labels, minlength=len(names))
     sums = np.bincount(labels, confidence, minlength=len(names))
     return [
@@ -96,7 +96,7 @@ def _panoptic(prediction: Prediction) -> list[ClassSummary]:
             count, confidence = len(of_class), float(np.mean([s["score"] for s in of_class]))
         else:
             name, color = prediction.metadata.stuff_classes[category], prediction.stuff_colors
-            probabilities = required(prediction.confidence, "label map")[inside]
+            probabilities = required(prediction.confidence, "confidence")[inside]
             count, confidence = None, float(probabilities.mean())
         found.append(ClassSummary(name, rgb(color[category]), count, share, confidence))
     return found

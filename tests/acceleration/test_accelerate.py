@@ -278,6 +278,82 @@ def test_a_copy_computes_with_its_own_weights(inference, copied):
         torch.testing.assert_close(model(x), before)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model, other: model.load_state_dict(other.state_dict()),
+        lambda model, other: model.load_state_dict(other.state_dict(), assign=True),
+        lambda model, other: [
+            setattr(a, "data", b.data.clone())
+            for a, b in zip(
+                (*model.parameters(), *model.buffers()),
+                (*other.parameters(), *other.buffers()),
+                strict=True,
+            )
+        ],
+    ],
+    ids=["loaded", "assigned", "data"],
+)
+def test_weights_that_change_later(change):
+    model, other = (
+        randomise(
+            nn.Sequential(
+                *(nn.Conv2d(3, 256, 3, padding=1, bias=False), nn.BatchNorm2d(256)),
+                Conv2d(256, 256, 3, norm="BN", activation=F.relu),
+            )
+        ).eval()
+        for _ in range(2)
+    )
+    x = torch.randn(1, 3, 8, 8)
+    accelerate(model, inference=True)
+    with torch.no_grad():
+        model(x)
+        change(model, other)
+        torch.testing.assert_close(model(x), other(x), rtol=1e-3, atol=1e-3)
+
+
+def test_weights_that_a_function_is_called_with():
+    """torch.func.functional_call puts them in place of the model's own for one call."""
+    model = randomise(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))).eval()
+    x = torch.randn(1, 3, 8, 8)
+    accelerate(model, inference=True)
+    with torch.no_grad():
+        before = model(x)
+        for scale in (0.0, 2.0, 3.0):
+            given = {"0.weight": model[0].weight * scale, "0.bias": model[0].bias * scale}
+            plain = copy.deepcopy(model)
+            remove_acceleration(plain)
+            expected = torch.func.functional_call(plain, given, x)
+            found = torch.func.functional_call(model, given, x)
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(model(x), before)
+
+
+@pytest.mark.parametrize("where", [0, 1, "2.norm", "3.norm"])
+def test_hooks_see_what_they_do_on_the_plain_model(where):
+    model = randomise(
+        nn.Sequential(
+            *(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)),
+            *(Conv2d(4, 4, 3, norm="BN"), Conv2d(4, 4, 3, norm="FrozenBN")),
+        )
+    ).eval()
+    seen = []
+    model.get_submodule(str(where)).register_forward_hook(
+        lambda module, inputs, output: seen.append((*inputs, output))
+    )
+    x = torch.randn(1, 3, 12, 12)
+    with torch.no_grad():
+        model(x)
+        accelerate(model, inference=True)
+        model(x)
+    accelerate(model)
+    model(x)
+    plain, *others = seen
+    assert len(others) == 2
+    for other in others:
+        torch.testing.assert_close(other, plain, rtol=1e-4, atol=1e-4)
+
+
 RECIPES = sorted(path.stem for path in (REPO / "configs/smoke").glob("*.yaml"))
 SEMANTIC = [name for name in RECIPES if "rcnn" not in name and "panoptic" not in name]
 

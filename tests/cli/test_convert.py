@@ -34,3 +34,10 @@ def test_unknown_source_and_suffix(tmp_path, capsys):
     printed = capsys.readouterr()
     assert "written as .pth or .safetensors" in printed.err
     assert "of no library that is known" in printed.out
+
+
+def test_nothing_is_written_for_a_configuration_that_is_refused(tmp_path):
+    torch.save({"x": torch.zeros(1)}, tmp_path / "theirs.pth")
+    words = [tmp_path / "theirs.pth", tmp_path / "ours.pth", "--config-file", "_base_/lraspp"]
+    assert run_segsuite_here("convert", *words, "MODEL.NO_KEY", 1) == 2
+    assert not (tmp_path / "ours.pth").exists()

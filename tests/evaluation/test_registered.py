@@ -336,7 +336,10 @@ class TestSemSeg:
     @pytest.mark.parametrize(
         "form, message",
         [
-            (lambda x: x[0], r"0\.jpg is \(20, 30\) torch\.float32; expected SemSegLogits, logits"),
+            (
+                lambda x: x[0],
+                r"0\.jpg: the prediction is \(20, 30\) torch\.float32; expected SemSegLogits",
+            ),
             (lambda x: x.long(), r"is \(3, 20, 30\) torch\.int64; expected"),
             (lambda x: x[None], r"is \(1, 3, 20, 30\)"),
             (lambda x: x[:2], "predicts 2 classes, data set 'test_registered' has 3"),

@@ -80,7 +80,16 @@ def shows(folder, file, kind):
     return near.mean() > 0.03
 
 
-def test_semantic(tmp_path):
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: SemSegLogits(x, tuple(x.shape[1:]), tuple(x.shape[1:])),
+        lambda x: x,  # as Detectron2's models have it
+        lambda x: x.argmax(0),
+    ],
+    ids=["SemSegLogits", "logits", "labels"],
+)
+def test_semantic(tmp_path, form):
     def outputs(i, record):
         labels = torch.from_numpy(
             np.asarray(Image.open(record["sem_seg_file_name"])).astype(np.int64)
@@ -88,7 +97,7 @@ def test_semantic(tmp_path):
         if i == 2:
             labels[:] = 0
         logits = nn.functional.one_hot(labels, 2).permute(2, 0, 1).float()
-        return {"sem_seg": SemSegLogits(logits, tuple(labels.shape), tuple(labels.shape))}
+        return {"sem_seg": form(logits)}
 
     content, folder = examples(tiny_config(), tmp_path, outputs)
     assert content["task"] == "sem_seg"

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segsuite.structures import SemSegLogits
+from segsuite.structures import SemSegLogits, as_sem_seg, sem_seg_labels
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
@@ -49,3 +49,16 @@ def test_confidence_and_entropy():
     torch.testing.assert_close(even.entropy(), torch.ones(4, 4))
     sure = SemSegLogits(torch.tensor([500.0, -500.0]).view(2, 1, 1), (1, 1), (2, 3))
     assert torch.equal(sure.entropy(), torch.zeros(2, 3))
+
+
+def test_plain_tensors():
+    """As Detectron2's models give them: logits (K, H, W) at the size of the image, or labels."""
+    logits = torch.randn(3, 4, 5)
+    assert torch.equal(as_sem_seg(logits).full(), logits)
+    assert torch.equal(sem_seg_labels(logits).long(), logits.argmax(0))
+    assert torch.equal(sem_seg_labels(as_sem_seg(logits)).long(), logits.argmax(0))
+    labels = logits.argmax(0)
+    assert as_sem_seg(labels) is labels and sem_seg_labels(labels) is labels
+    for other in (logits[0], logits.long(), logits[None]):
+        with pytest.raises(ValueError, match=r"the prediction is \(.*expected SemSegLogits"):
+            as_sem_seg(other)

@@ -69,6 +69,10 @@ class TorchvisionAugmentation(Augmentation):
     def __init__(self, transform: Callable[..., Any], *, ignore_label: int = IGNORE_LABEL) -> None:
         self.transform, self.ignore_label = transform, ignore_label
         parts = list(_parts(transform))
+        self._is_torchvisions = all(
+            type(p).__module__.startswith("torchvision.") and not isinstance(p, v2.Lambda)
+            for p in parts
+        )
         self._is_photometric = all(_is_one_of(part, _PHOTOMETRIC) for part in parts)
         self._needs_boxes = any(_is_one_of(part, _NEED_BOXES) for part in parts)
 
@@ -89,7 +93,7 @@ class TorchvisionAugmentation(Augmentation):
                 return
         sample = self._sample(inputs, objects)
         with seeded_globals(rng):
-            result = self.transform(sample)
+            result = self._transformed(sample)
         image = _checked_image(result["image"], self.transform)
         frame = np.asarray(result["frame"].as_subclass(torch.Tensor))
         is_inside = frame[1] - frame[0] == 1
@@ -98,6 +102,18 @@ class TorchvisionAugmentation(Augmentation):
             sem_seg = np.where(is_inside, frame[0], np.array(self.ignore_label, frame.dtype))
         annotations = None if objects is None else objects.moved(result, is_inside)
         inputs.replace(image, sem_seg, annotations)
+
+    def _transformed(self, sample: dict[str, Any]) -> Mapping[str, Any]:
+        if not self._is_torchvisions:
+            return self.transform(sample)
+        try:
+            return self.transform(sample)
+        except (TypeError, ValueError) as e:
+            what = str(e).replace(_Frame.__name__, tv_tensors.Mask.__name__)
+            raise ConfigError(
+                f"the augmentation {self.transform} can't be applied to images together with their "
+                f"labels: {what}"
+            ) from e
 
     def _sample(self, inputs: AugInput, objects: _Objects | None) -> dict[str, Any]:
         sem_seg = inputs.sem_seg
@@ -148,7 +164,12 @@ class _Objects:
         if not self.annotations:
             return []
         height, width = is_inside.shape
-        boxes = np.asarray(result["boxes"].as_subclass(torch.Tensor), dtype=np.float32)
+        boxes = result["boxes"]
+        if isinstance(boxes, tv_tensors.BoundingBoxes):
+            boxes = v2.functional.convert_bounding_box_format(
+                boxes, new_format=tv_tensors.BoundingBoxFormat.XYXY
+            )
+        boxes = np.asarray(boxes.as_subclass(torch.Tensor), dtype=np.float32)
         boxes = boxes.clip(0, [width, height, width, height])
         masks = np.asarray(result["masks"].as_subclass(torch.Tensor)) * is_inside
         annotations = []

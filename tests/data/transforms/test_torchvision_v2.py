@@ -18,6 +18,7 @@ from segsuite.data.transforms import (
     as_augmentation,
 )
 from segsuite.data.transforms.torchvision_v2 import TorchvisionAugmentation
+from segsuite.errors import ConfigError
 
 from .augmentation_contract import RECTANGLES, instances_of, make_inputs
 
@@ -163,6 +164,39 @@ def test_global_generators_are_left_alone():
 def test_what_gives_no_image(transform, message):
     with pytest.raises(ValueError, match=message):
         _ = augmented(transform).image
+
+
+@pytest.mark.parametrize(
+    "transform, message",
+    [
+        (v2.RandAugment(), r"RandAugment.* can't be applied .*: Inputs of type Mask are not"),
+        (v2.FiveCrop(8), r"FiveCrop.* can't be applied"),
+        (v2.Compose([v2.Pad(4, padding_mode="reflect"), v2.TrivialAugmentWide()]), "can't be app"),
+    ],
+)
+def test_what_is_for_images_alone(transform, message):
+    with pytest.raises(ConfigError, match=message):
+        augmented(transform)
+
+
+def test_a_mistake_in_a_function_of_ones_own_is_no_mistake_of_the_user():
+    def mine(sample):
+        raise ValueError("mine")
+
+    for transform in (mine, v2.Compose([v2.RandomHorizontalFlip(), v2.Lambda(mine)])):
+        with pytest.raises(ValueError, match="mine") as caught:
+            augmented(transform)
+        assert not isinstance(caught.value, ConfigError)
+
+
+@pytest.mark.parametrize("box_format", ["XYWH", "CXCYWH", "XYXY"])
+def test_boxes_in_another_form(box_format):
+    """As pipelines of other libraries end."""
+    plain, other = (
+        augmented(v2.Compose([v2.RandomHorizontalFlip(1), *more])).annotations
+        for more in ([], [v2.ConvertBoundingBoxFormat(box_format)])
+    )
+    assert [a["bbox"] for a in other] == [a["bbox"] for a in plain]
 
 
 def test_what_is_no_augmentation():
