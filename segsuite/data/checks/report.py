@@ -23,7 +23,11 @@ KINDS = {
         "EXIF says that the picture is turned; segsuite turns it upright, other tools may not. "
         "Make sure that the annotations are for the upright picture",
     ),
-    "image-without-labels": ("error", "Images without a label map; add it or remove the image"),
+    "image-without-labels": (
+        "error",
+        "Images without a label map of the same name; add it, remove the image, or say by "
+        "IMAGE_SUFFIX and LABEL_SUFFIX how the names end (LABEL_SUFFIX: _mask.png)",
+    ),
     "labels-without-image": ("error", "Label maps without an image; add it or remove the labels"),
     "duplicate-image": ("warning", "The same file more than once in a split"),
     "near-duplicate": ("note", "Pictures of a split that look the same (perceptual hash)"),
