@@ -13,6 +13,7 @@ import torch
 
 from segsuite.errors import MissingFileError, MissingPackageError, WeightsError
 
+from .extent import check_archive, check_extent
 from .integrity import damage
 from .zoo_pickle import read_zoo_pickle
 
@@ -58,7 +59,9 @@ def _read(path: Path) -> Any:
     # The file is opened and read once: what is checked is what is used, and a checkpoint comes over
     # the network once.
     with path.open("rb") as file:
-        return _parse(path, file)
+        state = _parse(path, file)
+        check_extent(state, os.fstat(file.fileno()).st_size)
+    return state
 
 
 def _parse(path: Path, file: io.BufferedReader) -> Any:
@@ -67,6 +70,7 @@ def _parse(path: Path, file: io.BufferedReader) -> Any:
         raise WeightsError("the file is empty")
     if head.startswith(_ZIP):
         content = file.read()
+        check_archive(content)
         if fault := damage(content):
             raise WeightsError(f"{fault}; it was cut short or damaged since it was written")
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -15,6 +15,8 @@ import torch
 
 from segsuite.errors import WeightsError
 
+from .extent import max_bytes
+
 # NumPy's type codes: kind and bytes per element.
 _DTYPES = {
     "b1": torch.bool,
@@ -46,35 +48,36 @@ class _Array:
     """numpy.ndarray: made empty by `_reconstruct`, then given its state."""
 
     def __init__(self, *_: Any):
-        self.tensor = torch.empty(0)
+        self.content: tuple[Any, ...] | None = None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _version, shape, dtype, fortran_order, data = state
-        self.tensor = _tensor(data, dtype, shape, "F" if fortran_order else "C")
+        self.content = data, dtype, shape, "F" if fortran_order else "C"
 
 
 class _FromBuffer(_Array):
     """numpy's `_frombuffer`, which pickle protocol 5 calls for an array."""
 
     def __init__(self, data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: str):
-        self.tensor = _tensor(data, dtype, shape, order)
+        self.content = data, dtype, shape, order
 
 
 class _Scalar(_Array):
     """numpy's `scalar`, which makes a number such as numpy.float32(1)."""
 
     def __init__(self, dtype: _Dtype, data: bytes):
-        self.tensor = _tensor(data, dtype, (), "C")
+        self.content = data, dtype, (), "C"
 
 
 class _Bytes:
-    """`_codecs.encode` or, for none, `bytes`: how Python 3 writes bytes for Python 2 to read."""
+    """`_codecs.encode` or, for none, `bytes`: how Python 3 writes bytes for Python 2 to read. They
+    stay text, of which nothing has to be copied."""
 
     # What is made is no object of this class, which Python allows and mypy does not.
-    def __new__(cls, text: str = "", encoding: str = "latin1") -> bytes:  # type: ignore[misc]
+    def __new__(cls, text: str = "", encoding: str = "latin1") -> str:  # type: ignore[misc]
         if encoding != "latin1":
             raise WeightsError(f"it asks for the encoding '{encoding}'")
-        return text.encode("latin1")
+        return text
 
     def __setstate__(self, _: Any) -> None:
         raise WeightsError("it sets attributes of a class")
@@ -109,12 +112,15 @@ def read_zoo_pickle(file: BinaryIO) -> Any:
         Exception: of many kinds, if the file is damaged.
     """
     # Strings of Python 2 are bytes; latin1 keeps their values.
-    return _tensors(_Unpickler(file, encoding="latin1").load())
+    value = _Unpickler(file, encoding="latin1").load()
+    return _Tensors(max_bytes(file.tell())).of(value)
 
 
-def _tensor(data: bytes | str, dtype: _Dtype, shape: tuple[int, ...], order: str) -> torch.Tensor:
+def _tensor(data: Any, dtype: _Dtype, shape: tuple[int, ...], order: str) -> torch.Tensor:
     if isinstance(data, str):
         data = data.encode("latin1")
+    if not (isinstance(shape, tuple) and all(type(edge) is int for edge in shape)):
+        raise WeightsError("it holds an array whose shape is none")
     if len(data) != math.prod(shape) * dtype.dtype.itemsize:
         raise WeightsError(f"it holds {len(data)} bytes for an array of shape {shape}")
     if not data:
@@ -125,12 +131,41 @@ def _tensor(data: bytes | str, dtype: _Dtype, shape: tuple[int, ...], order: str
     return flat.reshape(shape)
 
 
-def _tensors(value: Any) -> Any:
-    """`value` with tensors for arrays, in dicts, lists and tuples of any depth."""
-    if isinstance(value, _Array):
-        return value.tensor
-    if isinstance(value, dict):
-        return {key: _tensors(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(_tensors, value))
-    return value
+class _Tensors:
+    """Puts tensors in the place of arrays, in dicts, lists and tuples of any depth.
+
+    Each object is converted once, however often others hold it: few bytes can make very many paths.
+
+    Args:
+        max_bytes: of all tensors.
+    """
+
+    def __init__(self, max_bytes: int):
+        self._left = max_bytes
+        self._done: dict[int, Any] = {}
+
+    def of(self, value: Any) -> Any:
+        if not isinstance(value, (_Array, dict, list, tuple)):
+            return value
+        if id(value) not in self._done:
+            self._done[id(value)] = _UNDER_WAY
+            self._done[id(value)] = self._converted(value)
+        if self._done[id(value)] is _UNDER_WAY:
+            raise WeightsError("it holds itself")
+        return self._done[id(value)]
+
+    def _converted(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self.of(item) for key, item in value.items()}
+        if not isinstance(value, _Array):
+            return type(value)(map(self.of, value))
+        if value.content is None:
+            return torch.empty(0)
+        # Arrays may name the same bytes; each tensor has a copy.
+        self._left -= len(value.content[0])
+        if self._left < 0:
+            raise WeightsError("its arrays are far larger than the file")
+        return _tensor(*value.content)
+
+
+_UNDER_WAY = object()
