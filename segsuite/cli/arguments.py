@@ -118,7 +118,12 @@ def _names_of_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def load_from_arguments(args: argparse.Namespace) -> CfgNode:
-    """The configuration that ``--config-file`` or ``--run-dir``, plug-ins and overrides give."""
+    """The configuration that ``--config-file`` or ``--run-dir``, plug-ins and overrides give.
+
+    A file that is named is the user's program: the modules in its ``PLUGINS`` are imported. A run's
+    folder is data, which may be somebody else's: its modules have to be named by ``--plugin``, also
+    to go on with the run.
+    """
     if args.run_dir is not None:
         from segsuite.runs import Run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -43,28 +44,39 @@ def load_config(
     filename: str | os.PathLike | None = None,
     overrides: Iterable[Any] = (),
     plugins: Iterable[str] = (),
+    *,
+    allow_plugins: bool = True,
 ) -> CfgNode:
     """Defaults, then plug-ins, then a YAML file, then ``KEY VALUE`` overrides.
 
     The plug-ins are those in `plugins` and those that ``PLUGINS`` names in the file or in what it
     is based on. They come before the file's other keys, so these may be the plug-ins' own.
 
+    Args:
+        allow_plugins: False refuses to import what the file names in ``PLUGINS``, unless `plugins`
+            or `overrides` name it too, its package is installed as a plug-in, or it has been
+            imported already: for a file that somebody else has written.
+
     Raises:
         MissingFileError, UnknownNameError, ConfigError: see `CfgNode.merge_from_file`.
-        MissingPackageError: a plug-in can't be imported. (What one raises itself is left as it is;
-            one that is installed and fails is a RuntimeError that names it.)
+        MissingPackageError: a plug-in can't be imported, or is not allowed. (What one raises
+            itself is left as it is; one that is installed and fails is a RuntimeError that names
+            it.)
     """
     cfg = get_cfg()
     overrides = list(overrides)
-    named = _names(list(plugins), "the command line")
+    asked_for = _names(list(plugins), "the command line")
+    of_files: list[str] = []
     if filename is not None:
         for path, loaded in read_yaml_chain(filename):
-            named += _names(loaded.get("PLUGINS"), path)
+            of_files += _names(loaded.get("PLUGINS"), path)
     if "PLUGINS" in overrides[::2]:
         given = cfg.clone()
         given.merge_from_list(["PLUGINS", overrides[2 * overrides[::2].index("PLUGINS") + 1]])
-        named += _names(given.PLUGINS, "the command line")
-    named = list(dict.fromkeys(named))
+        asked_for += _names(given.PLUGINS, "the command line")
+    if not allow_plugins:
+        _refuse_plugins([name for name in of_files if name not in asked_for], filename)
+    named = list(dict.fromkeys([*asked_for, *of_files]))
     for name in named:
         _apply_plugin(cfg, _import_plugin(name))
     if filename is not None:
@@ -84,6 +96,23 @@ def _names(value: Any, source: str) -> list[str]:
                 "[my_package.my_module]"
             )
     return names
+
+
+def _refuse_plugins(names: Iterable[str], filename: str | os.PathLike | None) -> None:
+    """Refuse modules of which no code has run here yet, and that nobody has installed as plug-ins.
+
+    Raises:
+        MissingPackageError: there are such ones.
+    """
+    installed = {entry_point.module for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
+    refused = [n for n in dict.fromkeys(names) if n not in sys.modules and n not in installed]
+    if refused:
+        flags = " ".join(f"--plugin {name}" for name in refused)
+        raise MissingPackageError(
+            f"{filename} names plug-ins, modules whose code would run here: {', '.join(refused)}. "
+            "They are not imported unless you ask for it. If you trust whoever made this run, and "
+            f"these modules, add {flags} (in Python: allow_plugins=True)"
+        )
 
 
 def _import_plugin(name: str) -> ModuleType:

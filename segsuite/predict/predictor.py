@@ -34,17 +34,25 @@ class Predictor:
         run_dir: OUTPUT_DIR of the run; gives configuration, weights and class names.
         overrides: ``KEY VALUE`` pairs for the configuration, e.g. ``["MODEL.DEVICE", "cpu"]``.
         min_score: instances below it are not drawn.
+        allow_plugins: import the modules that the run's configuration names in ``PLUGINS``, which
+            runs their code. Installed plug-ins need no permission.
 
     Raises:
         MissingFileError: the folder has no configuration or no weights.
-        MissingPackageError: a plug-in of the run is missing.
+        MissingPackageError: a plug-in of the run is missing, or not allowed.
         WeightsError: the weights do not fit.
     """
 
     def __init__(
-        self, run_dir: str | os.PathLike, overrides: list[Any] | tuple = (), min_score: float = 0.5
+        self,
+        run_dir: str | os.PathLike,
+        overrides: list[Any] | tuple = (),
+        min_score: float = 0.5,
+        *,
+        allow_plugins: bool = False,
     ):
-        self._set_up(Run(run_dir).load_config(overrides), min_score)
+        cfg = Run(run_dir).load_config(overrides, allow_plugins=allow_plugins)
+        self._set_up(cfg, min_score)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, min_score: float = 0.5) -> Predictor:

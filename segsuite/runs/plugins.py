@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,10 +83,17 @@ def naming_missing_plugins(run_dir: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _can_be_found(module: str) -> bool:
+    # Without importing the packages above, as find_spec would: a run's file names them.
+    top, *below = module.split(".")
     try:
-        return find_spec(module) is not None
-    except ImportError:  # of a package above
+        spec = find_spec(top)
+    except ValueError:  # no name of a module
         return False
+    for i in range(len(below)):
+        if spec is not None:
+            name = ".".join([top, *below[: i + 1]])
+            spec = PathFinder.find_spec(name, spec.submodule_search_locations or [])
+    return spec is not None
 
 
 def _described(plugin: dict[str, Any]) -> str:

@@ -71,17 +71,28 @@ class Run:
         """`config` with keys joined by dots: ``{"SOLVER.BASE_LR": 0.01, ...}``."""
         return flatten(self.config)
 
-    def load_config(self, overrides: Iterable[Any] = (), plugins: Iterable[str] = ()) -> CfgNode:
-        """The configuration to build the run's model with: OUTPUT_DIR where the run is now, no
-        MODEL.WEIGHTS, so that its own are taken, and its plug-ins loaded.
+    def load_config(
+        self,
+        overrides: Iterable[Any] = (),
+        plugins: Iterable[str] = (),
+        *,
+        allow_plugins: bool = False,
+    ) -> CfgNode:
+        """The configuration to build the run's model with: OUTPUT_DIR where the run is now, and no
+        MODEL.WEIGHTS, so that its own are taken.
+
+        Plug-ins are code. Those of the run that are installed packages are loaded, and modules that
+        its configuration names only if they are asked for here, or imported already.
 
         Args:
             overrides: ``KEY VALUE`` pairs, e.g. ``["MODEL.DEVICE", "cpu"]``.
-            plugins: modules to import beside the run's own plug-ins.
+            plugins: modules to import, those of the run or others.
+            allow_plugins: import all that the run's configuration names.
 
         Raises:
             MissingFileError: the run has no configuration.
-            MissingPackageError: a plug-in of the run is missing; the message tells how to get it.
+            MissingPackageError: a plug-in of the run is missing or not allowed; the message tells
+                how to get it, or to allow it.
             ConfigError: an override is wrong.
         """
         path = self.files.config
@@ -92,7 +103,7 @@ class Run:
             )
         own = ["OUTPUT_DIR", os.fspath(self.folder), "MODEL.WEIGHTS", ""]
         with naming_missing_plugins(self.folder):
-            return load_config(path, [*own, *overrides], plugins)
+            return load_config(path, [*own, *overrides], plugins, allow_plugins=allow_plugins)
 
     @cached_property
     def info(self) -> dict[str, Any]:

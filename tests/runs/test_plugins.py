@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import textwrap
 
 import pytest
@@ -12,7 +14,7 @@ from segsuite.errors import MissingPackageError, UserError
 from segsuite.runs import Run
 from segsuite.runs.plugins import missing_plugins, naming_missing_plugins
 from tests.engine.tiny import tiny_config
-from tests.finished_runs import tiny_run
+from tests.finished_runs import tiny_images, tiny_run
 from tests.helpers import REPO
 from tests.processes import run_python
 
@@ -81,19 +83,95 @@ class TestModule:
     def test_opened_without_it_the_message_says_where_it_was(self, module_run):
         run, folder = module_run
         expected = rf"missing here.*'plugin_of_a_run'.*put {folder} on PYTHONPATH"
-        for open_it in (run.load_config, lambda: segsuite.Predictor(run.folder)):
+        for open_it in (
+            run.load_config,
+            lambda: run.load_config(allow_plugins=True),
+            lambda: segsuite.Predictor(run.folder, allow_plugins=True),
+        ):
             with pytest.raises(MissingPackageError, match=f"(?s){expected}"):
                 open_it()
 
-    def test_opened_with_it_there_is_nothing_to_tell(self, module_run):
+    @pytest.mark.parametrize(
+        "way",
+        [
+            "segsuite.Predictor(run, allow_plugins=True)",
+            "segsuite.Run(run).load_config(plugins=['plugin_of_a_run'])",
+            "segsuite.Run(run).load_config(['PLUGINS', 'plugin_of_a_run'])",
+            "import plugin_of_a_run; segsuite.Predictor(run)",
+        ],
+    )
+    def test_opened_with_it_and_asked_for_there_is_nothing_to_tell(self, module_run, way):
         run, folder = module_run
         code = (
             "import segsuite, sys; from segsuite.runs.plugins import missing_plugins; "
-            "assert not missing_plugins(sys.argv[1]); segsuite.Predictor(sys.argv[1])"
+            f"run = sys.argv[1]; assert not missing_plugins(run); {way}; "
+            "assert 'plugin_of_a_run' in sys.modules"
         )
         paths = os.pathsep.join(map(str, [folder, REPO]))
         done = run_python("-c", code, run.folder, environment={"PYTHONPATH": paths})
         assert done.returncode == 0, done.stderr
+
+
+class TestSomebodyElsesRun:
+    """A folder that was downloaded runs no code, whatever it names and whoever opens it."""
+
+    @pytest.fixture
+    def trap(self, tmp_path):
+        """A run that names a module which can be found here, and what its code would leave."""
+        run = shutil.copytree(tiny_run(), tmp_path / "run")
+        (tmp_path / "trap").mkdir()
+        source = f"open({str(tmp_path / 'sprung')!r}, 'w')"
+        (tmp_path / "trap" / "__init__.py").write_text(source)
+        (tmp_path / "trap" / "inner.py").write_text("")
+        return run
+
+    def open_it(self, run, *command):
+        paths = os.pathsep.join(map(str, [run.parent, REPO]))
+        return run_python(*command, environment={"PYTHONPATH": paths})
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["predict", "--input", "a.png", "--output", "OUT", "--run-dir"],
+            ["serve", "--port", "0", "--run-dir"],
+            ["eval", "--run-dir"],
+            ["train", "--resume", "--run-dir"],
+            ["report"],
+        ],
+        ids=lambda command: command[0],
+    )
+    def test_no_command_imports_what_it_names(self, trap, command):
+        text = (trap / "config.yaml").read_text().replace("PLUGINS: []", "PLUGINS: [trap.inner]")
+        assert "trap.inner" in text
+        (trap / "config.yaml").write_text(text)
+        (trap.parent / "a.png").write_bytes(tiny_images()[0].read_bytes())
+        command = [str(trap.parent / w) if w in ("a.png", "OUT") else w for w in command]
+        done = self.open_it(trap, "-m", "segsuite", *command, trap)
+        assert not (trap.parent / "sprung").exists()
+        if command[0] == "report":
+            assert done.returncode == 0, done.stderr
+        else:
+            assert done.returncode == 2, done.stderr
+            assert "--plugin trap.inner (in Python: allow_plugins=True)" in done.stderr
+
+    def test_nor_does_the_search_for_what_is_missing(self, trap):
+        info = json.loads((trap / "run_info.json").read_text())
+        info["starts"][-1]["plugins"] = [{"module": "trap.inner"}, {"module": "trap.other"}]
+        (trap / "run_info.json").write_text(json.dumps(info))
+        code = (
+            "import sys; from segsuite.runs.plugins import missing_plugins; "
+            "print(missing_plugins(sys.argv[1]))"
+        )
+        done = self.open_it(trap, "-c", code, trap)
+        assert done.stdout.strip() == "[{'module': 'trap.other'}]", done.stderr
+        assert not (trap.parent / "sprung").exists()
+
+    def test_a_file_that_is_named_is_ones_own(self, trap):
+        file = trap.parent / "own.yaml"
+        file.write_text("PLUGINS: [trap.inner]\n")
+        code = "import sys; from segsuite.config import load_config; load_config(sys.argv[1])"
+        done = self.open_it(trap, "-c", code, file)
+        assert done.returncode == 0 and (trap.parent / "sprung").exists(), done.stderr
 
 
 class TestPackage:
