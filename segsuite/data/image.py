@@ -102,23 +102,37 @@ def check_complete(file_name: str | os.PathLike) -> None:
         decode(image, file_name)
 
 
-def decode_image(content: bytes, name: str) -> np.ndarray:
+def decode_image(
+    content: bytes,
+    name: str,
+    *,
+    max_pixels: int | None = None,
+    formats: tuple[str, ...] | None = None,
+) -> np.ndarray:
     """Decode the bytes of an image file, as `read_image` reads a file.
 
     Args:
         name: where they come from, for the messages.
+        max_pixels: images with more are refused, by what their headers say.
+        formats: of Pillow, such as "PNG"; None: all. (It hands some to other programs.)
 
     Raises:
         DataError: they are no image, or a truncated or damaged one.
     """
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError:
         raise DataError(
             f"the {len(content)} bytes of {name} are not an image that Pillow can read"
         ) from None
     except Image.DecompressionBombError as e:
         raise DataError(f"{name}: {e} Raise PIL.Image.MAX_IMAGE_PIXELS") from None
+    width, height = image.size
+    if max_pixels is not None and width * height > max_pixels:
+        raise DataError(
+            f"{name} has {width} x {height} pixels, {width * height / 1e6:.1f} million; up to "
+            f"{max_pixels / 1e6:g} million are taken"
+        )
     decode(image, name)
     return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 

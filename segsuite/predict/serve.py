@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +22,14 @@ from segsuite.errors import DataError, FileAccessError, MissingPackageError, Use
 from segsuite.visualization import Prediction
 from segsuite.visualization.summary import ClassSummary, confidence_map, summarize
 
+from .gate import Gate
+
 MEGABYTE = 1 << 20
+MAX_PIXELS = 40_000_000  # some 70 bytes of memory each while they are predicted and drawn
+# Others are read by code that few look at, or by other programs: EPS by Ghostscript.
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF")
+_MAX_WAITING = 16
+_MINUTE = 60  # seconds
 _LEGEND = jinja2.Environment(autoescape=True).from_string(
     """
 <style>
@@ -69,11 +77,16 @@ class Answer:
     legend: str
 
 
-def answer(predict: Callable[[Any], Prediction], file: str | os.PathLike, max_bytes: int) -> Answer:
+def answer(
+    predict: Callable[[Any], Prediction],
+    file: str | os.PathLike,
+    max_bytes: int,
+    max_pixels: int = MAX_PIXELS,
+) -> Answer:
     """Predict a file that somebody has sent.
 
     Raises:
-        DataError: it is too large, or no image, or a damaged one.
+        DataError: it is too large, in bytes or in pixels, or no image, or a damaged one.
     """
     name, size = Path(file).name, os.path.getsize(file)
     if size > max_bytes:
@@ -81,7 +94,9 @@ def answer(predict: Callable[[Any], Prediction], file: str | os.PathLike, max_by
             f"{name} has {size / MEGABYTE:.1f} MB; up to {max_bytes / MEGABYTE:g} MB are taken "
             "(--max-upload-mb)"
         )
-    prediction = predict(decode_image(Path(file).read_bytes(), name))
+    content = Path(file).read_bytes()
+    image = decode_image(content, name, max_pixels=max_pixels, formats=_FORMATS)
+    prediction = predict(image)
     colors = prediction.class_colors_of_things()
     confidence = prediction.confidence
     classes = summarize(prediction)
@@ -101,7 +116,13 @@ def answer(predict: Callable[[Any], Prediction], file: str | os.PathLike, max_by
     )
 
 
-def build_page(predict: Callable[[Any], Prediction], *, title: str, max_bytes: int) -> Any:
+def build_page(
+    predict: Callable[[Any], Prediction],
+    *,
+    title: str,
+    max_bytes: int,
+    max_pixels: int = MAX_PIXELS,
+) -> Any:
     """The page, a `gradio.Blocks`; ``/predict`` of its programming interface takes a file.
 
     Raises:
@@ -111,7 +132,7 @@ def build_page(predict: Callable[[Any], Prediction], *, title: str, max_bytes: i
 
     def show(file: str) -> tuple[Any, ...]:
         try:
-            found = answer(predict, file, max_bytes)
+            found = answer(predict, file, max_bytes, max_pixels)
         except UserError as error:
             message = html.escape(str(error))
             raise gr.Error(message, duration=None, print_exception=False) from None
@@ -121,7 +142,11 @@ def build_page(predict: Callable[[Any], Prediction], *, title: str, max_bytes: i
     def clear() -> tuple[Any, ...]:
         return None, "", gr.Image(None, visible=False)
 
-    with gr.Blocks(title=f"{title} - segsuite", analytics_enabled=False) as page:
+    with gr.Blocks(
+        title=f"{title} - segsuite",
+        analytics_enabled=False,
+        delete_cache=(_MINUTE, 10 * _MINUTE),  # looks each minute for what is older than ten
+    ) as page:
         gr.HTML(f"<h1>What {html.escape(title)} sees</h1>")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
@@ -145,6 +170,8 @@ def build_page(predict: Callable[[Any], Prediction], *, title: str, max_bytes: i
         outputs = [pictures, legend, confidence]
         file.upload(show, file, outputs, api_name="predict")
         file.clear(clear, None, outputs, api_visibility="private")
+    # One image at a time; who comes after this many that wait is told so.
+    page.queue(max_size=_MAX_WAITING, default_concurrency_limit=1)
     return page
 
 
@@ -155,14 +182,20 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 7860,
     max_bytes: int = 20 * MEGABYTE,
+    max_pixels: int = MAX_PIXELS,
+    token: str | None = None,
 ) -> None:
     """Show the page until Ctrl-C or SIGTERM. Nothing is sent anywhere, nothing is kept.
+
+    Only files that are uploaded to the page are read, see `Gate`.
 
     Args:
         predict: a `Predictor`.
         host: the address to listen at: "127.0.0.1" for this machine alone, "0.0.0.0" for all that
             reach it.
         max_bytes: larger files are refused while they are being sent.
+        max_pixels: larger images are refused before they are decoded.
+        token: a word that the page's address has to have, ``?token=...``; None: none is asked for.
 
     Raises:
         MissingPackageError: gradio is not installed.
@@ -179,19 +212,27 @@ def serve(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with listener, tempfile.TemporaryDirectory() as uploads, suppress(KeyboardInterrupt):
         os.environ["GRADIO_TEMP_DIR"] = uploads
-        page = build_page(predict, title=title, max_bytes=max_bytes)
+        page = build_page(predict, title=title, max_bytes=max_bytes, max_pixels=max_pixels)
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        _run_server(page, listener, max_bytes, f"{title} at {address}  (Ctrl-C ends it)")
+        address += f"/?token={token}" if token else ""
+        gate = partial(Gate, uploads=uploads, max_bytes=max_bytes, token=token)
+        _run_server(page, listener, gate, max_bytes, f"{title} at {address}  (Ctrl-C ends it)")
 
 
-def _run_server(page: Any, listener: socket.socket, max_bytes: int, greeting: str) -> None:
+def _run_server(
+    page: Any,
+    listener: socket.socket,
+    gate: Callable[[Any], Gate],
+    max_bytes: int,
+    greeting: str,
+) -> None:
     # Not by page.launch(), which gives up where its own request to the page takes seconds.
     import fastapi
     import uvicorn
 
     gr = _import_gradio()
     app = gr.mount_gradio_app(
-        fastapi.FastAPI(),
+        fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         page,
         path="/",
         max_file_size=max_bytes,
@@ -205,7 +246,9 @@ def _run_server(page: Any, listener: socket.socket, max_bytes: int, greeting: st
             await super().startup(sockets)
             print(greeting, flush=True)
 
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        gate(app), log_level="warning", timeout_graceful_shutdown=2, limit_concurrency=128
+    )
     Server(config).run(sockets=[listener])
 
 
