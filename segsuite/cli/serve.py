@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     from segsuite.predict import Predictor
     from segsuite.predict.serve import MEGABYTE, serve
 
+    token = _token(args.token, args.host)
     predictor = Predictor.from_config(load_from_arguments(args), args.min_score)
     title = Path(args.run_dir or args.config_file).resolve().name
     max_bytes = round(args.max_upload_mb * MEGABYTE)
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         port=args.port,
         max_bytes=max_bytes,
         max_pixels=round(args.max_megapixels * 1e6),
-        token=_token(args.token, args.host),
+        token=token,
     )
 
 

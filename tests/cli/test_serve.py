@@ -15,7 +15,7 @@ import pytest
 
 from segsuite.predict.serve import serve
 from tests.finished_runs import tiny_images, tiny_run
-from tests.processes import python_command
+from tests.processes import python_command, run_python
 from tests.visualization.report.conftest import browser
 
 __all__ = ["browser"]  # a fixture
@@ -109,3 +109,9 @@ def test_a_port_that_is_taken():
         message = rf"can't listen at 127\.0\.0\.1:{port} .*choose another --port"
         with pytest.raises(OSError, match=message):
             serve(None, title="tiny", port=port)
+
+
+def test_a_token_is_a_word_that_an_address_can_have():
+    options = ["--run-dir", tiny_run(), "--token", "two words"]
+    done = run_python("-m", "segsuite", "serve", *options)
+    assert done.returncode == 2 and "--token 'two words': expected letters" in done.stderr
