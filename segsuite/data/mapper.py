@@ -16,7 +16,14 @@ from .image import FORMATS, read_image
 from .instances import MASK_FORMATS, annotations_to_instances
 from .panoptic import panoptic_to_annotations, panoptic_to_sem_seg, read_panoptic
 from .sem_seg import IGNORE_LABEL, read_sem_seg
-from .transforms import AugInput, Augmentation, RandomCrop, as_augmentation, build_augmentations
+from .transforms import (
+    AugInput,
+    Augmentation,
+    AugmentationList,
+    RandomCrop,
+    as_augmentation,
+    build_augmentations,
+)
 
 
 class DatasetMapper:
@@ -56,7 +63,7 @@ class DatasetMapper:
                 f"INPUT.MASK_FORMAT is '{instance_mask_format}': expected one of {MASK_FORMATS}"
             )
         self.is_train = is_train
-        self.augmentations = as_augmentation(augmentations, ignore_label)
+        self.augmentations = AugmentationList([as_augmentation(augmentations, ignore_label)])
         self.image_format = image_format
         self.label_map = label_map
         self.mask_format = instance_mask_format if use_instance_mask else None

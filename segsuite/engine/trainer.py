@@ -249,11 +249,19 @@ class DefaultTrainer(SimpleTrainer):
         """
         if comm.is_main_process():
             os.makedirs(self.cfg.OUTPUT_DIR, exist_ok=True)  # without default_setup
-            # Weights, their gradients' moments and average: what a checkpoint may hold.
-            weights = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
-            check_free_space(self.cfg.OUTPUT_DIR, 4 * weights)
+            self.check_free_space()
         super().train(self._first_iter, self.cfg.SOLVER.MAX_ITER)
         return self.results
+
+    def check_free_space(self) -> None:
+        """Look whether the disk has room for a checkpoint; `train` does it first.
+
+        Raises:
+            FileAccessError: it has not.
+        """
+        # Weights, their gradients' moments and average: what a checkpoint may hold.
+        weights = sum(t.numel() * t.element_size() for t in self.model.state_dict().values())
+        check_free_space(self.cfg.OUTPUT_DIR, 4 * weights)
 
     @property
     def results(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 from segsuite.config import CfgNode
 from segsuite.runs.output_dir import leaving_nothing_if_refused
 from segsuite.runs.plugins import naming_missing_plugins
+from segsuite.utils import comm
 
 from .defaults import default_setup
 from .trainer import DefaultTrainer
@@ -35,6 +36,8 @@ def train(cfg: CfgNode, *, resume: bool = False) -> DefaultTrainer:
         default_setup(cfg, argparse.Namespace(resume=resume, eval_only=False))
         trainer = DefaultTrainer(cfg)
         trainer.resume_or_load(resume=resume)
+        if comm.is_main_process():
+            trainer.check_free_space()
     trainer.train()
     return trainer
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from segsuite.config import get_cfg
-from segsuite.data import DatasetMapper
+from segsuite.data import DatasetMapper, position_rng
 from segsuite.data.transforms import (
     AugInput,
     Augmentation,
@@ -147,6 +149,23 @@ def test_an_augmentation_of_ones_own(record, rng):
     sample = DatasetMapper(is_train=True, augmentations=Always())(record, rng)
     labels = pixels(record["sem_seg_file_name"])
     assert np.array_equal(sample["sem_seg"].numpy(), labels[:, ::-1])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_an_augmentation_that_draws_from_global_generators(record, several):
+    class Shifted(Augmentation):
+        def get_transform(self, inputs, rng):
+            drawn.append((np.random.rand(), random.random(), torch.rand(()).item()))
+            return HFlipTransform(inputs.size[1])
+
+    drawn: list[tuple[float, ...]] = []
+    augmentations = [RandomFlip(), Shifted()] if several else Shifted()
+    mapper = DatasetMapper(is_train=True, augmentations=augmentations)
+    before = np.random.get_state()[1].copy()
+    for position in (5, 6, 5):
+        mapper(record, position_rng(0, position))
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert np.array_equal(np.random.get_state()[1], before)
 
 
 @pytest.mark.parametrize("image_format", ["RGB", "BGR"])

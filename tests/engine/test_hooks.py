@@ -372,6 +372,13 @@ class TestSignalHook:
         assert [p.name for p in tmp_path.glob("*.pth")] == ["model_0000005.pth"]
         assert signal.getsignal(signum) is previous
 
+    def test_one_that_comes_in_the_last_step_leaves_the_run_complete(self, tmp_path):
+        save = hooks.PeriodicCheckpointer(Checkpointer(tmp_path), period=100, final_state=dict)
+        send = at(9, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        trainer = run(toy_trainer(), [send, hooks.SignalHook(), save])
+        assert trainer.iter == 10 and not trainer.interrupted
+        assert (tmp_path / "model_final.pth").exists()
+
     def test_an_ignored_signal_stays_ignored(self):
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

@@ -36,5 +36,5 @@ def test_iou_of_an_image_is_over_its_own_classes():
 
 
 def test_missing_file_says_how_to_get_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pt.*--eval-only"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pt.*segsuite eval"):
         load_image_counts(tmp_path / "nowhere.pt")

@@ -21,6 +21,7 @@ BACKBONES = {
         {
             "MOBILENET.OUT_FEATURES": ["conv1", "block3", "block6", "conv_last"],
             "MOBILENET.WIDTH_MULT": 0.5,
+            "MOBILENET.DILATED": True,
         },
     ),
     "build_resnet_backbone": (RES, {"RESNETS.OUT_FEATURES": RES}),
@@ -31,6 +32,10 @@ BACKBONES = {
     "build_resnet_fpn_backbone": (
         ["p2", "p3", "p4", "p5", "p6"],
         {"RESNETS.OUT_FEATURES": RES[1:], "FPN.IN_FEATURES": RES[1:], "FPN.OUT_CHANNELS": 8},
+    ),
+    "build_fpn_backbone": (
+        ["p2", "p3", "p4", "p5", "p6"],
+        {"FPN.BOTTOM_UP": "build_hrnet_backbone", "FPN.IN_FEATURES": RES[1:], "HRNET.WIDTH": 8},
     ),
     "build_timm_backbone": (["f0", "f1", "f2", "f3", "f4"], {"TIMM.NAME": "test_resnet"}),
     "build_unet_backbone": (["enc1", "enc2", "enc3"], {"UNET.CHANNELS": [4, 8, 16]}),

@@ -71,5 +71,5 @@ def test_instances_are_counted_and_names_escaped():
 
 def test_without_gradio_the_extra_is_named(predictor, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(ImportError, match=r"pip install gradio, or segsuite\[serve\]"):
+    with pytest.raises(ImportError, match=r"pip install gradio, or segsuite-torch\[serve\]"):
         build_page(predictor, title="tiny", max_bytes=LIMIT)

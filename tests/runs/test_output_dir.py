@@ -22,7 +22,7 @@ from segsuite.runs.output_dir import (
     prepare_output_dir,
 )
 from tests.engine.tiny import tiny_config
-from tests.processes import python_command, run_group, run_segsuite, wait_until
+from tests.processes import python_command, run_group, run_segsuite, run_segsuite_here, wait_until
 
 
 class TestPrepare:
@@ -253,4 +253,12 @@ def test_a_refused_training_leaves_nothing(tmp_path):
     options = ("OUTPUT_DIR", tmp_path / "a" / "out", "MODEL.WEIGHTS", tmp_path / "gone.pth")
     done = run_segsuite("train", "--config-file", tiny_config(), *options)
     assert done.returncode == 2 and "gone.pth" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_without_room_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1))
+    options = ("OUTPUT_DIR", tmp_path / "a" / "out", "DATALOADER.NUM_WORKERS", 0)
+    assert run_segsuite_here("train", "--config-file", tiny_config(), *options) == 2
+    assert "make room" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

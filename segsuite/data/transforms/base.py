@@ -12,6 +12,7 @@ import numpy as np
 
 from segsuite.utils.registry import Registry
 
+from ..randomness import seeded_globals
 from ..sem_seg import IGNORE_LABEL
 from .transform import Size, Transform, TransformList, fuse
 
@@ -120,7 +121,12 @@ class AugmentationList(Augmentation):
 
     def __call__(self, inputs: AugInput, rng: np.random.Generator) -> None:
         for augmentation in self.augmentations:
-            augmentation(inputs, rng)
+            if type(augmentation).__module__.startswith("segsuite."):
+                augmentation(inputs, rng)
+            else:
+                # Somebody else's may draw from NumPy's or Python's generator, as Detectron2's do.
+                with seeded_globals(rng):
+                    augmentation(inputs, rng)
 
 
 def as_augmentation(

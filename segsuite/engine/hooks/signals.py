@@ -57,7 +57,8 @@ class SignalHook(HookBase):
         if self._several:
             self._work.wait()
             received = signal.Signals(int(self._flag)) if self._flag else None
-        if received is not None:
+        # What comes while the last step is finished stops nothing: the run is complete.
+        if received is not None and not self.trainer.is_last_step:
             self.trainer.stop(f"received {received.name}", signum=received)
 
     def close(self) -> None:

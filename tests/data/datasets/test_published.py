@@ -91,7 +91,7 @@ class TestVOC:
     def test_missing_list_and_files(self, root):
         with pytest.raises(FileNotFoundError, match=r"no list .*VOC2012/.*/train\.txt.*SEGSUITE_D"):
             get_records(["voc_2012_sem_seg_train"])
-        with pytest.raises(FileNotFoundError, match=r"prepare_data\.py voc_2012_aug"):
+        with pytest.raises(FileNotFoundError, match=r"segsuite prepare voc_2012_aug"):
             get_records(["voc_2012_sem_seg_trainaug"])
         voc = make_voc(root)
         (voc / "SegmentationClass" / "2012_000002.png").unlink()
