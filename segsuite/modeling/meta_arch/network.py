@@ -122,15 +122,7 @@ class SemSegNetwork(nn.Module):
         x = self._padded(x)
         (height, width), (h, w) = x.shape[-2:], targets.shape[-2:]
         targets = F.pad(targets, (0, width - w, 0, height - h), value=self.ignore_value)
-        return self.training_losses(self.backbone(x), targets)
-
-    def training_losses(self, features: dict[str, Tensor], targets: Tensor) -> dict[str, Tensor]:
-        """`losses` of the backbone's features of padded images, and of targets padded likewise."""
-        losses = self.sem_seg_head.training_losses(features, targets)
-        if self.aux_head is not None:
-            aux_losses = self.aux_head.training_losses(features, targets)
-            losses.update({f"{name}_aux": loss for name, loss in aux_losses.items()})
-        return losses
+        return head_losses(self.sem_seg_head, self.aux_head, self.backbone(x), targets)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images as the network takes them.
@@ -161,3 +153,19 @@ class SemSegNetwork(nn.Module):
             size = self._padded_size(x)
         logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         return logits[..., :height, :width]
+
+
+def head_losses(
+    head: SemSegHead, aux_head: SemSegHead | None, features: dict[str, Tensor], targets: Tensor
+) -> dict[str, Tensor]:
+    """The losses of a head and, with "_aux" behind their names, of an auxiliary one.
+
+    Args:
+        features: of padded images.
+        targets: (N, H, W) int64, padded likewise.
+    """
+    losses = head.training_losses(features, targets)
+    if aux_head is not None:
+        aux_losses = aux_head.training_losses(features, targets)
+        losses.update({f"{name}_aux": loss for name, loss in aux_losses.items()})
+    return losses

@@ -14,7 +14,7 @@ from segsuite.structures import ImageList, SemSegLogits
 from ..backbone import Backbone, build_backbone
 from ..sem_seg import SemSegHead, build_aux_head, build_sem_seg_head, sem_seg_predictions
 from .build import META_ARCH_REGISTRY
-from .network import SemSegNetwork
+from .network import SemSegNetwork, head_losses
 from .preprocessing import check_label_maps, pad_label_maps, preprocess_images
 
 
@@ -114,15 +114,14 @@ class SemanticSegmentor(nn.Module):
         images = preprocess_images(
             batched_inputs, self.pixel_mean, self.pixel_std, divisibility, constraints
         )
-        network = self.network
-        features = network.backbone(images.tensor)
+        features = self.backbone(images.tensor)
         if not self.training:
-            return self._predictions(batched_inputs, images, network.sem_seg_head(features))
+            return self._predictions(batched_inputs, images, self.sem_seg_head(features))
         targets = pad_label_maps(
             batched_inputs, self.device, divisibility, self.ignore_value, constraints
         )
         try:
-            return network.training_losses(features, targets)
+            return head_losses(self.sem_seg_head, self.aux_head, features, targets)
         except (IndexError, RuntimeError):
             self.check_labels(batched_inputs)
             raise
