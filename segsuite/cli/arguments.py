@@ -105,9 +105,15 @@ def _hint(words: Sequence[str]) -> str:
             return f"did you mean the key {' or '.join(keys[:3])}?"
         if recipe_file(word) or (os.path.isfile(word) and word.endswith((".yaml", ".yml"))):
             return f"did you mean --config-file {word}?"
-        if os.path.isfile(os.path.join(word, "config.yaml")):
+        if os.path.isdir(word) and _is_run(word):
             return f"did you mean --run-dir {word}?"
     return ""
+
+
+def _is_run(folder: str) -> bool:
+    from segsuite.runs import RunFiles
+
+    return RunFiles(folder).config.is_file()
 
 
 def _names_of_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -13,6 +13,12 @@ SMALL = {
     "build_resnet_fpn_backbone": [
         *("MODEL.RESNETS.OUT_FEATURES", FPN_FEATURES, "MODEL.FPN.IN_FEATURES", FPN_FEATURES)
     ],
+    "build_fpn_backbone": [
+        "MODEL.FPN.BOTTOM_UP",
+        "build_hrnet_backbone",
+        "MODEL.FPN.IN_FEATURES",
+        FPN_FEATURES,
+    ],
     "build_timm_backbone": ["MODEL.TIMM.NAME", "test_convnext"],
     "build_unet_backbone": ["MODEL.UNET.CHANNELS", [4, 8, 8]],
 }
