@@ -62,6 +62,6 @@ Next:
 
   segsuite predict --run-dir {output_dir} --output output/predictions \\
       --input {Path("datasets", "shapes_v1", "images", "val")}
-  segsuite recipes smoke/unet_shapes --copy my.yaml     # a start for images of your own
+  segsuite recipes own/semantic --copy my.yaml     # a start for images of your own
 """
     )
