@@ -198,8 +198,8 @@ def _wait(processes: list[SpawnProcess], errors: SimpleQueue) -> int | None:
         wait([p.sentinel for p in running])
         running = [p for p in running if p.is_alive()]
         for rank, process in enumerate(processes):
-            in_order = process.exitcode in _AFTER_A_SIGNAL and errors.empty()
-            if process.exitcode and not in_order:
+            code = process.exitcode  # once: a process may end between two looks at it
+            if code and not (code in _AFTER_A_SIGNAL and errors.empty()):
                 return rank
     return None
 
