@@ -14,7 +14,7 @@ from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import MetadataCatalog
 from segsuite.errors import ConfigError, DataError
 from segsuite.runs.files import EvaluationFiles
-from segsuite.structures import Instances, ROIMasks, encode_masks
+from segsuite.structures import ImageMasks, Instances, encode_masks
 from segsuite.utils import comm
 from segsuite.utils.files import write_json, write_text
 from segsuite.utils.record_name import record_name
@@ -33,8 +33,8 @@ class COCOEvaluator(DatasetEvaluator):
     """COCO's average precision and recall of boxes and masks.
 
     Predictions are ``{"instances": Instances}`` at the size of the image file, with `pred_boxes`,
-    `scores`, `pred_classes` and, for masks, `pred_masks`: `ROIMasks` or (N, H, W) bool. They go to
-    disk as they come, masks run-length encoded; the ground truth is read when they are all there.
+    `scores`, `pred_classes` and, for masks, `pred_masks`: `ImageMasks` or (N, H, W) bool. They go
+    to disk as they come, masks run-length encoded; the ground truth is read at the end.
     """
 
     @configurable
@@ -247,7 +247,7 @@ class COCOEvaluator(DatasetEvaluator):
         ]
         if with_masks:
             masks = instances.pred_masks
-            masks = masks.rle() if isinstance(masks, ROIMasks) else encode_masks(masks)
+            masks = masks.rle() if isinstance(masks, ImageMasks) else encode_masks(masks)
             for detection, rle in zip(detections, masks, strict=True):
                 detection["segmentation"] = rle
         return detections
@@ -297,8 +297,8 @@ def _tasks_of_model(cfg: CfgNode) -> list[str]:
     return ["bbox", "segm"] if cfg.MODEL.MASK_ON else ["bbox"]
 
 
-def _mask_size(masks: ROIMasks | torch.Tensor) -> tuple[int, int]:
-    if isinstance(masks, ROIMasks):
+def _mask_size(masks: ImageMasks | torch.Tensor) -> tuple[int, int]:
+    if isinstance(masks, ImageMasks):
         return masks.image_size
     height, width = masks.shape[-2:]
     return height, width

@@ -3,6 +3,7 @@
 from .box_mode import BoxMode
 from .boxes import Boxes, clip_boxes, pairwise_iou
 from .image_list import ImageList, padded_size
+from .image_masks import HasWindows, ImageMasks, SegmentationMasks, WindowMasks, masks_union
 from .instances import Instances
 from .masks import BitMasks, PolygonMasks
 from .rle import decode_masks, encode_masks, encode_window, rasterize_polygons, to_rle
@@ -13,16 +14,21 @@ __all__ = [
     "BitMasks",
     "BoxMode",
     "Boxes",
+    "HasWindows",
     "ImageList",
+    "ImageMasks",
     "Instances",
     "PolygonMasks",
     "ROIMasks",
+    "SegmentationMasks",
     "SemSegLogits",
+    "WindowMasks",
     "as_sem_seg",
     "clip_boxes",
     "decode_masks",
     "encode_masks",
     "encode_window",
+    "masks_union",
     "padded_size",
     "pairwise_iou",
     "rasterize_polygons",

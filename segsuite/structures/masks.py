@@ -75,6 +75,10 @@ class BitMasks:
         """The masks, (H, W) bool each."""
         return iter(self.tensor)
 
+    def windows(self) -> Iterator[tuple[int, int, Tensor]]:
+        """The masks as `ImageMasks` has them: each is a window as large as the image."""
+        return ((0, 0, mask) for mask in self.tensor)
+
     def __repr__(self) -> str:
         n, h, w = self.tensor.shape
         return f"BitMasks({n} masks of {h} x {w})"

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from segsuite.ops.bilinear import hat_weights, positions_in_box
 
-from .masks import BitMasks
-from .rle import RLE, encode_window
+from .image_masks import ImageMasks, Window
 
 
 @dataclass
-class ROIMasks:
+class ROIMasks(ImageMasks):
     """Mask probabilities in the boxes of an image's instances, M x M values for each box.
 
     A pixel takes the bilinear interpolation of the values around its centre, zero outside of the
@@ -53,7 +52,7 @@ class ROIMasks:
             self.threshold,
         )
 
-    def windows(self) -> Iterator[tuple[int, int, Tensor]]:
+    def windows(self) -> Iterator[Window]:
         """For each instance the part of the image that its mask lies in: the first row and column
         of it and its pixels, (h, w) bool."""
         height, width = self.image_size
@@ -66,28 +65,6 @@ class ROIMasks:
             rows = _interpolation(y0, min(y1, height), box[1], box[3], size)
             columns = _interpolation(x0, min(x1, width), box[0], box[2], size)
             yield y0, x0, rows @ probability @ columns.t() >= self.threshold
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """The masks, (H, W) bool each, one at a time."""
-        for y, x, window in self.windows():
-            mask = window.new_zeros(self.image_size)
-            mask[y : y + window.shape[0], x : x + window.shape[1]] = window
-            yield mask
-
-    @property
-    def tensor(self) -> Tensor:
-        """(N, H, W) bool."""
-        masks = self.boxes.new_zeros((len(self), *self.image_size), dtype=torch.bool)
-        for mask, (y, x, window) in zip(masks, self.windows(), strict=True):
-            mask[y : y + window.shape[0], x : x + window.shape[1]] = window
-        return masks
-
-    def to_bitmasks(self) -> BitMasks:
-        return BitMasks(self.tensor)
-
-    def rle(self) -> list[RLE]:
-        """COCO's run-length encodings, `counts` as str, without a mask of the image in memory."""
-        return [encode_window(window, y, x, self.image_size) for y, x, window in self.windows()]
 
 
 def whole_pixel_boxes(boxes: Tensor, mask_size: int) -> Tensor:

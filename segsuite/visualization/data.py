@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from segsuite.data import Metadata, default_colors, read_image, read_sem_seg
 from segsuite.data.boxes import corner_boxes
-from segsuite.structures import BitMasks, PolygonMasks
-from segsuite.structures.rle import decode_masks, rasterize_polygons, to_rle
+from segsuite.structures import (
+    HasWindows,
+    ImageMasks,
+    PolygonMasks,
+    SegmentationMasks,
+    masks_union,
+)
+from segsuite.structures.image_masks import Window
+from segsuite.structures.masks import Index
 
 from .draw import overlay
 from .instances import draw_instances
@@ -43,10 +51,9 @@ def draw_record(
     if annotations is None:
         return _draw(image, sem_seg, None, metadata, width)
     boxes = corner_boxes(annotations, (height, width))
-    masks = None
+    masks: HasWindows | None = None
     if all("segmentation" in a for a in annotations):
-        rles = [to_rle(a["segmentation"], height, width) for a in annotations]
-        masks = decode_masks(rles, height, width).numpy()
+        masks = SegmentationMasks([a["segmentation"] for a in annotations], (height, width))
     classes = [a["category_id"] for a in annotations]
     crowd = [bool(a.get("iscrowd")) for a in annotations]
     return _draw(image, sem_seg, (boxes, masks, classes, crowd), metadata, width)
@@ -75,7 +82,9 @@ def draw_sample(
     instances = sample["instances"]
     masks = None
     if instances.has("gt_masks"):
-        masks = _bitmaps(instances.gt_masks, image.shape[:2])
+        masks = instances.gt_masks
+        if isinstance(masks, PolygonMasks):
+            masks = SegmentationMasks(masks.polygons, (image.shape[0], image.shape[1]))
     classes = instances.gt_classes.tolist()
     boxes = instances.gt_boxes.tensor.numpy()
     crowd = [False] * len(classes)
@@ -85,7 +94,7 @@ def draw_sample(
 def _draw(
     image: np.ndarray,
     sem_seg: np.ndarray | None,
-    objects: tuple[np.ndarray, np.ndarray | None, Sequence[int], Sequence[bool]] | None,
+    objects: tuple[np.ndarray, HasWindows | None, Sequence[int], Sequence[bool]] | None,
     metadata: Metadata,
     width: int | None,
 ) -> np.ndarray:
@@ -99,12 +108,8 @@ def _draw(
     if objects is not None:
         boxes, masks, classes, crowd = objects
         boxes = boxes * scale
-        if masks is not None:
-            resized = [
-                cv2.resize(m.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-                for m in masks
-            ]
-            masks = np.array(resized, dtype=bool).reshape(-1, size[1], size[0])
+        if masks is not None and width is not None:
+            masks = _ResizedMasks(masks, (size[1], size[0]))
         names = metadata.thing_classes
         texts = [
             names[k] + (" (crowd)" if is_crowd else "")
@@ -114,8 +119,21 @@ def _draw(
     return picture
 
 
-def _bitmaps(masks: BitMasks | PolygonMasks, size: tuple[int, int]) -> np.ndarray:
-    """(N, H, W) bool."""
-    if isinstance(masks, BitMasks):
-        return masks.tensor.numpy()
-    return rasterize_polygons(masks.polygons, *size).numpy()
+class _ResizedMasks(ImageMasks):
+    """Masks brought to another size one at a time, to the nearest pixel."""
+
+    def __init__(self, masks: HasWindows, image_size: tuple[int, int]) -> None:
+        self._masks, self.image_size = masks, image_size
+
+    def windows(self) -> Iterator[Window]:
+        for i in range(len(self)):
+            mask = masks_union(self._masks, [i]).numpy().view(np.uint8)
+            size = self.image_size[::-1]
+            resized = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
+            yield 0, 0, torch.from_numpy(resized).bool()
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def __getitem__(self, index: Index) -> _ResizedMasks:
+        return _ResizedMasks(self._masks[index], self.image_size)

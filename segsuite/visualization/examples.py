@@ -13,7 +13,7 @@ from PIL import Image
 
 from segsuite.data.boxes import corner_boxes
 from segsuite.data.palette import default_colors
-from segsuite.structures.rle import decode_masks, to_rle
+from segsuite.structures import SegmentationMasks, masks_union
 
 from .draw import overlay
 from .errors import error_map, mask_error_map, panoptic_labels
@@ -78,17 +78,19 @@ def instance_pictures(
     image, names = prediction.image, prediction.metadata.thing_classes
     height, width = image.shape[:2]
     objects = [a for a in annotations if "segmentation" in a]
-    rles = [to_rle(a["segmentation"], height, width) for a in objects]
-    masks = decode_masks(rles, height, width).numpy()
+    masks = SegmentationMasks([a["segmentation"] for a in objects], (height, width))
     crowd = np.array([bool(a.get("iscrowd")) for a in objects], dtype=bool)
     boxes = corner_boxes(objects, (height, width))
     true_classes = np.array([a["category_id"] for a in objects], dtype=int)
 
     def pairs(of: Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for k in of:
-            yield prediction.mask_of_class(k), masks[(true_classes == k) & ~crowd].any(0)
+            yield prediction.mask_of_class(k), pixels_of((true_classes == k) & ~crowd)
 
-    ignored = masks[crowd].any(0)
+    def pixels_of(chosen: np.ndarray) -> np.ndarray:
+        return masks_union(masks, np.flatnonzero(chosen).tolist()).numpy()
+
+    ignored = pixels_of(crowd)
     texts = [names[k] for k in true_classes]
     views = {
         "image": image,

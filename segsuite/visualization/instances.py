@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from segsuite.data.palette import Color, default_colors, rgb
+from segsuite.structures import BitMasks, HasWindows
 
 from .labels import Rectangle, draw_labels
 
@@ -16,7 +17,7 @@ def draw_instances(
     image: np.ndarray,
     boxes: np.ndarray,
     *,
-    masks: np.ndarray | None = None,
+    masks: HasWindows | np.ndarray | None = None,
     texts: Sequence[str] | None = None,
     colors: Sequence[Color] | None = None,
     alpha: float = 0.45,
@@ -28,7 +29,8 @@ def draw_instances(
     Args:
         image: (H, W, 3) uint8 RGB; left as it is.
         boxes: (N, 4) x0, y0, x1, y1 in pixels.
-        masks: (N, H, W) bool; looked at inside the boxes alone.
+        masks: of the image's size, such as `ROIMasks`, or (N, H, W) bool; looked at inside the
+            boxes alone, one at a time.
         texts: a label for each; those of large instances find their places first.
         colors: RGB of each; by default hues that the colour-blind tell apart.
         alpha: opacity of the masks.
@@ -46,9 +48,11 @@ def draw_instances(
     for name, values in (("masks", masks), ("texts", texts), ("colors", colors)):
         if values is not None and len(values) != count:
             raise ValueError(f"{len(values)} {name} for {count} boxes; expected one for each")
-    if masks is not None and count and masks.shape[1:] != image.shape[:2]:
+    if isinstance(masks, np.ndarray):
+        masks = BitMasks(masks)
+    if masks is not None and count and masks.image_size != image.shape[:2]:
         raise ValueError(
-            f"masks are {' x '.join(map(str, masks.shape[1:]))} pixels (height x width), the "
+            f"masks are {' x '.join(map(str, masks.image_size))} pixels (height x width), the "
             f"image {image.shape[0]} x {image.shape[1]}; paste the masks into the image's size"
         )
     picture = image.copy()
@@ -60,7 +64,8 @@ def draw_instances(
         x0, y0, x1, y1 = pixels[i]
         color = rgb(colors[i])
         if masks is not None and areas[i]:
-            _draw_mask(picture[y0:y1, x0:x1], masks[i, y0:y1, x0:x1], color, alpha, contours)
+            mask = _in_box(masks, i, pixels[i])
+            _draw_mask(picture[y0:y1, x0:x1], mask, color, alpha, contours)
         if draw_boxes:
             cv2.rectangle(picture, (x0, y0), (max(x1 - 1, x0), max(y1 - 1, y0)), color, thickness)
     if texts is not None:
@@ -86,6 +91,20 @@ def _clip(box: np.ndarray, image_size: tuple[int, int]) -> Rectangle:
     x0, y0 = (int(np.clip(np.floor(v), 0, n)) for v, n in ((box[0], width), (box[1], height)))
     x1, y1 = (int(np.clip(np.ceil(v), 0, n)) for v, n in ((box[2], width), (box[3], height)))
     return x0, y0, max(x0, x1), max(y0, y1)
+
+
+def _in_box(masks: HasWindows, i: int, box: Rectangle) -> np.ndarray:
+    """What of a mask lies in a box, (h, w) bool."""
+    x0, y0, x1, y1 = box
+    inside = np.zeros((y1 - y0, x1 - x0), dtype=bool)
+    for top, left, window in masks[i].windows():
+        bottom, right = min(top + window.shape[0], y1), min(left + window.shape[1], x1)
+        row, column = max(top, y0), max(left, x0)
+        part = window[row - top : max(bottom - top, 0), column - left : max(right - left, 0)]
+        inside[row - y0 : row - y0 + part.shape[0], column - x0 : column - x0 + part.shape[1]] = (
+            part.cpu().numpy()
+        )
+    return inside
 
 
 def _draw_mask(

@@ -15,8 +15,17 @@ from PIL import Image
 
 from segsuite.data.catalog import Metadata
 from segsuite.data.palette import Color, default_colors, rgb
-from segsuite.structures import Instances, ROIMasks, SemSegLogits, as_sem_seg, sem_seg_labels
-from segsuite.structures.rle import RLE, encode_masks
+from segsuite.structures import (
+    BitMasks,
+    HasWindows,
+    Instances,
+    SemSegLogits,
+    as_sem_seg,
+    encode_window,
+    masks_union,
+    sem_seg_labels,
+)
+from segsuite.structures.rle import RLE
 
 from .draw import overlay
 from .instances import draw_instances
@@ -64,7 +73,9 @@ class Prediction:
         if "instances" not in self.outputs:
             return None
         instances = self.outputs["instances"].to("cpu")
-        return instances[instances.scores.argsort(descending=True, stable=True)]
+        order = instances.scores.argsort(descending=True, stable=True)
+        # Masks of the size of the image would be copied.
+        return instances if torch.equal(order, torch.arange(len(order))) else instances[order]
 
     @cached_property
     def panoptic(self) -> tuple[np.ndarray, list[dict]] | None:
@@ -79,7 +90,8 @@ class Prediction:
         """The instances that are drawn."""
         if self.instances is None:
             return None
-        return self.instances[self.instances.scores >= self.min_score]
+        # They are sorted, and a slice of masks is no copy.
+        return self.instances[: int((self.instances.scores >= self.min_score).sum())]
 
     def draw(self, colors: Sequence[Color] | None = None) -> np.ndarray:
         """The image with the prediction over it: (H, W, 3) uint8 RGB.
@@ -128,9 +140,10 @@ class Prediction:
         """(H, W) bool: the pixels of the `shown_instances` of a class, their boxes where there are
         no masks."""
         shown = required(self.shown_instances, "instances")
-        chosen = (shown.pred_classes == class_id).numpy()
-        if self._shown_masks is not None:
-            return self._shown_masks[chosen].any(0)
+        chosen = shown.pred_classes == class_id
+        masks = masks_of(shown)
+        if masks is not None:
+            return masks_union(masks, chosen.nonzero()[:, 0].tolist()).numpy()
         covered = np.zeros(self.image.shape[:2], bool)
         boxes = shown.pred_boxes.tensor.round().int()[chosen]
         for x0, y0, x1, y1 in boxes.tolist():
@@ -242,12 +255,8 @@ class Prediction:
             for c, s in zip(shown.pred_classes.tolist(), shown.scores.tolist(), strict=True)
         ]
         boxes = shown.pred_boxes.tensor.numpy()
-        masks = self._shown_masks
+        masks = masks_of(shown)
         return draw_instances(self.image, boxes, masks=masks, texts=texts, colors=colors)
-
-    @cached_property
-    def _shown_masks(self) -> np.ndarray | None:
-        return masks_of(required(self.shown_instances, "instances"))
 
 
 def required(value: T | None, what: str) -> T:
@@ -257,16 +266,16 @@ def required(value: T | None, what: str) -> T:
     return value
 
 
-def masks_of(instances: Instances) -> np.ndarray | None:
-    """(N, H, W) bool, or None where the model gives no masks."""
+def masks_of(instances: Instances) -> HasWindows | None:
+    """The masks of predictions, or None where the model gives no masks."""
     if not instances.has("pred_masks"):
         return None
     masks = instances.pred_masks
-    return (masks if isinstance(masks, torch.Tensor) else masks.tensor).numpy()
+    return BitMasks(masks) if isinstance(masks, torch.Tensor) else masks
 
 
 def _rles(instances: Instances) -> list[RLE] | None:
-    if not instances.has("pred_masks"):
+    masks = masks_of(instances)
+    if masks is None:
         return None
-    masks = instances.pred_masks
-    return masks.rle() if isinstance(masks, ROIMasks) else encode_masks(masks)
+    return [encode_window(window, y, x, masks.image_size) for y, x, window in masks.windows()]

@@ -69,12 +69,12 @@ def _label_map(prediction: Prediction) -> list[ClassSummary]:
 
 def _instances(prediction: Prediction) -> list[ClassSummary]:
     shown = required(prediction.shown_instances, "instances")
-    masks = masks_of(shown)
+    has_masks = masks_of(shown) is not None
     classes, scores = shown.pred_classes.numpy(), shown.scores.numpy()
     found = []
     for c in np.unique(classes):
         of_class = classes == c
-        share = None if masks is None else float(masks[of_class].any(0).mean())
+        share = float(prediction.mask_of_class(int(c)).mean()) if has_masks else None
         name, color = prediction.metadata.thing_classes[c], rgb(prediction.thing_colors[c])
         count, confidence = int(of_class.sum()), float(scores[of_class].mean())
         found.append(ClassSummary(name, color, count, share, confidence))
