@@ -20,8 +20,9 @@ from segsuite.utils.files import write_json, write_text
 from segsuite.utils.record_name import record_name
 
 from .build import EVALUATOR_REGISTRY
+from .coco_engines import choose_engine
 from .coco_files import COCOGroundTruth, read_coco_results, tasks_of_results
-from .coco_metrics import choose_engine, coco_figures
+from .coco_metrics import coco_figures
 from .evaluator import DatasetEvaluator, check_distributed
 from .spool import Spool
 
@@ -67,7 +68,7 @@ class COCOEvaluator(DatasetEvaluator):
                 `json_file` the ids counted in ascending order.
             num_classes: how many classes the model predicts, to compare with the categories.
             image_ids: of the images of the ground truth that count; None: all.
-            engine: one of `coco_metrics.ENGINES`.
+            engine: one of `coco_engines.ENGINES`.
 
         Raises:
             MissingFileError, DataError: the ground truth is missing or no instances file, or its

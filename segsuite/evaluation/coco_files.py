@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pycocotools import mask as coco_mask
 
 from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
@@ -22,8 +23,55 @@ from segsuite.errors import DataError, MissingFileError
 from segsuite.structures import to_rle
 from segsuite.utils.files import parse_json
 
+from .coco_arrays import COCODetections, COCOObjects, Segmentation
+
 _LISTS = ("images", "categories", "annotations")
 _TASK_OF = {"bbox": "bbox", "segmentation": "segm"}
+
+
+@dataclass(frozen=True)
+class COCOIndex:
+    """The numbers that stand for ids of any kind: their places in ascending order.
+
+    Attributes:
+        image_ids, category_ids: by number.
+        image_numbers, category_numbers: by id.
+        sizes: (I, 2) int64, height and width of the images by number.
+    """
+
+    image_ids: list[Any]
+    category_ids: list[Any]
+    image_numbers: dict[Any, int]
+    category_numbers: dict[Any, int]
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> COCOIndex:
+        """That of the content of an instances file."""
+        sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+        return cls.of_ids(sizes, [category["id"] for category in content["categories"]])
+
+    @classmethod
+    def of_ids(
+        cls, sizes: Mapping[Any, tuple[int, int]], category_ids: Iterable[Hashable]
+    ) -> COCOIndex:
+        """
+        Args:
+            sizes: height and width of each image, by its id.
+        """
+        image_ids, categories = _ascending(sizes), _ascending(set(category_ids))
+        return cls(
+            image_ids,
+            categories,
+            {image_id: number for number, image_id in enumerate(image_ids)},
+            {category_id: number for number, category_id in enumerate(categories)},
+            np.array([sizes[i] for i in image_ids], dtype=np.int64).reshape(-1, 2),
+        )
+
+
+def _ascending(ids: Iterable[Any]) -> list[Any]:
+    """Numbers before texts."""
+    return sorted(ids, key=lambda id_: (isinstance(id_, str), id_))
 
 
 @dataclass(frozen=True)
@@ -134,6 +182,76 @@ class COCOGroundTruth:
             annotation["segmentation"] = rle
             annotation.setdefault("area", float(coco_mask.area(rle)))
         return True
+
+
+def object_columns(annotations: Sequence[Mapping[str, Any]], index: COCOIndex) -> COCOObjects:
+    """Annotations of an instances file, which have been cleaned, as columns.
+
+    One without an `area` has that of its mask, or of its box where there is no mask.
+    """
+    boxes = _box_column(annotations)
+    sizes = index.sizes[[index.image_numbers[a["image_id"]] for a in annotations]].tolist()
+    masks = [_mask_of(a, size) for a, size in zip(annotations, sizes, strict=True)]
+    areas = np.array([math.nan if a.get("area") is None else a["area"] for a in annotations], float)
+    for i in np.flatnonzero(np.isnan(areas)).tolist():
+        mask = masks[i]
+        areas[i] = boxes[i, 2] * boxes[i, 3] if mask is None else mask_area(mask, sizes[i])
+    return COCOObjects(
+        **_id_columns(annotations, index),
+        boxes=boxes,
+        masks=masks,
+        areas=areas,
+        crowds=np.array([bool(a.get("iscrowd")) for a in annotations], dtype=bool),
+    )
+
+
+def detection_columns(detections: Sequence[Mapping[str, Any]], index: COCOIndex) -> COCODetections:
+    """Entries of a results file, which have been checked, as columns."""
+    scores = np.array([d["score"] for d in detections], dtype=np.float64)
+    masks: list[Segmentation | None]
+    if any("segmentation" in d for d in detections):
+        masks = [d["segmentation"]["counts"] if "segmentation" in d else None for d in detections]
+    else:
+        masks = [None] * len(detections)
+    return COCODetections(
+        **_id_columns(detections, index), boxes=_box_column(detections), masks=masks, scores=scores
+    )
+
+
+def mask_area(mask: Segmentation, size: Sequence[int]) -> float:
+    """Pixels of a mask.
+
+    Args:
+        size: height and width of the image.
+    """
+    if isinstance(mask, list):
+        return float(coco_mask.area(coco_mask.merge(coco_mask.frPyObjects(mask, *size))))
+    return float(coco_mask.area({"size": list(size), "counts": mask}))
+
+
+def _id_columns(entries: Sequence[Mapping[str, Any]], index: COCOIndex) -> dict[str, np.ndarray]:
+    # Through the dicts: no array holds ids of all kinds without changing some.
+    images, categories = index.image_numbers, index.category_numbers
+    return {
+        "images": np.array([images[e["image_id"]] for e in entries], dtype=np.int64),
+        "categories": np.array([categories[e["category_id"]] for e in entries], dtype=np.int64),
+    }
+
+
+def _box_column(entries: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    absent = (math.nan,) * 4
+    rows = [e.get("bbox") or absent for e in entries]
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def _mask_of(annotation: Mapping[str, Any], size: Sequence[int]) -> Segmentation | None:
+    segmentation = annotation.get("segmentation")
+    if not segmentation:
+        return None
+    if isinstance(segmentation, Mapping):
+        counts: Segmentation = to_rle(dict(segmentation), *size)["counts"]
+        return counts
+    return [np.asarray(polygon, dtype=np.float64) for polygon in segmentation]
 
 
 def read_coco_results(path: str | os.PathLike, truth: COCOGroundTruth) -> list[dict[str, Any]]:

@@ -1,22 +1,26 @@
 """COCO's figures of detections: average precision and recall, for boxes and for masks.
 
-Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014. Matching and curves are those of
-pycocotools, or of faster-coco-eval, the same in C++; see docs/metrics.md.
+Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; see docs/metrics.md.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from segsuite.errors import MissingPackageError, UnknownNameError
-from segsuite.utils.registry import unknown_name
+from .coco_arrays import split_images
+from .coco_engines import (
+    AREA_RANGES,
+    IOU_THRESHOLDS,
+    MAX_DETECTIONS,
+    RECALLS,
+    COCOCurves,
+    build_engine,
+)
+from .coco_files import COCOIndex, detection_columns, object_columns
 
 # The mean over IoU thresholds 0.50, 0.55, ..., 0.95 unless the name has one; 100 detections an
 # image and category unless it has a number; s, m, l: objects of up to 32^2, of 32^2 to 96^2, and
@@ -35,7 +39,9 @@ _SUMMARY: dict[str, tuple[str, float | None, str, int]] = {
     "ARm": ("recall", None, "medium", 100),
     "ARl": ("recall", None, "large", 100),
 }
-ENGINES = ("auto", "pycocotools", "faster_coco_eval")
+# At another limit, whose number follows an @.
+_AT_LIMIT = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+_AT_LIMIT_AS = {"AR100": "AR", "ARs": "ARs", "ARm": "ARm", "ARl": "ARl"}
 
 
 @dataclass(frozen=True)
@@ -44,35 +50,18 @@ class COCOFigures:
 
     Attributes:
         summary: the twelve of COCO by name: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs,
-            ARm, ARl.
+            ARm, ARl; then, for each limit of detections that was asked for beside COCO's, AP@300,
+            AP50@300, AP75@300, APs@300, APm@300, APl@300, AR@300, ARs@300, ARm@300, ARl@300.
         ap_by_category: AP by the id of the category.
         pr_curves: precision at the recalls 0, 0.01, ..., 1, the mean over the categories, by IoU:
             "0.50", "0.75" and "0.50:0.95", the mean over the thresholds.
+        ap_by_category_at: `ap_by_category` with other limits, by limit.
     """
 
     summary: dict[str, float]
-    ap_by_category: dict[int, float]
+    ap_by_category: dict[Any, float]
     pr_curves: dict[str, list[float]]
-
-
-def choose_engine(name: str) -> str:
-    """The engine that "auto" stands for here; other names of `ENGINES` are returned as they are.
-
-    Raises:
-        UnknownNameError: no engine has that name.
-        MissingPackageError: its package is not installed.
-    """
-    if name not in ENGINES:
-        raise UnknownNameError(unknown_name(name, ENGINES, "engines (TEST.COCO_ENGINE)"))
-    installed = find_spec("faster_coco_eval") is not None
-    if name == "auto":
-        return "faster_coco_eval" if installed else "pycocotools"
-    if name == "faster_coco_eval" and not installed:
-        raise MissingPackageError(
-            "TEST.COCO_ENGINE is 'faster_coco_eval', which needs the package faster-coco-eval: "
-            "pip install faster-coco-eval, or set it to 'auto'"
-        )
-    return name
+    ap_by_category_at: dict[int, dict[Any, float]]
 
 
 def coco_figures(
@@ -81,6 +70,7 @@ def coco_figures(
     task: str,
     *,
     engine: str = "auto",
+    max_detections: Sequence[int] = (),
 ) -> COCOFigures:
     """Compare detections with a ground truth.
 
@@ -91,100 +81,78 @@ def coco_figures(
         task: "bbox" or "segm". Sizes of objects are of their boxes in the first case and of their
             masks in the second, as far as detections go; annotations have an `area`.
         engine: one of `ENGINES`.
+        max_detections: limits of the detections of an image and category at which figures are
+            given beside those of COCO, which are at 100.
+
+    Raises:
+        DataError: a detection is not of this ground truth, or lacks what the task compares.
+        UnknownNameError, MissingPackageError: see `choose_engine`.
     """
-    ground_truth, detections = _with_numbered_images(ground_truth, detections)
-    coco_class, eval_class = _engine_classes(choose_engine(engine))
-    # The engines tell what they do on standard output.
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = _index(coco_class, {**ground_truth, "annotations": _annotations(ground_truth)})
-        found = _load_results(coco_class, truth, detections, task)
-        evaluation = eval_class(truth, found, task)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return _summarize(evaluation)
+    index = COCOIndex.of(ground_truth)
+    objects = object_columns(ground_truth["annotations"], index)
+    found = detection_columns(detections, index)
+    chosen = build_engine(engine, task, len(index.category_ids), limits(max_detections))
+    for part in split_images(index.sizes, objects, found):
+        chosen.add(part)
+    return figures_of(chosen.curves(), index.category_ids)
 
 
-def _engine_classes(engine: str) -> tuple[type, type]:
-    if engine == "faster_coco_eval":
-        from faster_coco_eval import COCO, COCOeval_faster
-
-        return COCO, COCOeval_faster
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    return COCO, COCOeval
+def limits(max_detections: Iterable[int]) -> tuple[int, ...]:
+    """COCO's limits of detections and others, ascending, as engines take them."""
+    return tuple(sorted({*MAX_DETECTIONS, *max_detections}))
 
 
-def _with_numbered_images(
-    ground_truth: dict[str, Any], detections: Sequence[dict[str, Any]]
-) -> tuple[dict[str, Any], Sequence[dict[str, Any]]]:
-    """Numbers in place of images' ids that are text, which faster-coco-eval does not take."""
-    images = ground_truth["images"]
-    if all(isinstance(image["id"], int) for image in images):
-        return ground_truth, detections
-    numbers = {image["id"]: number for number, image in enumerate(images, 1)}
+def figures_of(curves: COCOCurves, category_ids: Sequence[Hashable]) -> COCOFigures:
+    """What COCO reports of precision over recall.
 
-    def numbered(entries: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-        return [{**entry, key: numbers[entry[key]]} for entry in entries]
-
-    annotations = numbered(ground_truth["annotations"], "image_id")
-    truth = {**ground_truth, "images": numbered(images, "id"), "annotations": annotations}
-    return truth, numbered(detections, "image_id")
-
-
-def _annotations(ground_truth: dict[str, Any]) -> list[dict[str, Any]]:
-    """Copies that the engines may write to, numbered from 1.
-
-    To them id 0 says "not matched", and of annotations of one id they see the last alone.
+    Args:
+        category_ids: by the number of the category.
     """
-    return [
-        {"iscrowd": 0, **annotation, "id": number}
-        for number, annotation in enumerate(ground_truth["annotations"], 1)
-    ]
+    summary = {name: _figure(curves, *what) for name, what in _SUMMARY.items()}
+    by_category_at = {}
+    for limit in curves.max_detections:
+        if limit in MAX_DETECTIONS:
+            continue
+        for name in (*_AT_LIMIT, *_AT_LIMIT_AS):
+            kind, iou, area, _ = _SUMMARY[name]
+            at_limit = f"{_AT_LIMIT_AS.get(name, name)}@{limit}"
+            summary[at_limit] = _figure(curves, kind, iou, area, limit)
+        by_category_at[limit] = _by_category(curves, category_ids, limit)
+    thresholds = {"0.50": _at(0.5), "0.75": _at(0.75), "0.50:0.95": slice(None)}
+    of_all = curves.precision[..., 0, curves.max_detections.index(100)]  # (T, R, K)
+    return COCOFigures(
+        summary,
+        _by_category(curves, category_ids, 100),
+        {
+            name: [_mean(of_all[chosen, recall]) for recall in range(len(RECALLS))]
+            for name, chosen in thresholds.items()
+        },
+        by_category_at,
+    )
 
 
-def _index(coco_class: type, content: dict[str, Any]) -> Any:
-    coco = coco_class()
-    coco.dataset = content
-    coco.createIndex()
-    return coco
+def _figure(
+    curves: COCOCurves, kind: str, iou: float | None, area: str, max_detections: int
+) -> float:
+    values = curves.precision if kind == "precision" else curves.recall
+    if iou is not None:
+        values = values[_at(iou)]
+    a, m = AREA_RANGES.index(area), curves.max_detections.index(max_detections)
+    return _mean(values[..., a, m])
 
 
-def _load_results(
-    coco_class: type, truth: Any, detections: Sequence[dict[str, Any]], task: str
-) -> Any:
-    if not detections:  # which loadRes does not take
-        return _index(coco_class, {**truth.dataset, "annotations": []})
-    # Where there are boxes they, not the masks, would tell how large a detection is.
-    other = {"segm": "bbox", "bbox": "segmentation"}[task]
-    return truth.loadRes([{k: v for k, v in d.items() if k != other} for d in detections])
-
-
-def _summarize(evaluation: Any) -> COCOFigures:
-    params, counts = evaluation.params, evaluation.eval["counts"]
-    thresholds, recalls, *others = counts
-    precision = np.reshape(evaluation.eval["precision"], (thresholds, recalls, *others))
-    recall = np.reshape(evaluation.eval["recall"], (thresholds, *others))
-    summary = {}
-    for name, (kind, iou, area, detections) in _SUMMARY.items():
-        values = precision if kind == "precision" else recall
-        if iou is not None:
-            values = values[np.isclose(params.iouThrs, iou)]
-        a, m = params.areaRngLbl.index(area), params.maxDets.index(detections)
-        summary[name] = _mean(values[..., a, m])
-    all_areas, most = params.areaRngLbl.index("all"), params.maxDets.index(100)
-    by_category = {
-        int(category): _mean(precision[:, :, k, all_areas, most])
-        for k, category in enumerate(params.catIds)
+def _by_category(
+    curves: COCOCurves, category_ids: Sequence[Any], max_detections: int
+) -> dict[Any, float]:
+    m = curves.max_detections.index(max_detections)
+    return {
+        category: _mean(curves.precision[:, :, k, 0, m]) for k, category in enumerate(category_ids)
     }
-    curves = {"0.50": np.isclose(params.iouThrs, 0.5), "0.75": np.isclose(params.iouThrs, 0.75)}
-    curves["0.50:0.95"] = np.ones(len(params.iouThrs), dtype=bool)
-    of_all = precision[..., all_areas, most]  # (IoU threshold, recall, category)
-    pr_curves = {
-        name: [_mean(of_all[chosen, recall_index]) for recall_index in range(of_all.shape[1])]
-        for name, chosen in curves.items()
-    }
-    return COCOFigures(summary, by_category, pr_curves)
+
+
+def _at(iou: float) -> slice:
+    index = int(np.abs(IOU_THRESHOLDS - iou).argmin())
+    return slice(index, index + 1)
 
 
 def _mean(values: np.ndarray) -> float:

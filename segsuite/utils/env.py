@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 import segsuite
 
 _PACKAGES = ("torchvision", "numpy", "opencv-python", "pillow", "pycocotools", "fvcore")
-_EXTRAS = ("tensorboard", "safetensors", "faster-coco-eval", "timm", "gradio")
+_EXTRAS = ("tensorboard", "safetensors", "hotcoco", "faster-coco-eval", "timm", "gradio")
 
 
 def _version(package: str) -> str:

@@ -50,8 +50,8 @@ TEST.SEM_SEG.BOUNDARY_DILATION_RATIO = 0.02
 # Write each predicted label map as a PNG beside the figures.
 TEST.SEM_SEG.SAVE_PREDICTIONS = False
 
-# What computes COCO's figures: "pycocotools", or "faster_coco_eval", the same in C++; "auto": the
-# second where it is installed.
+# What computes COCO's figures: "pycocotools", the reference, or the same in Rust or C++, "hotcoco"
+# or "faster_coco_eval"; "auto": the fastest that is installed and right.
 TEST.COCO_ENGINE = "auto"
 
 # The figure that chooses model_best and stops early, named as in metrics.json; larger is better.

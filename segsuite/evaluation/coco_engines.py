@@ -1,0 +1,404 @@
+"""What matches detections with objects by COCO's rules: three packages behind one interface.
+
+pycocotools is the reference and always there. hotcoco and faster-coco-eval do the same in Rust and
+C++; before one is used it has to give the reference's figures for a small made-up ground truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import io
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from segsuite.errors import MissingPackageError, UnknownNameError
+from segsuite.utils.registry import unknown_name
+
+from .coco_arrays import COCODetections, COCOObjects, COCOPart, as_coco_segmentation
+
+logger = logging.getLogger(__name__)
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0, 1, 101)
+AREA_RANGES = ("all", "small", "medium", "large")  # in pixels: to 32^2, from there to 96^2, more
+MAX_DETECTIONS = (1, 10, 100)
+
+Box = list[float]
+
+
+@dataclass(frozen=True)
+class COCOCurves:
+    """Precision over recall, -1 where there is nothing to find.
+
+    Attributes:
+        precision: (T, R, K, A, M) float64 in [0, 1], by IoU threshold (`IOU_THRESHOLDS`), recall
+            (`RECALLS`), number of the category, area range (`AREA_RANGES`) and limit of detections.
+        recall: (T, K, A, M) float64, the largest one that is reached.
+        max_detections: M limits of the detections of an image and category that count, ascending.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    max_detections: tuple[int, ...]
+
+
+class COCOEngine(Protocol):
+    """Takes images part by part, and then gives precision over recall of all of them."""
+
+    def add(self, part: COCOPart) -> None:
+        """Match the detections of images with their objects.
+
+        Every image comes once, and images in ascending order: equal scores of several images rank
+        in that order.
+        """
+
+    def curves(self) -> COCOCurves:
+        """Of all images that were added. Nothing can be added afterwards."""
+
+
+class HotcocoEngine:
+    """Keeps some 20 bytes of a detection, whatever its mask takes."""
+
+    def __init__(self, task: str, num_categories: int, max_detections: Sequence[int]):
+        import hotcoco
+
+        params = hotcoco.Params(task)
+        params.max_dets = list(max_detections)
+        categories = [{"id": k, "name": str(k)} for k in range(num_categories)]
+        self._stream = hotcoco.StreamingEval(categories, task, params=params)
+        self._task, self._max_detections = task, tuple(max_detections)
+
+    def add(self, part: COCOPart) -> None:
+        objects, found = part.objects.of_task(self._task), part.detections.of_task(self._task)
+        detections: Any
+        if self._task == "bbox":
+            columns = (found.images, *found.boxes.T, found.scores, found.categories)
+            detections = np.column_stack(columns).astype(np.float64)
+        else:  # without boxes, which would tell how large a detection is
+            detections = _entries(part, found, "segm")
+        self._stream.update(_images(part), _entries(part, objects, self._task), detections)
+
+    def curves(self) -> COCOCurves:
+        evaluation = self._stream.finalize()
+        evaluation.accumulate()
+        return _curves(evaluation.eval or {}, self._max_detections)
+
+
+class PycocotoolsEngine:
+    """The reference.
+
+    Args:
+        evaluation_class: a `COCOeval` that has another IoU, for instance.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        num_categories: int,
+        max_detections: Sequence[int],
+        evaluation_class: type | None = None,
+    ):
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        self._coco_class, self._class = COCO, evaluation_class or COCOeval
+        self._task, self._num_categories = task, num_categories
+        self._max_detections = tuple(max_detections)
+        self._images: list[int] = []
+        self._matches: list[np.ndarray] = []  # (K, A, I) of each part
+
+    def add(self, part: COCOPart) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):  # where it tells what it does
+            evaluation = self._class(*_datasets(self._coco_class, part, self._task), self._task)
+            self._set_params(evaluation, part.images.tolist())
+            evaluation.evaluate()
+        self._images += part.images.tolist()
+        matches = np.empty(len(evaluation.evalImgs), dtype=object)
+        matches[:] = [_needed(of_image) for of_image in evaluation.evalImgs]
+        shape = (self._num_categories, len(AREA_RANGES), len(part.images))
+        self._matches.append(matches.reshape(shape))
+
+    def curves(self) -> COCOCurves:
+        if not self._images or not self._num_categories:
+            return _empty_curves(self._num_categories, self._max_detections)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = self._class(iouType=self._task)
+            self._set_params(evaluation, self._images)
+            evaluation._paramsEval = copy.deepcopy(evaluation.params)
+            evaluation.evalImgs = np.concatenate(self._matches, axis=2).ravel().tolist()
+            evaluation.accumulate()
+        return _curves(evaluation.eval, self._max_detections)
+
+    def _set_params(self, evaluation: Any, images: list[int]) -> None:
+        evaluation.params.imgIds = images
+        evaluation.params.catIds = list(range(self._num_categories))
+        evaluation.params.maxDets = list(self._max_detections)
+
+
+class FasterCOCOEvalEngine:
+    """Keeps everything that is added up to the end."""
+
+    def __init__(self, task: str, num_categories: int, max_detections: Sequence[int]):
+        self._task, self._num_categories = task, num_categories
+        self._max_detections = tuple(max_detections)
+        self._parts: list[COCOPart] = []
+
+    def add(self, part: COCOPart) -> None:
+        self._parts.append(part)
+
+    def curves(self) -> COCOCurves:
+        if not self._parts or not self._num_categories:
+            return _empty_curves(self._num_categories, self._max_detections)
+        from faster_coco_eval import COCO, COCOeval_faster
+
+        part = _joined(self._parts)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = COCOeval_faster(*_datasets(COCO, part, self._task), self._task)
+            evaluation.params.imgIds = part.images.tolist()
+            evaluation.params.catIds = list(range(self._num_categories))
+            evaluation.params.maxDets = list(self._max_detections)
+            evaluation.evaluate()
+            evaluation.accumulate()
+        return _curves(evaluation.eval, self._max_detections)
+
+
+# The fastest first. As (package, least version that is known to be right, class).
+_ENGINES: dict[str, tuple[str, tuple[int, int], Any]] = {
+    "hotcoco": ("hotcoco", (1, 3), HotcocoEngine),
+    "faster_coco_eval": ("faster-coco-eval", (1, 8), FasterCOCOEvalEngine),
+    "pycocotools": ("pycocotools", (2, 0), PycocotoolsEngine),
+}
+ENGINES = ("auto", *_ENGINES)
+
+
+def choose_engine(name: str) -> str:
+    """The engine that "auto" stands for here; other names of `ENGINES` are returned as they are.
+
+    Raises:
+        UnknownNameError: no engine has that name.
+        MissingPackageError: its package is not installed, too old, or wrong: its figures are not
+            pycocotools'.
+    """
+    if name not in ENGINES:
+        raise UnknownNameError(unknown_name(name, ENGINES, "engines (TEST.COCO_ENGINE)"))
+    if name != "auto":
+        fault = _fault(name)
+        if fault is not None:
+            raise MissingPackageError(
+                f"TEST.COCO_ENGINE is '{name}', {fault}; pip install --upgrade "
+                f"{_ENGINES[name][0]}, or set it to 'auto'"
+            )
+        return name
+    for candidate in _ENGINES:
+        fault = _fault(candidate)
+        if fault is None:
+            return candidate
+        if _installed(_ENGINES[candidate][0]) is not None:
+            logger.warning("COCO's figures are not computed by '%s', %s", candidate, fault)
+    return "pycocotools"
+
+
+def build_engine(
+    name: str,
+    task: str,
+    num_categories: int,
+    max_detections: Sequence[int] = MAX_DETECTIONS,
+) -> COCOEngine:
+    """An engine that has no image yet.
+
+    Args:
+        name: one of `ENGINES`.
+        task: "bbox" or "segm".
+        max_detections: limits of the detections of an image and category, ascending.
+
+    Raises:
+        UnknownNameError, MissingPackageError: see `choose_engine`.
+    """
+    engine: COCOEngine = _ENGINES[choose_engine(name)][2](task, num_categories, max_detections)
+    return engine
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _fault(name: str) -> str | None:
+    """Why an engine can't be used, as the end of a sentence; None: it can be."""
+    package, least, _ = _ENGINES[name]
+    installed = _installed(package)
+    if installed is None:
+        return f"which needs the package {package}"
+    if _numbers(installed) < least:
+        return f"which needs {package} {'.'.join(map(str, least))} or newer; {installed} is here"
+    return None if name == "pycocotools" else _difference(name, installed)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """The first two numbers of a version."""
+    parts = text.split(".")[:2]
+    return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in parts)
+
+
+@functools.cache
+def _difference(name: str, installed: str) -> str | None:
+    """What is wrong with this version of an engine, by a ground truth with all that is special."""
+    package, _, engine_class = _ENGINES[name]
+    for task in ("bbox", "segm"):
+        try:
+            ours, reference = (
+                _run(engine(task, 3, (1, 2, 4)), _trial_parts())
+                for engine in (engine_class, PycocotoolsEngine)
+            )
+        except Exception as e:  # of any kind: it is another's code, of a version nobody has seen
+            return f"but {package} {installed} fails: {type(e).__name__}: {e}"
+        for got, expected in (
+            (ours.precision, reference.precision),
+            (ours.recall, reference.recall),
+        ):
+            if got.shape != expected.shape or not np.allclose(got, expected, rtol=0, atol=1e-9):
+                return f"but the figures of {package} {installed} are not those of pycocotools"
+    return None
+
+
+def _run(engine: COCOEngine, parts: Iterable[COCOPart]) -> COCOCurves:
+    for part in parts:
+        engine.add(part)
+    return engine.curves()
+
+
+def _trial_parts() -> list[COCOPart]:
+    """Three images in two parts: a crowd, areas at the limits, equal scores over images, an empty
+    image, a category without objects, and more detections than the limit."""
+    sides = np.array([32, 33, 96, 31, 96, 32])
+    boxes = np.array([[3 + 7 * i, 2 + 5 * i, s, s] for i, s in enumerate(sides)], dtype=np.float64)
+    masks = [[np.array([x, y, x + w, y, x + w, y + h, x, y + h])] for x, y, w, h in boxes]
+    objects = COCOObjects(
+        images=np.array([0, 0, 0, 0, 2, 2]),
+        categories=np.array([0, 0, 1, 1, 0, 1]),
+        boxes=boxes,
+        masks=masks,
+        areas=boxes[:, 2] * boxes[:, 3],
+        crowds=np.array([False, False, False, True, False, False]),
+    )
+    rows = np.array([0, 0, 1, 2, 2, 3, 3, 3, 4, 4, 5, 1])
+    moved = boxes[rows] + np.array([[i % 4, (i * 3) % 5, i % 3 - 1, 0] for i in range(len(rows))])
+    rles = [
+        coco_mask.frPyObjects([[x, y, x + w, y, x + w, y + h, x, y + h]], 150, 160)[0]["counts"]
+        for x, y, w, h in moved
+    ]
+    detections = COCODetections(
+        images=objects.images[rows],
+        categories=np.where(np.arange(len(rows)) == 11, 2, objects.categories[rows]),
+        boxes=moved,
+        masks=rles,
+        scores=np.array([0.5, 0.5, 0.9, 0.5, 0.4, 0.3, 0.3, 0.8, 0.5, 0.7, 0.5, 0.6]),
+    )
+    whole = COCOPart(np.arange(3), np.full((3, 2), (150, 160)), objects, detections)
+    return [whole.take(np.array([0, 1])), whole.take(np.array([2]))]
+
+
+def _images(part: COCOPart) -> list[dict[str, Any]]:
+    return [
+        {"id": number, "height": height, "width": width}
+        for number, (height, width) in zip(part.images.tolist(), part.sizes.tolist(), strict=True)
+    ]
+
+
+def _entries(
+    part: COCOPart, annotations: COCOObjects | COCODetections, task: str
+) -> list[dict[str, Any]]:
+    """Annotations of COCO's files, numbered from 1: id 0 says "not matched" to engines."""
+    numbers = annotations.images.tolist()
+    columns: dict[str, Iterable[Any]] = {
+        "id": range(1, len(numbers) + 1),
+        "image_id": numbers,
+        "category_id": annotations.categories.tolist(),
+    }
+    if isinstance(annotations, COCOObjects):
+        columns["area"] = annotations.areas.tolist()
+        columns["iscrowd"] = annotations.crowds.astype(int).tolist()
+    else:
+        columns["score"] = annotations.scores.tolist()
+    if task == "bbox":
+        columns["bbox"] = annotations.boxes.tolist()
+    else:
+        sizes = part.sizes[np.searchsorted(part.images, annotations.images)].tolist()
+        columns["segmentation"] = map(as_coco_segmentation, annotations.masks, sizes)
+    keys = tuple(columns)
+    return [dict(zip(keys, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _datasets(coco_class: type, part: COCOPart, task: str) -> tuple[Any, Any]:
+    """The ground truth and the detections as the COCO objects of an engine."""
+    found = part.detections.of_task(task)
+    detections = _entries(part, found, task)
+    if task == "bbox":
+        areas = (found.boxes[:, 2] * found.boxes[:, 3]).tolist()
+    else:
+        areas = [float(coco_mask.area(entry["segmentation"])) for entry in detections]
+    for entry, area in zip(detections, areas, strict=True):
+        entry |= {"area": area, "iscrowd": 0}
+    objects = _entries(part, part.objects.of_task(task), task)
+    return _dataset(coco_class, part, objects), _dataset(coco_class, part, detections)
+
+
+def _dataset(coco_class: type, part: COCOPart, annotations: list[dict[str, Any]]) -> Any:
+    coco = coco_class()
+    coco.dataset = {"images": _images(part), "annotations": annotations, "categories": []}
+    coco.createIndex()
+    return coco
+
+
+def _joined(parts: Sequence[COCOPart]) -> COCOPart:
+    def join(kind: Any, columns: Sequence[Any]) -> Any:
+        names = [name for name in vars(columns[0]) if name != "masks"]
+        arrays = {name: np.concatenate([getattr(c, name) for c in columns]) for name in names}
+        return kind(**arrays, masks=[mask for c in columns for mask in c.masks])
+
+    return COCOPart(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.sizes for part in parts]),
+        join(COCOObjects, [part.objects for part in parts]),
+        join(COCODetections, [part.detections for part in parts]),
+    )
+
+
+def _needed(of_image: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Of what pycocotools keeps of an image, category and area range, what it reads again."""
+    if of_image is None:
+        return None
+    return {
+        "dtScores": of_image["dtScores"],
+        "dtMatches": np.asarray(of_image["dtMatches"]) > 0,
+        "dtIgnore": np.asarray(of_image["dtIgnore"], dtype=bool),
+        "gtIgnore": of_image["gtIgnore"],
+    }
+
+
+def _curves(evaluated: dict[str, Any], max_detections: tuple[int, ...]) -> COCOCurves:
+    thresholds, recalls, *others = evaluated["counts"]
+    return COCOCurves(
+        np.reshape(evaluated["precision"], (thresholds, recalls, *others)),
+        np.reshape(evaluated["recall"], (thresholds, *others)),
+        max_detections,
+    )
+
+
+def _empty_curves(num_categories: int, max_detections: tuple[int, ...]) -> COCOCurves:
+    shape = (num_categories, len(AREA_RANGES), len(max_detections))
+    return COCOCurves(
+        np.full((len(IOU_THRESHOLDS), len(RECALLS), *shape), -1.0),
+        np.full((len(IOU_THRESHOLDS), *shape), -1.0),
+        max_detections,
+    )
