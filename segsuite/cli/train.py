@@ -17,8 +17,8 @@ also:
   with other settings    segsuite train --config-file FILE SOLVER.BASE_LR 0.01 OUTPUT_DIR out
   on several machines    torchrun --nnodes 2 --nproc-per-node 8 ... -m segsuite train ...
 
-Ctrl-C and SIGTERM finish the step, write a checkpoint and end with status 130 or 143; --resume goes
-on from the newest checkpoint, and starts anew where there is none.
+Ctrl-C, SIGTERM and SIGHUP finish the step, write a checkpoint and end with status 130, 143 or 129;
+--resume goes on from the newest checkpoint, and starts anew where there is none.
 """
 
 

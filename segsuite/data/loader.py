@@ -130,8 +130,8 @@ def _takes_rng(mapper: Callable) -> bool:
 class MappedLoader(DataLoader):
     """Batches as ``list[dict]``: the samples of a `MappedDataset`, not collated.
 
-    The samples do not depend on `num_workers`. Workers leave Ctrl-C and SIGTERM to the process that
-    started them, end with it however it ends, and compute on one thread each.
+    The samples do not depend on `num_workers`. Workers leave Ctrl-C, SIGHUP and SIGTERM to the
+    process that started them, end with it however it ends, and compute on one thread each.
 
     Args:
         batches: lists of positions; each ``iter(loader)`` starts them anew.
@@ -216,6 +216,8 @@ def _as_list(samples: list[dict]) -> list[dict]:
 
 def _init_worker(worker_id: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_the_parent_says_so, daemon=True).start()

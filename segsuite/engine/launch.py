@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -22,10 +21,16 @@ import torch
 import torch.distributed as dist
 
 from segsuite.errors import ConfigError, describe_error
-from segsuite.utils.interrupt import raise_on_ctrl_c
+from segsuite.utils.interrupt import (
+    ENDING_SIGNALS,
+    die_with_parent,
+    leave_terminal,
+    raise_on_ctrl_c,
+)
 from segsuite.utils.logger import log_traceback
 
-_AFTER_A_SIGNAL = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit statuses
+_AFTER_A_SIGNAL = tuple(128 + signum for signum in ENDING_SIGNALS)  # exit statuses
+_SIGHUP = getattr(signal, "SIGHUP", None)  # not on Windows
 _TIMEOUT = timedelta(minutes=30)
 _MAX_TEXT = 16_000  # characters of an error that fit into a pipe nobody reads yet
 
@@ -35,18 +40,20 @@ def launch(main: Callable[..., None], num_gpus: int = 1, args: tuple[Any, ...] =
 
     Under torchrun (`RANK` is set) this is one of the processes already. Otherwise `num_gpus`
     processes are started, one a GPU, or all on the CPU where there is none; 1 stays in this one.
-    They end together: with this process, and all of them when one fails. SIGTERM and SIGINT are
-    passed on to them.
+    They end together: with this process, and all of them when one fails. SIGTERM, SIGHUP and
+    SIGINT are passed on to them.
 
     A `UserError` is printed as a message, any other error with its traceback; with
     ``SEGSUITE_TRACEBACK=1`` all are. The log's file has the traceback in any case.
 
     Raises:
         SystemExit: after an error, 2 for a `UserError` and 1 for any other; after a signal 128 and
-            its number, 130 for SIGINT and 143 for SIGTERM.
+            its number, 129 for SIGHUP, 130 for SIGINT and 143 for SIGTERM.
     """
     raise_on_ctrl_c()
     if "RANK" in os.environ:
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            die_with_parent()  # whoever else sets RANK may be a shell, which may end
         _exit_on_error(_run_in_group, main, args)
     elif num_gpus <= 1:
         _exit_on_error(main, *args)
@@ -89,7 +96,9 @@ def _spawn(main: Callable[..., None], num_processes: int, args: tuple[Any, ...])
     port = _free_port()
     errors: SimpleQueue[tuple[str, int]] = context.SimpleQueue()
     processes = [
-        context.Process(target=_child, args=(main, args, rank, num_processes, port, errors))
+        context.Process(
+            target=_child, args=(main, args, rank, num_processes, port, os.getpid(), errors)
+        )
         for rank in range(num_processes)
     ]
     with _passing_signals_on(processes) as received:
@@ -152,12 +161,14 @@ def _passing_signals_on(processes: list[SpawnProcess]) -> Iterator[list[signal.S
         nonlocal first
         if signum == signal.SIGINT and received and time.monotonic() - first > 1:
             raise KeyboardInterrupt
+        if signum == _SIGHUP:
+            leave_terminal()
         first = first or time.monotonic()
         received.append(signal.Signals(signum))
         _send(signum, processes)
 
     previous = {}
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in ENDING_SIGNALS:
         # What is ignored stays so, in the processes as well.
         if signal.getsignal(signum) is not signal.SIG_IGN:
             previous[signum] = signal.signal(signum, pass_on)
@@ -210,9 +221,10 @@ def _child(
     rank: int,
     num_processes: int,
     port: int,
+    parent: int,
     errors: SimpleQueue[tuple[str, int]],
 ) -> None:
-    _die_with_parent()
+    die_with_parent(parent)
     # A spawned process would start its loader's workers as it was started itself: slowly.
     multiprocessing.set_start_method(None, force=True)
     os.environ.update(
@@ -236,10 +248,3 @@ def _child(
             text = f"process {rank}:\n{text}"
         errors.put((text[-_MAX_TEXT:], status))
         os._exit(status)  # no waiting for the others, who may wait for this one
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent is gone, however that came about."""
-    if sys.platform == "linux":
-        PR_SET_PDEATHSIG = 1
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

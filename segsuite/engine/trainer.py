@@ -30,7 +30,7 @@ from segsuite.evaluation import (
 from segsuite.modeling import build_inference, build_model
 from segsuite.predict.examples import save_examples
 from segsuite.runs.files import RunFiles
-from segsuite.runs.output_dir import check_free_space
+from segsuite.runs.output_dir import OutputDirGuard, check_free_space
 from segsuite.runs.run_info import note_first_iteration
 from segsuite.runs.weights import class_names, load_trained_weights
 from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_optimizer
@@ -41,7 +41,7 @@ from segsuite.visualization.report import write_report
 
 from . import hooks
 from .amp import amp_dtype
-from .train_loop import HookBase, SimpleTrainer
+from .train_loop import HookBase, SimpleTrainer, TrainingInterrupted
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ class DefaultTrainer(SimpleTrainer):
         self.files = RunFiles(cfg.OUTPUT_DIR)
         self.checkpointer = Checkpointer(cfg.OUTPUT_DIR, keep=cfg.SOLVER.CHECKPOINTS_TO_KEEP)
         self._first_iter = 0
+        self._guard: OutputDirGuard | None = None
         self._evaluation = hooks.EvalHook(self.evaluate, period=cfg.TEST.EVAL_PERIOD)
         ema = cfg.SOLVER.EMA
         self._ema = hooks.EMAHook(self.model, decay=ema.DECAY) if ema.ENABLED else None
@@ -149,6 +150,7 @@ class DefaultTrainer(SimpleTrainer):
         cfg = self.cfg
         grad_norm = hooks.GradientNorm()
         built: list[HookBase] = [
+            hooks.OutputDirHook(self._check_output_dir),
             hooks.IterationTimer(),
             hooks.LRScheduler(self.optimizer, build_lr_multiplier(cfg)),
             grad_norm,
@@ -250,8 +252,18 @@ class DefaultTrainer(SimpleTrainer):
         if comm.is_main_process():
             os.makedirs(self.cfg.OUTPUT_DIR, exist_ok=True)  # without default_setup
             self.check_free_space()
-        super().train(self._first_iter, self.cfg.SOLVER.MAX_ITER)
+            self._guard = OutputDirGuard(self.cfg.OUTPUT_DIR)
+        try:
+            super().train(self._first_iter, self.cfg.SOLVER.MAX_ITER)
+        except (OSError, TrainingInterrupted):
+            self._check_output_dir()  # the reason, where it is gone
+            raise
+        self._check_output_dir()
         return self.results
+
+    def _check_output_dir(self) -> None:
+        if self._guard is not None:
+            self._guard.check()
 
     def check_free_space(self) -> None:
         """Look whether the disk has room for a checkpoint; `train` does it first.

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -76,6 +77,40 @@ def release_output_dir(path: str | os.PathLike[str]) -> None:
     lock = _held.pop(Path(path).resolve(), None)
     if lock is not None:
         lock.close()
+
+
+class OutputDirGuard:
+    """Tells when the folder that this process has claimed is no longer there.
+
+    Files are made with their folders, so a run would go on after a removal, and leave the
+    checkpoints that are to come without the configuration and the figures that belong to them.
+
+    Args:
+        path: the folder; whether it has been claimed or not, it must be there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        files = RunFiles(Path(path).absolute())
+        self._folder = files.folder
+        self._watched = files.lock if files.folder.resolve() in _held else files.folder
+        self._found = self._watched.stat()
+
+    def check(self) -> None:
+        """A system call: to be called in every step.
+
+        Raises:
+            FileAccessError: the folder or the lock in it has been removed or replaced.
+        """
+        try:
+            same = os.path.samestat(self._watched.stat(), self._found)
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise FileAccessError(
+                f"OUTPUT_DIR '{self._folder}' was removed or emptied while the run was using it: "
+                "what it had written is lost, and the run stops. Start it anew, or put a copy "
+                "of the folder back and go on with --resume"
+            )
 
 
 def check_free_space(path: str | os.PathLike[str], needed: int) -> None:
@@ -179,7 +214,8 @@ def _lock(files: RunFiles) -> None:
             break
         file.close()
     file.truncate(0)
-    file.write(f"process {os.getpid()} on {platform.node()}".encode())
+    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    file.write(f"process {os.getpid()} on {platform.node()}, since {since}".encode())
     file.flush()
     _held[folder] = file
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import shutil
 import signal
 import subprocess
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -140,10 +145,18 @@ class Training:
         return self.process.returncode, text
 
 
-@pytest.mark.parametrize("num_gpus", [1, 2])
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "status", "num_gpus"),
+    [
+        (signal.SIGINT, 130, 1),
+        (signal.SIGINT, 130, 2),
+        (signal.SIGTERM, 143, 1),
+        (signal.SIGTERM, 143, 2),
+        (signal.SIGHUP, 129, 2),
+    ],
+)
 def test_a_signal_ends_a_training_in_good_order(
-    config, plugins, tmp_path, num_gpus, signum, status
+    config, plugins, tmp_path, signum, status, num_gpus
 ):
     training = Training(config, tmp_path / "run", num_gpus=num_gpus)
     training.process.send_signal(signum)
@@ -155,6 +168,87 @@ def test_a_signal_ends_a_training_in_good_order(
     last = max((tmp_path / "run").glob("model_0*.pth"))
     assert load(last)["iteration"] in ((3,) if num_gpus == 1 else (3, 4))
     assert not (tmp_path / "run" / "model_final.pth").exists()
+
+
+def test_a_terminal_that_closes(config, plugins, tmp_path):
+    """It sends SIGHUP to all that run in it, the workers too, and printing to it is an error."""
+    terminal, other_end = pty.openpty()
+    process = subprocess.Popen(
+        python_command(
+            TRAIN_NET,
+            *options(config, tmp_path / "run", "long_step", "LongStep"),
+            *("TEST.EVAL_PERIOD", 4, "DATALOADER.NUM_WORKERS", 1),
+        ),
+        stdin=other_end,
+        stdout=other_end,
+        stderr=other_end,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(other_end)
+    try:
+        assert wait_until((tmp_path / "run" / "pid").exists, PATIENCE)
+        os.close(terminal)
+        (tmp_path / "run" / "go on").touch()
+        assert process.wait(PATIENCE) == 129
+    finally:
+        process.kill()
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "received SIGHUP" in log and "Traceback" not in log
+    assert load(max((tmp_path / "run").glob("model_0*.pth")))["iteration"] == 3
+
+
+@pytest.mark.parametrize("launcher", [(), TORCHRUN])
+def test_a_launcher_that_is_killed_while_its_processes_start(config, tmp_path, launcher):
+    train = ["-m", "segsuite", "train", "--config-file", config, "OUTPUT_DIR", tmp_path / "run"]
+    words = [*launcher, *train] if launcher else [*train[:3], "--num-gpus", 2, *train[3:]]
+    process = subprocess.Popen(
+        python_command(*words),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        assert wait_until(lambda: len(session_of(process.pid)) >= 3, PATIENCE)
+        process.kill()
+        process.wait()
+        assert wait_until(lambda: not session_of(process.pid))
+    finally:
+        for pid in session_of(process.pid):
+            os.kill(pid, signal.SIGKILL)
+    assert not list(tmp_path.glob("run/model_*.pth"))
+
+
+def session_of(leader: int) -> list[int]:
+    """The processes of a session that are running."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, session = path.read_text().rsplit(")", 1)[1].split()[:4]
+            if int(session) == leader and state != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied", "replaced", "moved"])
+def test_a_run_whose_folder_goes_away(config, plugins, tmp_path, how):
+    training = Training(config, tmp_path / "run")
+    if how == "emptied":
+        for path in training.output.rglob("*"):
+            path.unlink()
+    elif how == "moved":
+        training.output.rename(tmp_path / "elsewhere")
+    else:
+        shutil.rmtree(training.output)
+    training.output.mkdir(exist_ok=True)
+    training.go_on()  # the step that ends now notices
+    if how == "removed":
+        shutil.rmtree(training.output)
+    code, text = training.end()
+    assert code == 2
+    assert f"OUTPUT_DIR '{training.output}' was removed" in text.splitlines()[-1]
+    assert not list(training.output.glob("model_*"))
 
 
 def test_a_signal_to_a_process_of_torchrun(config, plugins, tmp_path):

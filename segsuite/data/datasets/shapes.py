@@ -16,6 +16,7 @@ import functools
 import json
 import logging
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -111,7 +112,8 @@ def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
     """Have `write` fill a folder unless it is there, and return it.
 
     Processes may do this at the same time: each writes a folder of its own, and the first one to
-    finish gives its folder the final name.
+    finish gives its folder the final name. What a process that was killed has left of its folder is
+    removed.
 
     Raises:
         FileAccessError: the folder's parent can't be written; the message tells how to
@@ -123,7 +125,9 @@ def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
     root = folder.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
+        _remove_abandoned(folder)
+        maker = f"{platform.node()}-{os.getpid()}"
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{maker}-", dir=root))
     except OSError as e:
         raise FileAccessError(
             e.errno,
@@ -141,6 +145,27 @@ def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the unfinished folders of processes of this machine that are not running any more."""
+    prefix = f".{folder.name}.{platform.node()}-"
+    for path in folder.parent.glob(f"{prefix}*"):
+        pid = path.name.removeprefix(prefix).partition("-")[0]
+        if pid.isdigit() and not _is_running(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    if os.name == "nt":  # where there is no signal that only asks
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        pass
+    return True
 
 
 def _write_shapes(folder: Path) -> None:

@@ -6,6 +6,7 @@ from .ema import EMAHook
 from .evaluation import EarlyStopping, EvalHook
 from .gradients import GradientNorm, NaNGuard, NonFiniteError
 from .lr_scheduler import LRScheduler
+from .output_dir import OutputDirHook
 from .periodic_writer import PeriodicWriter
 from .precise_bn import PreciseBN
 from .profiler import Profiler
@@ -24,6 +25,7 @@ __all__ = [
     "LRScheduler",
     "NaNGuard",
     "NonFiniteError",
+    "OutputDirHook",
     "PeriodicCheckpointer",
     "PeriodicWriter",
     "PreciseBN",

@@ -1,4 +1,4 @@
-"""`SignalHook`: SIGTERM and Ctrl-C end the run in good order."""
+"""`SignalHook`: SIGTERM, SIGHUP and Ctrl-C end the run in good order."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import torch
 import torch.distributed as dist
 
 from segsuite.utils import comm
+from segsuite.utils.interrupt import ENDING_SIGNALS, leave_terminal
 
 from ..train_loop import HookBase
 
 logger = logging.getLogger(__name__)
 
+_SIGHUP = getattr(signal, "SIGHUP", None)  # not on Windows
+
 
 class SignalHook(HookBase):
-    """On SIGTERM or SIGINT the step is finished, a checkpoint written, and the loop left; `train`
-    then raises `TrainingInterrupted`.
+    """On SIGTERM, SIGHUP or SIGINT the step is finished, a checkpoint written, and the loop left;
+    `train` then raises `TrainingInterrupted`.
 
     Another SIGINT, a second or more later, interrupts at once (launchers repeat the one that the
     terminal has sent to all processes). Several processes stop after the same step, whichever of
@@ -35,8 +38,9 @@ class SignalHook(HookBase):
         self._several = comm.get_world_size() > 1
 
     def before_train(self) -> None:
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            # What is ignored stays so: a shell's background job is not for Ctrl-C.
+        for signum in ENDING_SIGNALS:
+            # What is ignored stays so: a shell's background job is not for Ctrl-C, and what nohup
+            # starts not for the end of a terminal.
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 self._previous[signum] = signal.signal(signum, self._receive)
 
@@ -44,6 +48,8 @@ class SignalHook(HookBase):
         now = time.monotonic()
         if signum == signal.SIGINT and self._received and now - self._received_at > 1:
             raise KeyboardInterrupt
+        if signum == _SIGHUP:
+            leave_terminal()
         if self._received is None:
             self._received, self._received_at = signal.Signals(signum), now
 

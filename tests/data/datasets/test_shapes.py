@@ -4,6 +4,8 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from pycocotools.coco import COCO
 from segsuite.data import DatasetCatalog, MetadataCatalog, check_semantic_dataset, read_sem_seg
 from segsuite.data.datasets import shapes
 from segsuite.data.datasets.shapes_drawing import draw_scene
+from tests.processes import wait_until
 
 # Of all files of the set, by path. They are the same on every machine, whatever the versions of
 # numpy, zlib and Pillow.
@@ -108,6 +111,24 @@ def test_nothing_half_made_is_left_by_an_error(tmp_path, small_set, monkeypatch)
     with pytest.raises(ZeroDivisionError):
         shapes.ensure_shapes(tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def _never_finish(root):
+    shapes.make_once(root / shapes.FOLDER, lambda folder: signal.pause())
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path, small_set):
+    process = multiprocessing.get_context("fork").Process(target=_never_finish, args=(tmp_path,))
+    process.start()
+    assert wait_until(lambda: os.listdir(tmp_path))
+    unfinished = os.listdir(tmp_path)
+    shapes.ensure_shapes(tmp_path)
+    assert set(os.listdir(tmp_path)) == {shapes.FOLDER, *unfinished}, "another is at work"
+    process.kill()
+    process.join()
+    shutil.rmtree(tmp_path / shapes.FOLDER)
+    shapes.ensure_shapes(tmp_path)
+    assert os.listdir(tmp_path) == [shapes.FOLDER]
 
 
 def test_a_root_that_is_no_folder(tmp_path):
