@@ -13,15 +13,28 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import ImageFile, ImageOps
 from pycocotools import mask as coco_mask
 
+from segsuite.errors import DataError
 from segsuite.structures import BoxMode
 
-from .image import read_image
+from .image import decode, open_image
 from .sem_seg import IGNORE_LABEL
 
 # The semantic class of everything that is a thing: the first, before those of stuff.
 THINGS_LABEL = 0
+_LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
+_MODES = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey with an alpha channel",
+    "P": "a palette",
+    "RGBA": "an alpha channel",
+    "I;16": "16-bit grey",
+    "I": "32-bit grey",
+    "F": "floating point",
+}
 
 
 def read_panoptic(file_name: str | os.PathLike) -> np.ndarray:
@@ -31,9 +44,40 @@ def read_panoptic(file_name: str | os.PathLike) -> np.ndarray:
         (H, W) int32.
 
     Raises:
-        MissingFileError, DataError: see `read_image`.
+        MissingFileError, DataError: there is no such file, it can't be read to its end, or its
+            colours are no ids: it is grey, has a palette or an alpha channel, 16 bits a channel,
+            or a compression that changes them.
     """
-    return to_segment_ids(read_image(file_name))
+    with open_image(file_name) as image:
+        fault = format_fault(image)
+        if fault is not None:
+            raise DataError(f"{file_name} {fault}")
+        decode(image, file_name)
+        return to_segment_ids(np.asarray(ImageOps.exif_transpose(image)))
+
+
+def format_fault(image: ImageFile.ImageFile) -> str | None:
+    """What keeps the colours of an image from being ids of segments; None: nothing does.
+
+    Args:
+        image: that `open_image` gave, not decoded yet.
+    """
+    if image.format in _LOSSY:
+        return (
+            f"is a {image.format} file, whose compression changes colours, and these are the ids "
+            "of segments: write it anew as a PNG from what it was made of"
+        )
+    # Pillow decodes 16 bits a channel to 8, and says so only here.
+    wide = image.mode == "RGB" and any(";16" in str(tile[3]) for tile in image.tile)
+    mode = "RGB, 16 bits" if wide else image.mode
+    if mode == "RGB":
+        return None
+    what = _MODES.get(mode, "")
+    return (
+        f"has the mode {mode}{what and f' ({what})'}; expected 8-bit RGB, whose colour is the id "
+        "of a segment: red + 256 green + 65536 blue (segsuite.data.panoptic.write_panoptic writes "
+        "it)"
+    )
 
 
 def to_segment_ids(pixels: np.ndarray) -> np.ndarray:

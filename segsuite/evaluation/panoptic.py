@@ -22,7 +22,13 @@ from .build import EVALUATOR_REGISTRY
 from .coco import COCOEvaluator
 from .evaluator import DatasetEvaluator, DatasetEvaluators
 from .panoptic_files import PanopticGroundTruth, read_panoptic_results
-from .panoptic_metrics import PanopticSegment, panoptic_counts, panoptic_quality
+from .panoptic_metrics import (
+    CROWD_RULES,
+    PanopticSegment,
+    check_crowd_rule,
+    panoptic_counts,
+    panoptic_quality,
+)
 from .sem_seg import SemSegEvaluator
 from .spool import Spool
 
@@ -48,6 +54,8 @@ class PanopticEvaluator(DatasetEvaluator):
         panoptic_root: str | os.PathLike | None = None,
         thing_ids: Mapping[int, int] | None = None,
         stuff_ids: Mapping[int, int] | None = None,
+        crowds: str = "panopticapi",
+        boundary_dilation_ratio: float | None = None,
     ):
         """
         Args:
@@ -57,12 +65,17 @@ class PanopticEvaluator(DatasetEvaluator):
                 predictions in COCO's format, and ``panoptic_evaluation.json``, the figures.
             panoptic_json, panoptic_root: the ground truth in COCO's panoptic format.
             thing_ids, stuff_ids: category id -> predicted class.
+            crowds: a key of `panoptic_metrics.CROWD_RULES`.
+            boundary_dilation_ratio: width of the band of boundary PQ as a share of the image
+                diagonal; None: no boundary PQ.
 
         Raises:
+            UnknownNameError: there is no such rule.
             MissingFileError, DataError: see `PanopticGroundTruth.read`; or a category of
                 `thing_ids` or `stuff_ids` is not in the file.
             AttributeError: something is neither given nor known of the data set.
         """
+        check_crowd_rule(crowds)
         metadata = MetadataCatalog.get(dataset_name)
         if panoptic_json is None:
             panoptic_json = metadata.panoptic_json
@@ -73,6 +86,11 @@ class PanopticEvaluator(DatasetEvaluator):
         if stuff_ids is None:
             stuff_ids = metadata.stuff_dataset_id_to_contiguous_id
         self._dataset_name = dataset_name
+        self._crowds = crowds
+        # The figures beside PQ by the letter before their names, and what they count.
+        self._ratios: dict[str, float | None] = {"": None}
+        if boundary_dilation_ratio is not None:
+            self._ratios["B"] = boundary_dilation_ratio
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
         self._truth = PanopticGroundTruth.read(panoptic_json, panoptic_root)
         self._category_ids: dict[tuple[bool, int], int] = {}
@@ -90,11 +108,18 @@ class PanopticEvaluator(DatasetEvaluator):
     def from_config(
         cls, cfg: CfgNode, dataset_name: str, output_dir: str | os.PathLike | None = None
     ) -> dict[str, Any]:
-        return {"dataset_name": dataset_name, "output_dir": output_dir}
+        test = cfg.TEST.PANOPTIC
+        return {
+            "dataset_name": dataset_name,
+            "output_dir": output_dir,
+            "crowds": test.CROWDS,
+            "boundary_dilation_ratio": test.BOUNDARY_DILATION_RATIO if test.BOUNDARY_PQ else None,
+        }
 
     def reset(self) -> None:
         self._spool = Spool(None if self._files is None else self._files.folder)
-        self._counts = torch.zeros(len(self._truth.names), 4, dtype=torch.float64)
+        size = len(self._ratios), len(self._truth.names), 4
+        self._counts = torch.zeros(size, dtype=torch.float64)
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Match the segments of a batch, and write down what was predicted.
@@ -134,8 +159,9 @@ class PanopticEvaluator(DatasetEvaluator):
 
         Returns:
             ``{"panoptic_seg": {"PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st",
-            "RQ_st", "PQ-<class>", "SQ-<class>", "RQ-<class>"}}``, th for things, st for stuff; NaN
-            for categories that are neither in the ground truth nor predicted.
+            "RQ_st", "PQ-<class>", "SQ-<class>", "RQ-<class>", "crowds"}}``, th for things, st for
+            stuff; NaN for categories that are neither in the ground truth nor predicted. Boundary
+            figures are the same with a B before: ``"BPQ"``. The last is the rule, as text.
 
         Raises:
             DataError: an image was predicted twice.
@@ -192,11 +218,15 @@ class PanopticEvaluator(DatasetEvaluator):
         segments: dict[int, PanopticSegment],
     ) -> None:
         target, true = self._truth.target(image_id), self._truth.images[image_id][1]
-        try:
-            counts = panoptic_counts(segmentation, segments, target, true, len(self._counts))
-        except DataError as e:
-            raise DataError(f"{name}: {e}") from None
-        self._counts += counts
+        for counts, ratio in zip(self._counts, self._ratios.values(), strict=True):
+            try:
+                counts += panoptic_counts(
+                    *(segmentation, segments, target, true, len(counts)),
+                    crowds=self._crowds,
+                    dilation_ratio=ratio,
+                )
+            except DataError as e:
+                raise DataError(f"{name}: {e}") from None
 
     def _figures(self, counts: torch.Tensor, done: set[int]) -> dict[str, dict[str, Any]]:
         missing = self._truth.images.keys() - done
@@ -210,7 +240,22 @@ class PanopticEvaluator(DatasetEvaluator):
             counts = counts.clone()
             for image_id in missing:
                 for segment in self._truth.images[image_id][1].values():
-                    counts[segment.category, 3] += not segment.is_crowd
+                    counts[:, segment.category, 3] += not segment.is_crowd
+        self._tell_crowds()
+        figures: dict[str, Any] = {}
+        for letter, of_kind in zip(self._ratios, counts, strict=True):
+            figures |= {letter + name: value for name, value in self._named(of_kind).items()}
+        figures["crowds"] = self._crowds
+        if self._files is not None:
+            content = {
+                "dataset": self._dataset_name,
+                "results": {k: None if v != v else v for k, v in figures.items()},
+            }
+            write_json(self._files.panoptic, content)
+        return {"panoptic_seg": figures}
+
+    def _named(self, counts: torch.Tensor) -> dict[str, float]:
+        """The figures of (K, 4) counts in percent, by their names."""
         quality = panoptic_quality(counts)
         things = torch.tensor(self._truth.is_thing)
         figures: dict[str, float] = {}
@@ -221,14 +266,19 @@ class PanopticEvaluator(DatasetEvaluator):
                 self._truth.names, getattr(quality, name).tolist(), strict=True
             ):
                 figures[f"{name.upper()}-{category}"] = value
-        figures = {name: 100 * value for name, value in figures.items()}
-        if self._files is not None:
-            content = {
-                "dataset": self._dataset_name,
-                "results": {k: None if v != v else v for k, v in figures.items()},
-            }
-            write_json(self._files.panoptic, content)
-        return {"panoptic_seg": figures}
+        return {name: 100 * value for name, value in figures.items()}
+
+    def _tell_crowds(self) -> None:
+        """Say which images have several crowds of a category, on which the rules differ."""
+        several = self._truth.images_with_several_crowds()
+        if several:
+            logger.warning(
+                "%s: %d images in %s have several crowds of a category, the first is %s. By "
+                "TEST.PANOPTIC.CROWDS %s: %s; figures by the other rule (%s) may differ",
+                *(self._dataset_name, len(several), self._truth.json_file, several[0]),
+                *(self._crowds, CROWD_RULES[self._crowds]),
+                *(rule for rule in CROWD_RULES if rule != self._crowds),
+            )
 
 
 @EVALUATOR_REGISTRY.register(name="coco_panoptic_seg")

@@ -7,6 +7,7 @@ segments of each image are, and a folder of PNG files, beside it and of its name
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from segsuite.data.datasets.coco import read_json
+from segsuite.data.datasets.panoptic_json import normalized_segments, read_panoptic_json
 from segsuite.data.panoptic import read_panoptic
 from segsuite.errors import DataError
 
@@ -38,37 +39,44 @@ class PanopticGroundTruth:
     root: Path
     names: list[str]
     is_thing: list[bool]
-    indices: dict[int, int]
-    images: dict[int, tuple[str, dict[int, PanopticSegment]]]
+    indices: dict[Any, int]
+    images: dict[Any, tuple[str, dict[int, PanopticSegment]]]
 
     @classmethod
     def read(cls, json_file: str | os.PathLike, root: str | os.PathLike) -> PanopticGroundTruth:
         """Read the annotations, without the PNG files.
 
         Raises:
-            MissingFileError, DataError: see `read_json`; or a segment's category is not listed.
+            MissingFileError, DataError: see `read_panoptic_json`.
         """
-        content = read_json(os.fspath(json_file), ("annotations", "categories"))
-        categories = sorted(content["categories"], key=lambda category: category["id"])
-        indices = {category["id"]: i for i, category in enumerate(categories)}
-        images = {
-            a["image_id"]: (a["file_name"], _segments(a, indices, json_file))
-            for a in content["annotations"]
-        }
+        content = read_panoptic_json(json_file, with_images=False)
+        indices = {id_: i for i, id_ in enumerate(content.categories)}
         return cls(
             Path(json_file),
             Path(root),
-            [category["name"] for category in categories],
-            [bool(category["isthing"]) for category in categories],
+            [category["name"] for category in content.categories.values()],
+            [category["isthing"] for category in content.categories.values()],
             indices,
-            images,
+            {
+                image_id: (a["file_name"], _segments(a["segments_info"], indices))
+                for image_id, a in content.annotations.items()
+            },
         )
+
+    def images_with_several_crowds(self) -> list[Any]:
+        """The ids of the images in which a category has more than one crowd."""
+        return [
+            image_id
+            for image_id, (_, segments) in self.images.items()
+            if max(Counter(s.category for s in segments.values() if s.is_crowd).values(), default=0)
+            > 1
+        ]
 
     def target(self, image_id: int) -> torch.Tensor:
         """The ids of an image's segments: (H, W) int32, 0 for void.
 
         Raises:
-            MissingFileError, DataError: see `read_image`.
+            MissingFileError, DataError: see `read_panoptic`.
         """
         return torch.from_numpy(read_panoptic(self.root / self.images[image_id][0]))
 
@@ -103,21 +111,13 @@ def read_panoptic_results(
         if image_id in seen:
             raise DataError(f"{path}: image_id {image_id} occurs twice")
         seen.add(image_id)
-        segments = _segments(annotation, truth.indices, path)
+        segments = _segments(normalized_segments(annotation, truth.indices, path), truth.indices)
         ids = read_panoptic(path.with_suffix("") / annotation["file_name"])
         yield image_id, torch.from_numpy(ids), segments
 
 
-def _segments(
-    annotation: dict[str, Any], indices: dict[int, int], path: str | os.PathLike
-) -> dict[int, PanopticSegment]:
-    segments = {}
-    for info in annotation["segments_info"]:
-        if info["category_id"] not in indices:
-            raise DataError(
-                f"{path}: segment {info['id']} of {annotation['file_name']} has category "
-                f"{info['category_id']}, which is not in the list of categories"
-            )
-        category = indices[info["category_id"]]
-        segments[info["id"]] = PanopticSegment(category, bool(info.get("iscrowd", 0)))
-    return segments
+def _segments(infos: list[dict[str, Any]], indices: dict[Any, int]) -> dict[int, PanopticSegment]:
+    return {
+        info["id"]: PanopticSegment(indices[info["category_id"]], bool(info["iscrowd"]))
+        for info in infos
+    }

@@ -1,4 +1,5 @@
-"""Panoptic quality (Kirillov et al., "Panoptic Segmentation", CVPR 2019), as pure functions."""
+"""Panoptic quality (Kirillov et al., "Panoptic Segmentation", CVPR 2019), and that of boundaries
+(Cheng et al., "Boundary IoU", CVPR 2021), as pure functions."""
 
 from __future__ import annotations
 
@@ -8,9 +9,26 @@ from dataclasses import dataclass
 
 import torch
 
-from segsuite.errors import DataError
+from segsuite.errors import DataError, UnknownNameError
+from segsuite.utils.registry import unknown_name
+
+from .boundary import band_width, boundary_labels
 
 VOID = 0
+# Which pixels excuse a predicted segment that is not matched, where an image has several crowds of
+# its category. The reference implementation, https://github.com/cocodataset/panopticapi, remembers
+# one crowd of a category, the last in the list of segments.
+CROWD_RULES = {
+    "panopticapi": "of several crowds of a category in an image, the last one excuses segments",
+    "all": "all crowds of a category in an image together excuse segments",
+}
+
+
+def check_crowd_rule(crowds: str) -> None:
+    """Raise an UnknownNameError unless there is a rule of that name."""
+    if crowds not in CROWD_RULES:
+        where = "rules for crowds (TEST.PANOPTIC.CROWDS)"
+        raise UnknownNameError(unknown_name(crowds, CROWD_RULES, where))
 
 
 @dataclass(frozen=True)
@@ -48,15 +66,22 @@ def panoptic_counts(
     target: torch.Tensor,
     true: Mapping[int, PanopticSegment],
     num_categories: int,
+    *,
+    crowds: str = "panopticapi",
+    dilation_ratio: float | None = None,
 ) -> torch.Tensor:
     """Match the segments of one image: those of a category with an IoU above one half.
 
     Pixels of the target that are void do not count to a union. A predicted segment that is not
-    matched, and more than half of which is void or in crowds of its category, is no mistake.
+    matched, and more than half of which is void or in a crowd of its category, is no mistake.
 
     Args:
         prediction, target: (H, W) integer ids of segments, 0 for void.
-        predicted, true: what each segment is, by its id.
+        predicted, true: what each segment is, by its id; the order of `true` is that of the list.
+        crowds: a key of `CROWD_RULES`.
+        dilation_ratio: for boundary PQ: an IoU is the smaller one of the masks' and of their
+            bands', pixels at most this share of the image diagonal from the outline. None: for PQ,
+            that of the masks.
 
     Returns:
         (K, 4) float64: the sum of the IoUs of matched segments, the number of matched, of
@@ -66,7 +91,9 @@ def panoptic_counts(
     Raises:
         DataError: the maps differ in size, or hold ids that are not described; or a predicted
             segment has no pixel.
+        UnknownNameError: there is no such rule.
     """
+    check_crowd_rule(crowds)
     if prediction.shape != target.shape:
         raise DataError(
             f"the prediction has {tuple(prediction.shape)} pixels (height x width), "
@@ -85,7 +112,9 @@ def panoptic_counts(
         raise DataError(f"predicted segment {without[0]} has no pixel")
 
     ious = _match(overlaps, areas, predicted, true_areas, true)
-    ignored = _ignored_pixels(overlaps, predicted, true)
+    if dilation_ratio is not None:
+        ious = _match_boundaries(ious, prediction, target, dilation_ratio)
+    ignored = _ignored_pixels(overlaps, predicted, _excusing(true, crowds))
     matched = {p for p, _ in ious}
     found = {t for _, t in ious}
     counts = torch.zeros(num_categories, 4, dtype=torch.float64)
@@ -118,18 +147,55 @@ def _match(
     return ious
 
 
+def _match_boundaries(
+    ious: Mapping[tuple[int, int], float],
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    dilation_ratio: float,
+) -> dict[tuple[int, int], float]:
+    """Of pairs that match by their masks, those that do by their boundaries too, with the smaller
+    IoU."""
+    height, width = target.shape
+    distance = band_width(height, width, dilation_ratio)
+    overlaps = _overlaps(_bands(prediction, distance), _bands(target, distance))
+    areas: Counter[int] = Counter()
+    true_areas: Counter[int] = Counter()
+    for (p, t), pixels in overlaps.items():
+        areas[p] += pixels
+        true_areas[t] += pixels
+    matched = {}
+    for (p, t), iou in ious.items():
+        pixels = overlaps.get((p, t), 0)
+        union = areas[p] + true_areas[t] - pixels - overlaps.get((p, VOID), 0)
+        if 2 * pixels > union:
+            matched[p, t] = min(iou, pixels / union)
+    return matched
+
+
+def _bands(segments: torch.Tensor, distance: int) -> torch.Tensor:
+    """Ids of segments in their bands along the outline, -1 within; void is void everywhere."""
+    return boundary_labels(segments.int(), distance).masked_fill(segments == VOID, VOID)
+
+
+def _excusing(true: Mapping[int, PanopticSegment], crowds: str) -> dict[int, int]:
+    """The categories of the crowds that excuse segments of theirs, by the ids of the crowds."""
+    of_category: dict[int, list[int]] = {}
+    for t, segment in true.items():
+        if segment.is_crowd:
+            of_category.setdefault(segment.category, []).append(t)
+    first = -1 if crowds == "panopticapi" else 0
+    return {t: category for category, ids in of_category.items() for t in ids[first:]}
+
+
 def _ignored_pixels(
     overlaps: Mapping[tuple[int, int], int],
     predicted: Mapping[int, PanopticSegment],
-    true: Mapping[int, PanopticSegment],
+    crowds: Mapping[int, int],
 ) -> Counter[int]:
-    """Pixels of each predicted segment that are nobody's: void, or in crowds of its category."""
+    """Pixels of each predicted segment that are nobody's: void, or in `crowds` of its category."""
     ignored: Counter[int] = Counter()
     for (p, t), pixels in overlaps.items():
-        if p == VOID:
-            continue
-        in_crowd = t != VOID and true[t].is_crowd and true[t].category == predicted[p].category
-        if t == VOID or in_crowd:
+        if p != VOID and (t == VOID or crowds.get(t) == predicted[p].category):
             ignored[p] += pixels
     return ignored
 
@@ -149,15 +215,15 @@ def panoptic_quality(counts: torch.Tensor) -> PanopticQuality:
 
 
 def _overlaps(prediction: torch.Tensor, target: torch.Tensor) -> dict[tuple[int, int], int]:
-    """The number of pixels of each (predicted id, true id) that occurs."""
-    base = int(target.max()) + 1 if target.numel() else 1
-    pairs = prediction.flatten().long() * base + target.flatten().long()
+    """The number of pixels of each (predicted id, true id) that occurs; ids are -1 or more."""
+    base = int(target.max()) + 2 if target.numel() else 1
+    pairs = (prediction.flatten().long() + 1) * base + target.flatten().long() + 1
     # Rows are made of a few runs each: far fewer than pixels are to be sorted.
     runs, lengths = torch.unique_consecutive(pairs, return_counts=True)
     values, index = runs.unique(return_inverse=True)
     pixels = torch.zeros_like(values).index_add_(0, index, lengths)
     return {
-        (value // base, value % base): n
+        (value // base - 1, value % base - 1): n
         for value, n in zip(values.tolist(), pixels.tolist(), strict=True)
     }
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from .metrics import ABSENT_CLASS_RULES
+from .panoptic_metrics import CROWD_RULES
 
 _WIDTH = 80
+_MEANINGS = ABSENT_CLASS_RULES | CROWD_RULES
 
 
 def results_table(results: dict[str, dict[str, Any]], title: str = "") -> str:
     """Lay out results as aligned tables of at most 80 columns, one for each task.
 
     Figures whose name has the form ``<figure>-<class>`` stand in one row for each class, the others
-    in a line above; text, such as the rule for absent classes, is spelled out.
+    in a line above; text, such as the rules for absent classes and crowds, is spelled out.
 
     Args:
         results: ``{task: {figure: value}}`` as `DatasetEvaluator.evaluate` returns it.
@@ -39,7 +41,7 @@ def _task_table(task: str, figures: dict[str, Any], title: str) -> str:
     for names in _chunks(list(summary), 8):
         lines += _grid([names, [_number(summary[name]) for name in names]])
     for name, value in notes.items():
-        meaning = f" ({ABSENT_CLASS_RULES[value]})" if value in ABSENT_CLASS_RULES else ""
+        meaning = f" ({_MEANINGS[value]})" if value in _MEANINGS else ""
         lines.append(f"  {name}: {value}{meaning}")
     if by_class:
         columns = list(next(iter(by_class.values())))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,8 +82,9 @@ def test_records_and_metadata(folder):
     assert metadata.thing_dataset_id_to_contiguous_id == {3: 0, 7: 1}
     assert metadata.stuff_dataset_id_to_contiguous_id == {92: 1, 200: 2}
     assert metadata.evaluator_type == "coco_panoptic_seg"
-    check_instance_dataset(NAME, num_classes=2)
     check_semantic_dataset(NAME, num_classes=3, ignore_label=255)
+    with pytest.raises(ValueError, match=r"a\.png has 12 pixels of segment 9, which segments_info"):
+        check_instance_dataset(NAME, num_classes=2)
 
 
 def test_segments_labels_and_annotations(folder):
@@ -117,18 +119,176 @@ def test_samples(folder):
         DatasetMapper(cfg, is_train=True)(record, np.random.default_rng(0))
 
 
-def test_faults(folder):
-    write(folder, [{"id": 5, "category_id": 4}])
-    with pytest.raises(ValueError, match=r"segment 5 of a\.png has the category 4"):
-        load(folder)
+def listed(*pairs):
+    return [{"id": id_, "category_id": category} for id_, category in pairs]
+
+
+ALL = listed((5, 3), (300, 200), (70_000, 7), (9, 92))
+
+
+def check(folder, segments_info=ALL):
+    """What the check before training says of the files; None: nothing."""
+    write(folder, segments_info)
+    return checked(folder)
+
+
+def checked(folder):
+    if NAME not in DatasetCatalog:
+        register_coco_panoptic(NAME, folder / "panoptic.json", folder / "png", folder)
+    try:
+        check_semantic_dataset(NAME, num_classes=3, ignore_label=255)
+        check_instance_dataset(NAME, num_classes=2)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def test_sound_files_pass(folder):
+    assert check(folder) is None
+    assert check(folder, [*ALL, *listed((11, 3))]) is None  # a hidden object, without a pixel
+    Image.new("RGB", (10, 6)).save(folder / "png" / "a.png")
+    assert check(folder, []) is None  # nothing at all
+
+
+def test_missing_files(folder):
     write(folder, [], image_id=2)
     with pytest.raises(ValueError, match=r"2 images without an annotation.* 1, 2"):
         load(folder)
-    register_coco_panoptic(NAME, folder / "panoptic.json", folder / "png", folder)
-    write(folder, [])
     (folder / "png" / "a.png").unlink()
-    with pytest.raises(ValueError, match=r"no image file .*a\.png"):
-        check_instance_dataset(NAME, num_classes=2)
+    assert "no image file" in check(folder) and "a.png" in check(folder)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda i: i.convert("L"), "has the mode L (grey); expected 8-bit RGB"),
+        (lambda i: i.convert("P"), "has the mode P (a palette)"),
+        (lambda i: i.convert("RGBA"), "has the mode RGBA (an alpha channel)"),
+        (lambda i: i.convert("LA"), "has the mode LA"),
+        (lambda i: i.convert("1"), "has the mode 1 (black and white)"),
+        (lambda i: i.convert("L").convert("I;16"), "has the mode I;16 (16-bit grey)"),
+        (lambda i: i.crop((0, 0, 9, 6)), "a.jpg has 6 x 10 pixels, its label map"),
+        (lambda i: i.transpose(Image.Transpose.ROTATE_90), "10 x 6 (height x width)"),
+        (lambda i: Image.new("RGB", i.size), "no pixel of any of its 4 segments, such as 5"),
+    ],
+)
+def test_png_faults(folder, change, message):
+    path = folder / "png" / "a.png"
+    with Image.open(path) as image:
+        change(image).save(path)
+    found = check(folder)
+    assert message in found and "a.png" in found
+    if "mode" in message:
+        with pytest.raises(ValueError, match=r"a\.png has the mode"):
+            read_panoptic(path)
+
+
+def test_compressions_that_change_colours(folder):
+    path = folder / "png" / "a.png"
+    with Image.open(path) as image:
+        image.save(path, format="JPEG")  # by its content, whatever the name says
+    assert "a.png is a JPEG file, whose compression changes" in check(folder)
+
+
+def test_sixteen_bits_a_channel(folder):
+    path = folder / "png" / "a.png"
+    cv2.imwrite(str(path), np.full((6, 10, 3), 7 * 256, np.uint16))
+    assert "a.png has the mode RGB, 16 bits" in check(folder)
+
+
+@pytest.mark.parametrize(
+    "segments_info, message",
+    [
+        (ALL[:3], "a.png has 12 pixels of segment 9, which segments_info does not list"),
+        ([], "a.png has 12 pixels of segment 5, which segments_info does not list, nor 3 others"),
+        (ALL + listed((0, 92)), "a segment of a.png has the id 0, which says that a pixel has no"),
+        (ALL + listed((-4, 92)), "a segment of a.png has the id -4; expected 1 to 16777215"),
+        (ALL + listed((1 << 24, 92)), "a segment of a.png has the id 16777216"),
+        (ALL + listed(("x", 92)), "a segment of a.png has the id 'x'"),
+        (ALL + listed((5, 92)), "segment 5 of a.png is listed twice"),
+        (ALL + listed((6, 4)), "segment 6 of a.png has the category 4, which is not in the list"),
+        (ALL + listed((6, "3")), "segment 6 of a.png has the category '3', which is not in the"),
+        ([*ALL, {"id": 6}], "segment 6 of a.png has no 'category_id'"),
+        ([*ALL, {"category_id": 3}], "a segment of a.png has no 'id'"),
+        ([*ALL, 7], "a segment of a.png is 7; expected an object"),
+        ([{**ALL[0], "iscrowd": "perhaps"}, *ALL[1:]], "segment 5 of a.png has iscrowd 'perhaps'"),
+        ({"id": 5}, "segments_info of a.png is {'id': 5}; expected a list"),
+    ],
+)
+def test_segment_faults(folder, segments_info, message):
+    found = check(folder, segments_info)
+    assert message in found
+    assert "9, which" in message or "nor 3" in message or "panoptic.json" in found
+
+
+@pytest.mark.parametrize("crowd", [None, 0, 1, False, True, "0", "1", 1.0])
+def test_what_a_crowd_is(folder, crowd):
+    write(folder, [{**ALL[0], "iscrowd": crowd, "area": None}])
+    (record,) = load(folder)
+    assert record["segments_info"][0]["iscrowd"] == int(crowd in (1, True, "1", 1.0))
+
+
+def instances(content):
+    box = {"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 1, 2, 2], "iscrowd": 0}
+    content["annotations"] = [{**box, "area": 4, "segmentation": [[1, 1, 3, 1, 3, 3]]}]
+
+
+def without(key, of, entry=0):
+    return lambda content: content[of][entry].pop(key)
+
+
+def changed(of, **values):
+    return lambda content: content[of][0].update(values)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (without("isthing", "categories"), "category 200 ('wall') needs an 'isthing'"),
+        (changed("categories", isthing=None), "category 200 ('wall') needs an 'isthing'"),
+        (changed("categories", isthing=2), "found 2"),
+        (without("id", "categories"), "a category has no 'id'"),
+        (changed("categories", id=7), "category 7 is there twice (wall and cat)"),
+        (changed("categories", id=[7]), "a category has the id [7]; expected a number or text"),
+        (without("segments_info", "annotations"), "image 1 (a.png) has no 'segments_info'"),
+        (changed("annotations", segments_info=None), "image 1 (a.png) has no 'segments_info'"),
+        (without("file_name", "annotations"), "the annotation of image 1 has no 'file_name'"),
+        (without("image_id", "annotations"), "an annotation has no 'image_id'"),
+        (changed("annotations", image_id="1"), "2 images without an annotation"),
+        (lambda c: c["annotations"].append({**c["annotations"][0], "file_name": "b.png"}),
+         "annotation of image 1 is there twice (a.png and b.png)"),
+        (instances, "is a file of instances: its annotations are single objects"),
+        (without("id", "images"), "an image has no 'id'"),
+        (without("file_name", "images"), "image 1 has no 'file_name'"),
+        (changed("images", height="tall"), "image 1 (a.jpg) has the height 'tall'"),
+        (changed("images", width=0), "image 1 (a.jpg) has the width 0"),
+        (lambda c: c["images"].append(c["images"][0]), "image 1 is there twice (a.jpg and a.jpg)"),
+        (lambda c: c.update(annotations={}), "'annotations' is a dict; expected a list"),
+        (lambda c: c.pop("categories"), "lacks categories"),
+        (changed("images", height=10, width=6), "a.jpg has 6 x 10 pixels"),
+    ],
+)  # fmt: skip
+def test_json_faults(folder, change, message):
+    write(folder, ALL)
+    content = json.loads((folder / "panoptic.json").read_text())
+    change(content)
+    (folder / "panoptic.json").write_text(json.dumps(content))
+    found = checked(folder)
+    assert message in found
+    assert "panoptic.json" in found or "a.jpg has" in message
+
+
+@pytest.mark.parametrize(
+    "size", [{}, {"height": None, "width": 10}, {"height": "6", "width": 10.0}]
+)
+def test_sizes_come_from_the_image_where_they_are_missing(folder, size):
+    write(folder, ALL)
+    content = json.loads((folder / "panoptic.json").read_text())
+    content["images"] = [{"id": 1, "file_name": "a.jpg", **size}]
+    (folder / "panoptic.json").write_text(json.dumps(content))
+    assert checked(folder) is None
+    (record,) = load(folder)
+    assert (record["height"], record["width"]) == (6, 10)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -9,15 +9,13 @@ import torch
 from torch import nn
 
 from segsuite.data.panoptic import read_panoptic, write_panoptic
-from segsuite.evaluation import (
-    PanopticEvaluator,
-    inference_on_dataset,
-    panoptic_counts,
-    panoptic_quality,
-)
+from segsuite.evaluation import PanopticEvaluator, inference_on_dataset, panoptic_quality
 from segsuite.evaluation.panoptic_metrics import PanopticSegment
+from segsuite.evaluation.table import results_table
 from segsuite.utils import comm
 from tests.processes import run_group
+
+from .panoptic_reference import reference_counts
 
 CATEGORIES = [
     {"id": 30, "name": "sky", "isthing": 0},
@@ -82,7 +80,7 @@ def write_data(folder):
     return records
 
 
-def make_evaluator(folder, output_dir=None):
+def make_evaluator(folder, output_dir=None, **rules):
     return PanopticEvaluator(
         dataset_name="made",
         panoptic_json=folder / "panoptic.json",
@@ -90,6 +88,7 @@ def make_evaluator(folder, output_dir=None):
         thing_ids=THINGS,
         stuff_ids=STUFF,
         output_dir=output_dir,
+        **rules,
     )
 
 
@@ -97,23 +96,24 @@ def run(records, evaluator):
     return inference_on_dataset(Oracle(), [[r] for r in records], evaluator)["panoptic_seg"]
 
 
-def expected_quality(folder, records):
+def expected_counts(folder, records, ratio=None):
     content = json.loads((folder / "panoptic.json").read_text())
     counts = torch.zeros(4, 4, dtype=torch.float64)
     by_image = {r["image_id"]: r["panoptic_seg"] for r in records}
     for annotation in content["annotations"]:
         segmentation, infos = by_image[annotation["image_id"]]
-        counts += panoptic_counts(
-            segmentation,
+        expected = reference_counts(
+            segmentation.numpy(),
             {s["id"]: PanopticSegment(INDEX[IDS[s["isthing"], s["category_id"]]]) for s in infos},
-            torch.from_numpy(read_panoptic(folder / "panoptic" / annotation["file_name"])),
+            read_panoptic(folder / "panoptic" / annotation["file_name"]),
             {
                 s["id"]: PanopticSegment(INDEX[s["category_id"]], bool(s["iscrowd"]))
                 for s in annotation["segments_info"]
             },
-            4,
+            *(4, "panopticapi", ratio),
         )
-    return panoptic_quality(counts)
+        counts += torch.from_numpy(expected)
+    return counts
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def records(tmp_path):
 def test_figures_and_files(tmp_path, records):
     out = tmp_path / "out"
     results = run(records, make_evaluator(tmp_path, out))
-    quality = expected_quality(tmp_path, records)
+    quality = panoptic_quality(expected_counts(tmp_path, records))
     for name in ("pq", "sq", "rq"):
         values = 100 * getattr(quality, name)
         for category, value in zip(["dog", "cat", "sky", "sea"], values.tolist(), strict=True):
@@ -146,13 +146,53 @@ def test_figures_and_files(tmp_path, records):
     again = make_evaluator(tmp_path).evaluate_file(out / "panoptic_results.json")
     assert again["panoptic_seg"] == pytest.approx(results)
     figures = json.loads((out / "panoptic_evaluation.json").read_text())["results"]
-    assert figures == pytest.approx(results)
+    assert figures == pytest.approx(results) and figures["crowds"] == "panopticapi"
 
 
 def test_perfect_predictions(tmp_path):
     write_data(tmp_path)
     results = make_evaluator(tmp_path).evaluate_file(copy_of_truth(tmp_path))["panoptic_seg"]
     assert results["PQ"] == results["SQ"] == results["RQ"] == 100
+
+
+def test_boundaries_beside_the_masks(tmp_path, records):
+    """The same figures with a B before; what is lost at the outlines counts more."""
+    plain = run(records, make_evaluator(tmp_path))
+    out = tmp_path / "out"
+    results = run(records, make_evaluator(tmp_path, out, boundary_dilation_ratio=0.02))
+    assert {k: v for k, v in results.items() if not k.startswith("B")} == plain
+    assert results.keys() - plain.keys() == {f"B{name}" for name in plain if name != "crowds"}
+    assert 0 < results["BPQ"] < results["PQ"] - 5
+    expected = panoptic_quality(expected_counts(tmp_path, records, ratio=0.02))
+    for name, value in zip(["dog", "cat", "sky", "sea"], expected.pq.tolist(), strict=True):
+        assert results[f"BPQ-{name}"] == pytest.approx(100 * value, abs=1e-9)
+    again = make_evaluator(tmp_path, boundary_dilation_ratio=0.02)
+    again = again.evaluate_file(out / "panoptic_results.json")
+    assert again["panoptic_seg"] == pytest.approx(results)
+
+
+def test_the_rule_for_crowds(tmp_path, caplog):
+    """Two crowds of a category, and a segment on each: panopticapi's rule excuses the last."""
+    ids = np.repeat([[0, 1, 2, 3]], 4, 0).astype(np.int32)
+    (tmp_path / "panoptic").mkdir()
+    write_panoptic(tmp_path / "panoptic" / "0.png", ids)
+    infos = [{"id": i, "category_id": 4, "iscrowd": int(i < 3)} for i in (1, 2, 3)]
+    annotation = {"image_id": 10, "file_name": "0.png", "segments_info": infos}
+    content = {"annotations": [annotation], "categories": CATEGORIES}
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+    info = [{"id": i, "isthing": True, "category_id": 0} for i in (1, 2, 3)]
+    record = {"image_id": 10, "file_name": "0.jpg", "panoptic_seg": (torch.from_numpy(ids), info)}
+
+    results = run([record], make_evaluator(tmp_path, tmp_path / "out"))
+    assert results["PQ-dog"] == pytest.approx(100 / 1.5) and results["crowds"] == "panopticapi"
+    assert "1 images in" in caplog.text and "the first is 10" in caplog.text
+    assert "crowds: panopticapi (of several crowds" in results_table({"panoptic_seg": results})
+    written = json.loads((tmp_path / "out" / "panoptic_evaluation.json").read_text())
+    assert written["results"]["crowds"] == "panopticapi"
+    results = run([record], make_evaluator(tmp_path, crowds="all"))
+    assert results["PQ-dog"] == 100 and results["crowds"] == "all"
+    with pytest.raises(ValueError, match=r"TEST\.PANOPTIC\.CROWDS"):
+        make_evaluator(tmp_path, crowds="first")
 
 
 def copy_of_truth(folder):
@@ -240,7 +280,7 @@ class TestBadInput:
             (lambda a: a[0].pop("segments_info"), r"an annotation has no 'segments_info'"),
             (
                 lambda a: a[0]["segments_info"][0].update(category_id=5),
-                r"segment \d+ of 0\.png has category 5, which is not in the list",
+                r"segment \d+ of 0\.png has the category 5, which is not in the list",
             ),
             (lambda a: a[0]["segments_info"].pop(), r"image 10: the prediction has .* segment"),
         ],

@@ -52,6 +52,19 @@ def test_evaluators_of_the_metadata(cfg, tmp_path):
     assert got["panoptic_seg"] == pytest.approx(expected)
 
 
+def test_keys(cfg, tmp_path):
+    cfg.TEST.PANOPTIC.CROWDS, cfg.TEST.PANOPTIC.BOUNDARY_PQ = "all", True
+    evaluator = build_evaluator(cfg, "made", tmp_path / "out")
+    records = write_data(tmp_path / "again")
+    expected = run(records, make_evaluator(tmp_path / "again", tmp_path / "out", crowds="all"))
+    got = evaluator.evaluate_file(tmp_path / "out" / "panoptic_results.json")["panoptic_seg"]
+    assert {k: v for k, v in got.items() if not k.startswith("B")} == pytest.approx(expected)
+    wide = cfg.clone()
+    wide.TEST.PANOPTIC.BOUNDARY_DILATION_RATIO = 1.0  # the band is all of the mask
+    got_wide = build_evaluator(wide, "made").evaluate_file(tmp_path / "out/panoptic_results.json")
+    assert got["BPQ"] < got["PQ"] == pytest.approx(got_wide["panoptic_seg"]["BPQ"])
+
+
 def test_another_number_of_classes(cfg):
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
     with pytest.raises(ValueError, match=r"'made' has 3 classes.*SEM_SEG_HEAD.NUM_CLASSES is 54"):

@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segsuite.evaluation import panoptic_counts, panoptic_quality
-from segsuite.evaluation.panoptic_metrics import PanopticSegment
+from segsuite.evaluation.panoptic_metrics import CROWD_RULES, PanopticSegment
+
+from .panoptic_reference import reference_counts
 
 
 def row(text):
@@ -18,13 +21,13 @@ def row(text):
     return torch.tensor([[int(i) for i in text.split()]], dtype=torch.int32)
 
 
-def counts(prediction, predicted, target, true, num_categories=3):
+def counts(prediction, predicted, target, true, num_categories=3, **rules):
     def segments(facts):
         facts = {i: fact if isinstance(fact, tuple) else (fact,) for i, fact in facts.items()}
         return {i: PanopticSegment(*fact) for i, fact in facts.items()}
 
     return panoptic_counts(
-        row(prediction), segments(predicted), row(target), segments(true), num_categories
+        row(prediction), segments(predicted), row(target), segments(true), num_categories, **rules
     ).tolist()
 
 
@@ -66,8 +69,38 @@ def test_crowds():
     # Void and crowd together.
     assert counts("1 1 1 1", {1: 0}, "0 7 8 8", crowd | {8: 1})[0] == [0, 0, 1, 0]
     assert counts("1 1 1 1", {1: 0}, "0 7 7 8", crowd | {8: 1})[0] == NOTHING
-    # Several crowds of a category.
-    assert counts("1 1 1 1", {1: 0}, "6 6 7 8", crowd | {6: (0, True), 8: 1})[0] == NOTHING
+
+
+def test_several_crowds_of_a_category():
+    """By panopticapi's rule the last one of the list excuses, by the other all of them."""
+    for first, last, excused in ((6, 7, False), (7, 6, True)):
+        true = {first: (0, True), last: (0, True), 5: (1, True), 8: 1}
+        maps = ("1 1 1 1 1", {1: 0}, "6 6 6 7 8", true)
+        assert counts(*maps)[0] == (NOTHING if excused else [0, 0, 1, 0])
+        assert counts(*maps, crowds="all")[0] == NOTHING
+    with pytest.raises(ValueError, match=r"'any'.*TEST\.PANOPTIC\.CROWDS"):
+        counts(*maps, crowds="any")
+
+
+def test_boundaries():
+    """A square of 9 x 9 found without its upper row: bands of one pixel, 2 * 8 + 2 * 8 = 32."""
+    target = torch.zeros(20, 20, dtype=torch.int32)
+    target[5:14, 5:14] = 7
+    prediction = torch.where(torch.arange(20)[:, None] == 5, 0, target)
+    segments = {7: PanopticSegment(0)}
+    maps = (prediction, segments, target, segments, 1)
+    assert panoptic_counts(*maps)[0].tolist() == [72 / 81, 1, 0, 0]
+    # The band of 9 x 8 has 30 pixels, 23 of which (7 are of its own upper row) are in the other.
+    expected = [23 / (30 + 32 - 23), 1, 0, 0]
+    assert panoptic_counts(*maps, dilation_ratio=0.02)[0].tolist() == expected
+    # Void of the target belongs to no union: nothing of the missing row counts.
+    target[5][target[5] == 7] = 0
+    assert panoptic_counts(*maps, dilation_ratio=0.02)[0].tolist() == [1, 1, 0, 0]
+    # Bands of one half or less: neither matched nor, where the masks would be, excused.
+    prediction = torch.roll(target, 1, 1)
+    maps = (prediction, segments, target, segments, 1)
+    assert panoptic_counts(*maps)[0, 1] == 1
+    assert panoptic_counts(*maps, dilation_ratio=0.02)[0].tolist() == [0, 0, 1, 1]
 
 
 def test_true_segment_without_pixels_is_missed():
@@ -105,54 +138,50 @@ def test_errors(maps, message):
         counts(*maps)
 
 
-def by_masks(prediction, predicted, target, true, num_categories):
-    """Section 4.1 of the paper, segment by segment."""
-    result = np.zeros((num_categories, 4))
-    void = target == 0
-    matched_true = set()
-    for p, segment in predicted.items():
-        mask = prediction == p
-        hit = False
-        for t, other in true.items():
-            if other.category != segment.category or other.is_crowd:
-                continue
-            mask_true = target == t
-            iou = (mask & mask_true).sum() / ((mask | mask_true) & ~(mask & void)).sum()
-            if iou > 0.5:
-                hit = True
-                matched_true.add(t)
-                result[segment.category, :2] += (iou, 1)
-        ignored = void.copy()
-        for t, other in true.items():
-            if other.is_crowd and other.category == segment.category:
-                ignored |= target == t
-        if not hit and (mask & ignored).sum() / mask.sum() <= 0.5:
-            result[segment.category, 2] += 1
-    for t, segment in true.items():
-        if t not in matched_true and not segment.is_crowd:
-            result[segment.category, 3] += 1
-    return result
-
-
-IDS = arrays(np.int32, (4, 6), elements=st.integers(0, 4))
+IDS = arrays(np.int32, (6, 8), elements=st.integers(0, 4))
 CATEGORIES = st.lists(st.integers(0, 2), min_size=5, max_size=5)
 CROWDS = st.lists(st.booleans(), min_size=5, max_size=5)
+RATIOS = st.sampled_from([None, 0.02, 0.2])
 
 
 @settings(max_examples=200, deadline=None)
-@given(IDS, IDS, CATEGORIES, CATEGORIES, CROWDS, st.booleans())
-def test_definition(prediction, target, categories, true_categories, crowds, alike):
+@given(
+    *(IDS, IDS, CATEGORIES, CATEGORIES, CROWDS, st.booleans()),
+    *(st.permutations([1, 2, 3, 4]), st.sampled_from(list(CROWD_RULES)), RATIOS),
+)
+def test_definition(
+    prediction, target, categories, true_categories, crowds, alike, order, rule, ratio
+):
     if alike:  # so that segments do match
         prediction = np.where(prediction == 4, prediction, target)
         true_categories = categories
     predicted = {i: PanopticSegment(categories[i]) for i in np.unique(prediction).tolist() if i}
-    true = {
-        i: PanopticSegment(true_categories[i], crowds[i])
-        for i in range(1, 5)
-        if (target == i).any()
-    }
+    true = {i: PanopticSegment(true_categories[i], crowds[i]) for i in order if (target == i).any()}
     got = panoptic_counts(
-        torch.from_numpy(prediction), predicted, torch.from_numpy(target), true, 3
+        *(torch.from_numpy(prediction), predicted, torch.from_numpy(target), true, 3),
+        crowds=rule,
+        dilation_ratio=ratio,
     )
-    expected = by_masks(prediction, predicted, target, true, 3)
+    expected = reference_counts(prediction, predicted, target, true, 3, rule, ratio)
     np.testing.assert_allclose(got.numpy(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", CROWD_RULES)
+@pytest.mark.parametrize("ratio", [None, 0.02])
+def test_many_segments(rule, ratio):
+    """Regions as large as those of pictures, many of them crowds, found a little aside."""
+    rng = np.random.default_rng(0)
+    target = cv2.resize(rng.integers(0, 40, (12, 16)), (320, 240), None, 0, 0, cv2.INTER_NEAREST)
+    prediction = np.roll(target, (2, 3), (0, 1))
+    prediction[rng.random(target.shape) < 0.03] = 41
+    true = {i: PanopticSegment(i % 5, i % 5 > 2 and i % 2 == 0) for i in range(1, 40)}
+    predicted = {i: PanopticSegment(i % 5) for i in np.unique(prediction).tolist() if i}
+    got = panoptic_counts(
+        *(torch.from_numpy(prediction), predicted, torch.from_numpy(target), true, 5),
+        crowds=rule,
+        dilation_ratio=ratio,
+    )
+    expected = reference_counts(prediction, predicted, target, true, 5, rule, ratio)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=0, atol=1e-12)
+    assert expected[:, 1].sum() > 5
+    assert expected[:, 2].sum() > (3 if rule == "panopticapi" else 0)

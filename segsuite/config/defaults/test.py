@@ -50,6 +50,14 @@ TEST.SEM_SEG.BOUNDARY_DILATION_RATIO = 0.02
 # Write each predicted label map as a PNG beside the figures.
 TEST.SEM_SEG.SAVE_PREDICTIONS = False
 
+TEST.PANOPTIC = CN()
+# Which crowds excuse a segment, where an image has several of its category: "panopticapi", the last
+# one in the list, as the reference implementation has it; "all" of them. See docs/metrics.md.
+TEST.PANOPTIC.CROWDS = "panopticapi"
+TEST.PANOPTIC.BOUNDARY_PQ = False
+# Width of the boundary band as a share of the image diagonal.
+TEST.PANOPTIC.BOUNDARY_DILATION_RATIO = 0.02
+
 # What computes COCO's figures: "pycocotools", the reference, or the same in Rust or C++, "hotcoco"
 # or "faster_coco_eval"; "auto": the fastest that is installed and right.
 TEST.COCO_ENGINE = "auto"

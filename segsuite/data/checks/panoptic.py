@@ -13,9 +13,11 @@ import numpy as np
 
 from segsuite.errors import DataError
 
+from ..datasets.coco_annotations import some
+from ..datasets.panoptic_json import normalized_category, read_panoptic_json, refuse_instances
 from ..image import decode, open_image
 from ..mapper import size_mismatch
-from ..panoptic import to_segment_ids
+from ..panoptic import format_fault, read_panoptic, to_segment_ids
 from .coco import CocoFile
 from .images import ImageFacts, without_name
 from .report import Report
@@ -48,9 +50,15 @@ class PanopticFile(CocoFile):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kindless = [c.get("id") for c in self.content["categories"] if "isthing" not in c]
-        if kindless:
-            raise DataError(f"{self.json_file}: category {kindless[0]} has no 'isthing'")
+        refuse_instances(self.content["annotations"], self.json_file)
+        for category in self.content["categories"]:
+            normalized_category(category, self.json_file)
+        for annotation in self.content["annotations"]:
+            for key in ("image_id", "file_name", "segments_info"):
+                if not isinstance(annotation, Mapping) or annotation.get(key) is None:
+                    raise DataError(
+                        f"{self.json_file}: an annotation has no '{key}': {str(annotation)[:200]}"
+                    )
 
     def segments_file(self, annotation: Mapping[str, Any]) -> str:
         """The path of the PNG of an image."""
@@ -62,18 +70,62 @@ def examine_segments(file_name: str) -> SegmentFacts:
     facts = SegmentFacts(file_name)
     try:
         with open_image(file_name) as image:
+            fault = format_fault(image)
             decode(image, file_name)
-            if image.mode != "RGB":
-                facts.faults.append(("panoptic-mode", f"a {image.mode} image"))
+            if fault is not None:
+                facts.faults.append(("panoptic-mode", f"it {fault}"))
                 return facts
             ids = to_segment_ids(np.asarray(image))
     except (OSError, DataError) as e:
         facts.faults.append(("panoptic-unreadable", without_name(e, file_name)))
         return facts
     facts.size = ids.shape
-    values, counts = np.unique(ids, return_counts=True)
-    facts.areas = {v: n for v, n in zip(values.tolist(), counts.tolist(), strict=True) if v}
+    facts.areas = _areas(ids)
     return facts
+
+
+def _areas(ids: np.ndarray) -> dict[int, int]:
+    """The number of pixels of each segment, without those of none."""
+    flat = ids.ravel()
+    # Rows are made of a few runs each: far fewer than pixels are to be sorted.
+    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
+    values, index = np.unique(flat[starts], return_inverse=True)
+    pixels = np.bincount(index, np.diff(starts, append=len(flat)))
+    return {v: int(n) for v, n in zip(values.tolist(), pixels.tolist(), strict=True) if v}
+
+
+def segments_fault(record: Mapping[str, Any], size: tuple[int, int]) -> str | None:
+    """What keeps the panoptic PNG of a record from being learned, or None.
+
+    Args:
+        record: with ``file_name``, ``pan_seg_file_name`` and ``segments_info``.
+        size: (height, width) of the image.
+
+    Raises:
+        MissingFileError, DataError: see `read_panoptic`.
+    """
+    png = record["pan_seg_file_name"]
+    ids = read_panoptic(png)
+    if ids.shape != size:
+        return size_mismatch(record["file_name"], size, png, ids.shape)
+    areas = _areas(ids)
+    listed = {segment["id"] for segment in record["segments_info"]}
+    if 0 in listed:
+        return f"{png}: segment 0 is listed, but the id 0 says that a pixel has no segment"
+    unlisted = areas.keys() - listed
+    if unlisted:
+        first = min(unlisted)
+        more = f", nor {len(unlisted) - 1} others" if len(unlisted) > 1 else ""
+        return (
+            f"{png} has {areas[first]} pixels of segment {first}, which segments_info does not "
+            f"list{more}; it lists {some(sorted(listed)) or 'none'}. Is it the PNG of this image?"
+        )
+    if listed and not areas:
+        return (
+            f"{png} has no pixel of any of its {len(listed)} segments, such as {min(listed)}: "
+            "all of it is 0, no segment"
+        )
+    return None
 
 
 def report_panoptic(
@@ -89,6 +141,7 @@ def report_panoptic(
         images: what is known of each image file.
         maps: of the PNG of each annotation of the file, in its order.
     """
+    errors = report.count("error")
     annotated = Counter(a.get("image_id") for a in panoptic.content["annotations"])
     for id, entry in panoptic.images.items():
         if id not in annotated:
@@ -109,11 +162,16 @@ def report_panoptic(
         _report_size(panoptic, image, facts, images, add)
         found: dict[Any, int] = defaultdict(int)
         for segment in _report_segments(annotation, panoptic, facts, add):
-            found[index[segment["category_id"]]] += facts.areas.get(segment["id"], 0)
+            found[index[segment["category_id"]]] += facts.areas.get(segment.get("id", 0), 0)
         of_categories.append(found)
     classes = [str(panoptic.categories[id].get("name", id)) for id in index]
     counts = class_counts(of_categories, len(classes))
     report_classes(name, classes, *counts, len(panoptic.content["images"]), report)
+    if report.count("error") == errors:
+        try:
+            read_panoptic_json(panoptic.json_file)
+        except DataError as e:  # what training refuses is an error here too
+            report.add(name, "dataset-unreadable", panoptic.json_file, str(e))
 
 
 def _report_size(
@@ -140,7 +198,7 @@ def _report_segments(
     annotation: Mapping[str, Any], panoptic: PanopticFile, facts: SegmentFacts, add: Callable
 ) -> list[dict[str, Any]]:
     """Add the faults of the segments of an image; returns those whose category is known."""
-    segments = annotation.get("segments_info", [])
+    segments = [s for s in annotation["segments_info"] if isinstance(s, dict)]
     ids = Counter(segment.get("id") for segment in segments)
     known = []
     for segment in segments:
@@ -151,12 +209,15 @@ def _report_segments(
             known.append(segment)
         else:
             add("unknown-category", where, f"category_id {segment.get('category_id')}")
+        if segment.get("id") == 0:
+            add("segment-void", where)
+            continue
         if facts.size is None:
             continue
-        area, stated = facts.areas.get(segment.get("id"), 0), segment.get("area")
+        area, stated = facts.areas.get(segment.get("id", 0), 0), segment.get("area")
         if not area:
             add("segment-empty", where)
-        elif stated is not None and abs(stated - area) > _AREA_SLACK * area:
+        elif isinstance(stated, (int, float)) and abs(stated - area) > _AREA_SLACK * area:
             add("segment-area", where, f"{stated}, the PNG has {area} pixels")
     for id, area in facts.areas.items():
         if id not in ids:

@@ -16,6 +16,7 @@ from ..image import check_complete, open_image, read_image_size
 from ..mapper import check_recorded_size, size_mismatch
 from ..sem_seg import count_values, read_sem_seg
 from ..statistics import read_in_parallel
+from .panoptic import segments_fault
 
 _SHOWN = 5
 
@@ -84,15 +85,17 @@ def check_instance_dataset(
     Args:
         num_classes: classes of the model, MODEL.ROI_HEADS.NUM_CLASSES.
         use_masks: whether the model predicts masks, MODEL.MASK_ON.
-        read_images: also read the header and the end of every image.
+        read_images: also read the header and the end of every image, and every panoptic PNG.
 
     Raises:
         UnknownNameError: an unknown data set.
         MissingFileError: a missing file of annotations.
         ConfigError: another number of classes; no masks.
-        DataError: faults of that file, see `load_coco_json`; boxes of a function's records whose
-            ``bbox_mode`` is none, or that contradict it; images that are missing, or of another
-            size than the annotations are for, perhaps because their EXIF orientation turns them.
+        DataError: faults of that file, see `load_coco_json` and `load_coco_panoptic`; a panoptic
+            PNG whose colours are no ids, or are not those that the file lists; boxes of a
+            function's records whose ``bbox_mode`` is none, or that contradict it; images that are
+            missing, or of another size than the annotations are for, perhaps because their EXIF
+            orientation turns them.
             The message names the files.
     """
     records = [r for r in get_records(name) if "annotations" in r or "segments_info" in r]
@@ -151,9 +154,8 @@ def _find_image_fault(record: dict) -> str | None:
         size = read_image_size(record["file_name"])
         check_complete(record["file_name"])
         check_recorded_size(record, size)
-        segments = record.get("pan_seg_file_name")
-        if segments is not None and read_image_size(segments) != size:
-            return size_mismatch(record["file_name"], size, segments, read_image_size(segments))
+        if "pan_seg_file_name" in record:
+            return segments_fault(record, size)
     except (OSError, DataError) as e:
         return str(e)
     return None

@@ -104,7 +104,11 @@ KINDS = {
     "panoptic-unreadable": ("error", "Panoptic PNG files that are missing or damaged"),
     "panoptic-mode": (
         "error",
-        "Panoptic PNG files that are not RGB: the id of a segment is red + 256 green + 65536 blue",
+        "Panoptic PNG files whose colours are no ids: not 8-bit RGB, or lossily compressed",
+    ),
+    "segment-void": (
+        "error",
+        "Segments with the id 0, which says that a pixel has none; number them anew, PNG too",
     ),
     "segment-unlisted": ("error", "Pixels of a segment that the JSON does not list"),
     "segment-empty": ("error", "Segments of the JSON without a pixel; each counts as missed"),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from segsuite.errors import DataError
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
+from ..image import read_image_size
 from ..palette import default_colors
 from ..panoptic import THINGS_LABEL
 from ..sem_seg import IGNORE_LABEL
-from .coco import load_coco_json, read_json
-from .coco_annotations import some
+from .coco import load_coco_json
+from .panoptic_json import read_panoptic_json
 
 
 def register_coco_panoptic(
@@ -79,73 +81,52 @@ def load_coco_panoptic(
         ``annotations``.
 
     Raises:
-        MissingFileError: a JSON file is missing.
-        DataError: it is not in this format; an image without annotation or the reverse; a category
-            that is not in the file; faults of `instances_json`.
+        MissingFileError: a JSON file is missing, or an image whose size the file doesn't say.
+        DataError: see `read_panoptic_json`; faults of `instances_json`, or an image that it lacks.
     """
-    panoptic_json = os.fspath(panoptic_json)
-    content = read_json(panoptic_json, ("images", "annotations", "categories"))
-    categories = sorted(content["categories"], key=lambda category: category["id"])
-    things = [category for category in categories if category["isthing"]]
-    stuff = [category for category in categories if not category["isthing"]]
+    content = read_panoptic_json(panoptic_json)
+    things = [category for category in content.categories.values() if category["isthing"]]
+    stuff = [category for category in content.categories.values() if not category["isthing"]]
     classes = {category["id"]: (True, i) for i, category in enumerate(things)}
     classes |= {category["id"]: (False, i) for i, category in enumerate(stuff, THINGS_LABEL + 1)}
     if dataset_name is not None:
         _set_metadata(dataset_name, things, stuff)
-
-    by_image = {annotation["image_id"]: annotation for annotation in content["annotations"]}
-    ids = {image["id"] for image in content["images"]}
-    apart = sorted(ids ^ by_image.keys())
-    if apart:
-        raise DataError(
-            f"{panoptic_json}: {len(apart)} images without an annotation, or annotations without "
-            f"an image: {some(apart)}"
-        )
     of_instances = {}
     if instances_json is not None:
         of_instances = {r["image_id"]: r for r in load_coco_json(instances_json, image_root)}
     records = []
-    for image in sorted(content["images"], key=lambda image: image["id"]):
-        annotation = by_image[image["id"]]
+    for image_id, image in content.images.items():
+        annotation = content.annotations[image_id]
+        file_name = os.path.join(image_root, image["file_name"])
+        height, width = _size(image, file_name)
         record = {
-            "file_name": os.path.join(image_root, image["file_name"]),
-            "image_id": image["id"],
-            "height": image["height"],
-            "width": image["width"],
+            "file_name": file_name,
+            "image_id": image_id,
+            "height": height,
+            "width": width,
             "pan_seg_file_name": os.path.join(panoptic_root, annotation["file_name"]),
-            "segments_info": [
-                _to_segment(segment, classes, annotation, panoptic_json)
-                for segment in annotation["segments_info"]
-            ],
+            "segments_info": [_to_segment(s, classes) for s in annotation["segments_info"]],
         }
         if instances_json is not None:
-            if image["id"] not in of_instances:
-                raise DataError(
-                    f"image {image['id']} of {panoptic_json} is not in {instances_json}"
-                )
-            record["annotations"] = of_instances[image["id"]]["annotations"]
+            if image_id not in of_instances:
+                raise DataError(f"image {image_id} of {content.path} is not in {instances_json}")
+            record["annotations"] = of_instances[image_id]["annotations"]
         records.append(record)
     return records
 
 
+def _size(image: Mapping[str, Any], file_name: str) -> tuple[int, int]:
+    """Height and width as the JSON says, or where it doesn't, the image."""
+    if image["height"] is None or image["width"] is None:
+        return read_image_size(file_name)
+    return image["height"], image["width"]
+
+
 def _to_segment(
-    segment: dict[str, Any],
-    classes: dict[Any, tuple[bool, int]],
-    annotation: dict[str, Any],
-    panoptic_json: str,
+    segment: Mapping[str, Any], classes: Mapping[Any, tuple[bool, int]]
 ) -> dict[str, Any]:
-    if segment["category_id"] not in classes:
-        raise DataError(
-            f"{panoptic_json}: segment {segment['id']} of {annotation['file_name']} has the "
-            f"category {segment['category_id']}, which the file does not list"
-        )
     is_thing, class_id = classes[segment["category_id"]]
-    return {
-        "id": segment["id"],
-        "isthing": is_thing,
-        "category_id": class_id,
-        "iscrowd": segment.get("iscrowd", 0),
-    }
+    return {**segment, "isthing": is_thing, "category_id": class_id}
 
 
 def _set_metadata(name: str, things: list[dict], stuff: list[dict]) -> None:

@@ -22,7 +22,7 @@ from segsuite.data.panoptic import write_panoptic
 from .planted import assert_found, contents
 
 NAME, FIXED = "planted_panoptic", "planted_panoptic_fixed"
-NUM_IMAGES = 12
+NUM_IMAGES = 14
 
 
 class PanopticCopy:
@@ -84,6 +84,11 @@ def plant(copy: PanopticCopy) -> dict[tuple[str, str], str]:
     file("panoptic-unreadable", copy.png(1), "cut short")
     Image.open(copy.png(2)).convert("L").save(copy.png(2))
     file("panoptic-mode", copy.png(2), "grey")
+    with Image.open(copy.png(12)) as image:
+        image.save(copy.png(12), format="JPEG")
+    file("panoptic-mode", copy.png(12), "saved as JPEG")
+    segment("segment-void", 13, 0, "whose number says that there is none")
+    copy.of(13).append({**copy.of(13)[0], "id": 0})
     write_panoptic(copy.png(3), read_panoptic(copy.png(3))[:-7])
     file("size-mismatch", copy.png(3), "seven rows lost")
     gone = copy.of(4).pop()
@@ -134,7 +139,8 @@ def test_mended_copy_can_be_loaded(copy, tmp_path):
         assert words in text
     fixed = tmp_path / "fixed" / "panoptic.json"
     records = load_coco_panoptic(fixed, copy.segments, copy.images)
-    assert [r["image_id"] for r in records] == [i["id"] for i in copy.content["images"][4:10]]
+    usable = [copy.content["images"][i]["id"] for i in (*range(4, 10), 13)]
+    assert [r["image_id"] for r in records] == usable
     register_coco_panoptic(FIXED, fixed, copy.segments, copy.images)
     report = examine_datasets([FIXED])
     left = {f["kind"] for f in report.to_dict()["findings"] if f["severity"] == "error"}
@@ -148,7 +154,28 @@ def test_instances_and_panoptic_segments_are_examined_together(datasets_root):
     assert not report.found("leakage") and not report.found("near-leakage")
 
 
-def test_categories_without_a_kind(copy):
-    del copy.content["categories"][0]["isthing"]
+@pytest.mark.parametrize(
+    "change, detail",
+    [
+        (lambda c: c["categories"][0].pop("isthing"), "needs an 'isthing'"),
+        (lambda c: c["annotations"][0].pop("segments_info"), "has no 'segments_info'"),
+        (lambda c: c["annotations"][0]["segments_info"][0].update(iscrowd="x"), "has iscrowd 'x'"),
+        (lambda c: c["images"][0].update(height="tall"), "has the height 'tall'"),
+        (lambda c: c["annotations"][0]["segments_info"].append(3), "is 3; expected an object"),
+    ],
+)
+def test_what_training_refuses(copy, change, detail):
+    change(copy.content)
     copy.save()
-    assert examine_datasets([NAME]).found("dataset-unreadable") == [NAME]
+    with pytest.raises(ValueError, match=detail):
+        load_coco_panoptic(copy.json_file, copy.segments, copy.images)
+    report = examine_datasets([NAME])
+    assert report.count("error") > 0
+    assert detail in report.text() or report.found("size-mismatch")
+
+
+def test_an_instances_file_in_its_place(copy):
+    copy.content["annotations"] = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}]
+    copy.save()
+    report = examine_datasets([NAME])
+    assert "is a file of instances" in report.text()
