@@ -6,9 +6,10 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset
 
@@ -21,6 +22,14 @@ from .copy_paste import CopyPaste
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
 from .packed import PackedRecords
+from .records import (
+    ColumnRecords,
+    JoinedRecords,
+    RecordSequence,
+    all_objects,
+    have_annotations,
+    select_records,
+)
 from .samplers import (
     InferenceSampler,
     PositionSampler,
@@ -35,8 +44,12 @@ Mapper = Callable[..., dict[str, Any]]
 Records = Sequence[dict[str, Any]]
 
 
-def get_records(names: str | Sequence[str]) -> list[dict]:
+def get_records(names: str | Sequence[str]) -> Records:
     """The records of one or several data sets, each with its data set's ``label_map``.
+
+    Returns:
+        A list, or where a data set has annotations in files, such as COCO's, a `RecordSequence`,
+        which reads a record from the cache when it is asked for.
 
     Raises:
         UnknownNameError: an unknown data set.
@@ -45,14 +58,24 @@ def get_records(names: str | Sequence[str]) -> list[dict]:
     names = [names] if isinstance(names, str) else names
     if not names:
         raise ConfigError("no data set named; set DATASETS.TRAIN and DATASETS.TEST")
-    records = []
-    for name in names:
-        of_this = DatasetCatalog.get(name)
-        if not of_this:
-            raise DataError(f"data set '{name}' is empty")
-        label_map = MetadataCatalog.get(name).get("label_map")
-        records += [{"label_map": label_map, **record} for record in of_this]
-    return records
+    parts = [_records_of(name) for name in names]
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, list) for part in parts):
+        return list(chain.from_iterable(parts))
+    return JoinedRecords(
+        [part if isinstance(part, RecordSequence) else PackedRecords(part) for part in parts]
+    )
+
+
+def _records_of(name: str) -> Records:
+    records = DatasetCatalog.open(name)
+    if not len(records):
+        raise DataError(f"data set '{name}' is empty")
+    label_map = MetadataCatalog.get(name).get("label_map")
+    if isinstance(records, ColumnRecords):
+        return records.with_facts(label_map=label_map)
+    return [{"label_map": label_map, **record} for record in records]
 
 
 def _train_loader_from_config(
@@ -178,7 +201,7 @@ def _build_training_mapper(cfg: CfgNode, dataset: Any) -> Mapper:
     return CopyPaste(mapper, dataset, cfg.INPUT.COPY_PASTE_PROB)
 
 
-def get_training_records(cfg: CfgNode) -> list[dict]:
+def get_training_records(cfg: CfgNode) -> Records:
     """The records of DATASETS.TRAIN, of those with annotations the ones with something to learn.
 
     Raises:
@@ -187,25 +210,23 @@ def get_training_records(cfg: CfgNode) -> list[dict]:
     records = get_records(cfg.DATASETS.TRAIN)
     if not cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         return records
-    kept = [record for record in records if _has_object(record)]
-    if len(kept) < len(records):
-        logger.info(
-            "%d of %d training images have no object and are left out "
-            "(DATALOADER.FILTER_EMPTY_ANNOTATIONS False keeps them)",
-            *(len(records) - len(kept), len(records)),
-        )
-    if not kept:
+    objects = all_objects(records)
+    wanted = ~have_annotations(records)
+    wanted[objects.image[~objects.is_crowd]] = True
+    kept = np.flatnonzero(wanted)
+    if not len(kept):
         raise DataError(
             f"no image of {', '.join(cfg.DATASETS.TRAIN)} has an object that is no crowd; "
             "set DATALOADER.FILTER_EMPTY_ANNOTATIONS False to train without any"
         )
-    return kept
-
-
-def _has_object(record: dict) -> bool:
-    return "annotations" not in record or any(
-        not annotation.get("iscrowd", 0) for annotation in record["annotations"]
+    if len(kept) == len(records):
+        return records
+    logger.info(
+        "%d of %d training images have no object and are left out "
+        "(DATALOADER.FILTER_EMPTY_ANNOTATIONS False keeps them)",
+        *(len(records) - len(kept), len(records)),
     )
+    return select_records(records, kept)
 
 
 def _test_loader_from_config(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from segsuite.errors import ConfigError, UnknownNameError
@@ -17,10 +17,11 @@ class _DatasetCatalog:
     """
 
     def __init__(self) -> None:
-        self._loaders: dict[str, Callable[[], list[dict]]] = {}
+        self._loaders: dict[str, Callable[[], Sequence[dict]]] = {}
 
-    def register(self, name: str, func: Callable[[], list[dict]]) -> None:
-        """Add a data set; `func` is called each time its records are asked for.
+    def register(self, name: str, func: Callable[[], Sequence[dict]]) -> None:
+        """Add a data set; `func` is called each time its records are asked for, and gives a list,
+        or a `RecordSequence`, which takes less memory.
 
         Raises:
             KeyError: the name is taken.
@@ -33,10 +34,19 @@ class _DatasetCatalog:
         self._loaders[name] = func
 
     def get(self, name: str) -> list[dict]:
-        """Load the records of a data set.
+        """Load the records of a data set, as a list of one's own to change.
 
         Raises:
             UnknownNameError: there is none of that name; the message lists those that exist.
+        """
+        records = self.open(name)
+        return records if isinstance(records, list) else list(records)
+
+    def open(self, name: str) -> Sequence[dict]:
+        """The records of a data set as its function gives them, which may be a `RecordSequence`.
+
+        Raises:
+            UnknownNameError: as `get`.
         """
         if name not in self._loaders:
             raise UnknownNameError(unknown_name(name, self._loaders, "DatasetCatalog"))

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from segsuite.errors import ConfigError
 from segsuite.structures import BitMasks, Instances
 
+from .records import have_annotations
+
 _PASTED = 0.5  # share of the objects that are pasted, in the mean
 
 
@@ -40,7 +42,7 @@ class CopyPaste:
             )
         self.mapper = mapper
         self.records = records
-        self._with_objects = [i for i, record in enumerate(records) if "annotations" in record]
+        self._with_objects = np.flatnonzero(have_annotations(records)).tolist()
         self.probability = probability
         if not self._with_objects:
             raise ConfigError("INPUT.COPY_PASTE_PROB needs a data set with annotations to paste")

@@ -1,41 +1,34 @@
-"""`PackedRecords`: the records of a data set in memory that worker processes share."""
+"""`PackedRecords`: a list of records in memory that worker processes share."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Sequence
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from .cache.columns import starts_of
+from .records import RecordSequence
 
-class PackedRecords(Sequence[dict[str, Any]]):
-    """A sequence of records, each pickled, in one array.
 
-    A list of dicts is copied little by little into each process forked from its owner: reading an
-    object counts its references, which writes to its page. COCO's annotations take gigabytes in
-    each worker so. One array is never written to; a record is made anew each time it is asked for.
-    """
+class PackedRecords(RecordSequence):
+    """Records of any content, each pickled, in one array."""
 
     def __init__(self, records: Iterable[dict[str, Any]]) -> None:
         pickled = [pickle.dumps(record, pickle.HIGHEST_PROTOCOL) for record in records]
-        self._ends = np.cumsum([len(p) for p in pickled], dtype=np.int64)
+        starts = starts_of([len(p) for p in pickled])
+        self._begins, self._ends = starts[:-1], starts[1:]
         self._bytes = np.frombuffer(b"".join(pickled), np.uint8)
 
     def __len__(self) -> int:
         return len(self._ends)
 
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    def record(self, index: int) -> dict[str, Any]:
+        return pickle.loads(self._bytes[self._begins[index] : self._ends[index]].data)
 
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"record {index} of {len(self)}")
-        index %= len(self)
-        start = self._ends[index - 1] if index else 0
-        return pickle.loads(self._bytes[start : self._ends[index]].data)
+    def select(self, indices: np.ndarray) -> PackedRecords:
+        chosen = PackedRecords([])
+        chosen._begins, chosen._ends = self._begins[indices], self._ends[indices]
+        chosen._bytes = self._bytes
+        return chosen

@@ -14,8 +14,6 @@ slices of one group.
 
 from __future__ import annotations
 
-import collections
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -27,6 +25,7 @@ from segsuite.errors import ConfigError, DataError
 from segsuite.utils.registry import Registry
 
 from .randomness import numbered_generator
+from .records import all_objects, have_annotations, numbers_of
 
 # Callables (cfg, dataset) -> PositionSampler, by DATALOADER.SAMPLER_TRAIN; `dataset` is what is
 # drawn from, such as a list of records.
@@ -82,8 +81,8 @@ class TrainingSampler:
         size: int,
         seed: int,
         shuffle: bool = True,
-        repeat_factors: Sequence[float] | None = None,
-        groups: Sequence[bool] | None = None,
+        repeat_factors: Sequence[float] | np.ndarray | None = None,
+        groups: Sequence[bool] | np.ndarray | None = None,
         batch_size: int = 1,
     ) -> None:
         if size <= 0:
@@ -100,8 +99,9 @@ class TrainingSampler:
     @classmethod
     def from_config(cls, cfg: CfgNode, dataset: Any) -> dict[str, Any]:
         groups = None
-        if cfg.DATALOADER.ASPECT_RATIO_GROUPING and _all_have(dataset, "width", "height"):
-            groups = [record["width"] > record["height"] for record in dataset]
+        if cfg.DATALOADER.ASPECT_RATIO_GROUPING and isinstance(dataset, Sequence):
+            width, height = numbers_of(dataset, "width"), numbers_of(dataset, "height")
+            groups = None if width is None or height is None else width > height
         return {
             "size": len(dataset),
             "seed": cfg.SEED,
@@ -129,20 +129,14 @@ class RepeatFactorTrainingSampler(TrainingSampler):
     @classmethod
     def from_config(cls, cfg: CfgNode, dataset: Any) -> dict[str, Any]:
         threshold = cfg.DATALOADER.REPEAT_THRESHOLD
-        if threshold <= 0 or not _all_have(dataset, "annotations"):
+        annotated = isinstance(dataset, Sequence) and have_annotations(dataset).all()
+        if threshold <= 0 or not annotated:
             raise ConfigError(
                 "DATALOADER.SAMPLER_TRAIN RepeatFactorTrainingSampler needs data sets with "
                 f"annotations and a REPEAT_THRESHOLD above 0; it is {threshold}"
             )
         factors = repeat_factors(dataset, threshold, cfg.DATALOADER.REPEAT_SQRT)
         return {**super().from_config(cfg, dataset), "repeat_factors": factors}
-
-
-def _all_have(dataset: Any, *keys: str) -> bool:
-    """Whether `dataset` is a sequence of records, not a map-style one, which all have `keys`."""
-    return isinstance(dataset, Sequence) and all(
-        isinstance(record, dict) and all(key in record for key in keys) for record in dataset
-    )
 
 
 class _Epochs:
@@ -199,12 +193,14 @@ def repeat_factors(records: Sequence[dict], threshold: float, sqrt: bool = True)
     Returns:
         A factor of at least 1 for each record.
     """
-    categories = [{a["category_id"] for a in record["annotations"]} for record in records]
-    counts = collections.Counter(category for of_image in categories for category in of_image)
-    factors = {c: max(1.0, threshold * len(records) / count) for c, count in counts.items()}
-    if sqrt:
-        factors = {category: math.sqrt(factor) for category, factor in factors.items()}
-    return [max((factors[c] for c in of_image), default=1.0) for of_image in categories]
+    objects = all_objects(records)
+    # Each image and class once.
+    pairs = np.unique(np.stack([objects.image, objects.category], 1), axis=0)
+    _, of_pair, counts = np.unique(pairs[:, 1], return_inverse=True, return_counts=True)
+    of_class = np.maximum(1.0, threshold * len(records) / counts)
+    factors = np.ones(len(records))
+    np.maximum.at(factors, pairs[:, 0], (np.sqrt(of_class) if sqrt else of_class)[of_pair])
+    return factors.tolist()
 
 
 class TrainingBatches(Sampler):
