@@ -82,18 +82,19 @@ class COCOEvaluator(DatasetEvaluator):
         self._tasks = _check_tasks(tasks)
         self._engine = choose_engine(engine)
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
+        metadata = MetadataCatalog.get(dataset_name)
         if json_file is None:
-            metadata = MetadataCatalog.get(dataset_name)
             json_file = metadata.get("json_file")
             image_ids = metadata.get("image_ids") if image_ids is None else image_ids
             if category_ids is None:
                 category_ids = metadata.get("thing_dataset_id_to_contiguous_id")
         if json_file is not None:
-            self._truth = COCOGroundTruth.read(json_file, image_ids)
+            image_root = metadata.get("image_root")
+            self._truth = COCOGroundTruth.read(json_file, image_ids, image_root)
         else:
             self._truth = COCOGroundTruth.of_records(dataset_name, image_ids)
         if category_ids is None:
-            category_ids = {c: k for k, c in enumerate(sorted(self._truth.categories))}
+            category_ids = {c: k for k, c in enumerate(self._truth.categories)}
         unknown = sorted(category_ids.keys() - self._truth.categories.keys())
         if unknown:
             raise DataError(
@@ -256,10 +257,10 @@ class COCOEvaluator(DatasetEvaluator):
     def _figures(
         self, detections: list[dict[str, Any]], tasks: Sequence[str]
     ) -> dict[str, dict[str, Any]]:
-        truth = self._truth.load(tasks)
         results: dict[str, dict[str, Any]] = {}
         pr_curves = {}
         for task in tasks:
+            truth = self._truth.load(task)
             figures = coco_figures(truth, detections, task, engine=self._engine)
             named = {
                 f"AP-{self._truth.categories[category]}": figures.ap_by_category[category]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,18 @@ from pycocotools import mask as coco_mask
 
 from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
 from segsuite.data.datasets import records_to_coco
-from segsuite.data.datasets.coco import read_json
-from segsuite.data.datasets.coco_annotations import Faults
+from segsuite.data.datasets.coco_reading import (
+    CocoInstances,
+    parse_instances,
+    read_coco_instances,
+)
+from segsuite.data.datasets.coco_table import object_areas
 from segsuite.errors import DataError, MissingFileError
 from segsuite.structures import to_rle
 from segsuite.utils.files import parse_json
 
 from .coco_arrays import COCODetections, COCOObjects, Segmentation
 
-_LISTS = ("images", "categories", "annotations")
 _TASK_OF = {"bbox": "bbox", "segmentation": "segm"}
 
 
@@ -76,37 +79,41 @@ def _ascending(ids: Iterable[Any]) -> list[Any]:
 
 @dataclass(frozen=True)
 class COCOGroundTruth:
-    """What is said about images and categories; `load` gives all of it.
+    """What is said about images, categories and objects.
 
     Attributes:
         path: the file, or what to call the data set whose records it is.
-        sizes: (height, width) of each image, by its id.
+        sizes: (height, width) of each image that counts, by its id.
         categories: names by id.
-        read_content: reads everything anew.
+        instances: all that the file says, cleaned as for training.
     """
 
     path: Path | str
     sizes: dict[Any, tuple[int, int]]
-    categories: dict[int, str]
-    read_content: Callable[[], dict[str, Any]]
+    categories: dict[Any, str]
+    instances: CocoInstances
 
     @classmethod
     def read(
-        cls, path: str | os.PathLike, image_ids: Sequence[int] | None = None
+        cls,
+        path: str | os.PathLike,
+        image_ids: Sequence[Any] | None = None,
+        image_root: str | os.PathLike | None = None,
     ) -> COCOGroundTruth:
-        """Read the lists of images and categories of an instances file.
+        """Read an instances file.
 
         Args:
             image_ids: of the images that count; None: all.
+            image_root: the folder of the images; sizes that the file lacks are read from them.
 
         Raises:
-            MissingFileError, DataError: see `read_json`.
+            MissingFileError, DataError: see `read_coco_instances`.
         """
-        return cls._of(Path(path), lambda: read_json(os.fspath(path), _LISTS), image_ids)
+        return cls._of(Path(path), read_coco_instances(path, image_root), image_ids)
 
     @classmethod
     def of_records(
-        cls, dataset_name: str, image_ids: Sequence[int] | None = None
+        cls, dataset_name: str, image_ids: Sequence[Any] | None = None
     ) -> COCOGroundTruth:
         """The annotations in the records of a data set that no file is known to hold.
 
@@ -114,74 +121,68 @@ class COCOGroundTruth:
             UnknownNameError: there is no such data set.
             DataError: see `records_to_coco`.
         """
+        path = f"data set '{dataset_name}'"
         metadata = MetadataCatalog.get(dataset_name)
-
-        def read_content() -> dict[str, Any]:
-            return records_to_coco(DatasetCatalog.get(dataset_name), metadata)
-
-        return cls._of(f"data set '{dataset_name}'", read_content, image_ids)
+        content = records_to_coco(DatasetCatalog.get(dataset_name), metadata)
+        instances = parse_instances(content, path)
+        instances.faults.report(path, instances.num_annotations)
+        return cls._of(path, instances, image_ids)
 
     @classmethod
     def _of(
-        cls,
-        path: Path | str,
-        read_content: Callable[[], dict[str, Any]],
-        image_ids: Sequence[int] | None,
+        cls, path: Path | str, instances: CocoInstances, image_ids: Sequence[Any] | None
     ) -> COCOGroundTruth:
-        content = read_content()
-        return cls(
-            path,
-            {
-                image["id"]: (image["height"], image["width"])
-                for image in content["images"]
-                if image_ids is None or image["id"] in image_ids
-            },
-            {c["id"]: str(c.get("name", c["id"])) for c in content["categories"]},
-            read_content,
-        )
+        sizes = {
+            id: (height, width)
+            for id, (height, width) in zip(
+                instances.image_ids, instances.sizes.tolist(), strict=True
+            )
+            if image_ids is None or id in image_ids
+        }
+        categories = dict(zip(instances.category_ids, instances.category_names, strict=True))
+        return cls(path, sizes, categories, instances)
 
-    def load(self, tasks: Sequence[str]) -> dict[str, Any]:
-        """Everything as the content of a file, with `area` and `iscrowd` in all annotations.
+    @property
+    def is_annotated(self) -> bool:
+        """Whether there is anything to compare with: lists of test images have no annotations."""
+        return self.instances.annotations is not None
 
-        Annotations that lack what a task compares are left out and named in one warning.
-
-        Args:
-            tasks: "bbox", "segm" or both.
-        """
-        content = self.read_content()
-        faults = Faults()
-        annotations = [
-            annotation
-            for annotation in content["annotations"]
-            if annotation["image_id"] in self.sizes and self._complete(annotation, tasks, faults)
-        ]
-        faults.report(str(self.path), len(content["annotations"]))
-        images = [image for image in content["images"] if image["id"] in self.sizes]
-        return {**content, "images": images, "annotations": annotations}
-
-    def _complete(self, annotation: dict[str, Any], tasks: Sequence[str], faults: Faults) -> bool:
-        """Fill in what is missing; False where that can't be done."""
-        annotation.setdefault("iscrowd", 0)
-        if "bbox" in tasks:
-            if not annotation.get("bbox"):
-                faults.add("without a bbox", annotation["id"])
-                return False
-            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        if "segm" in tasks:
-            segmentation = annotation.get("segmentation")
-            if isinstance(segmentation, list):  # as in training, what is no polygon is left out
-                segmentation = [polygon for polygon in segmentation if len(polygon) >= 6]
-            if not segmentation:
-                faults.add("without a polygon of 3 points or an RLE", annotation["id"])
-                return False
-            try:
-                rle = to_rle(segmentation, *self.sizes[annotation["image_id"]])
-            except (KeyError, TypeError, ValueError) as e:
-                faults.add(f"whose mask can't be read: {e!s}", annotation["id"])
-                return False
-            annotation["segmentation"] = rle
-            annotation.setdefault("area", float(coco_mask.area(rle)))
-        return True
+    def load(self, task: str) -> dict[str, Any]:
+        """The content of an instances file, with all that a task compares: for "segm" the objects
+        that have a mask, a compressed RLE, for "bbox" all. Each has `area` and `iscrowd`."""
+        instances, table = self.instances, self.instances.annotations
+        annotations = []
+        if table is not None:
+            areas = object_areas(table, instances.sizes)
+            rows = zip(
+                *(table.images.tolist(), table.categories.tolist(), table.boxes.tolist()),
+                *(areas.tolist(), table.crowds.tolist()),
+                strict=True,
+            )
+            for i, (image, category, bbox, area, is_crowd) in enumerate(rows):
+                image_id = instances.image_ids[image]
+                if image_id not in self.sizes:
+                    continue
+                annotation = {
+                    "id": table.ids[i],
+                    "image_id": image_id,
+                    "category_id": instances.category_ids[category],
+                    "bbox": bbox,
+                    "area": area,
+                    "iscrowd": int(is_crowd),
+                }
+                if task == "segm":
+                    size = self.sizes[image_id]
+                    mask = table.segmentations.get(i, *size)
+                    if mask is None:
+                        continue
+                    annotation["segmentation"] = to_rle(mask, *size)
+                annotations.append(annotation)
+        return {
+            "images": [{"id": i, "height": h, "width": w} for i, (h, w) in self.sizes.items()],
+            "categories": [{"id": id, "name": name} for id, name in self.categories.items()],
+            "annotations": annotations,
+        }
 
 
 def object_columns(annotations: Sequence[Mapping[str, Any]], index: COCOIndex) -> COCOObjects:

@@ -13,7 +13,8 @@ from segsuite.errors import DataError
 from segsuite.ops import roi_align
 
 from .boxes import Boxes
-from .rle import check_polygons, rasterize_polygons
+from .polygons import check_polygons
+from .rle import rasterize_polygons
 
 Index = int | slice | Sequence[int] | Tensor
 

@@ -18,7 +18,13 @@ from torch import Tensor
 
 from segsuite.errors import DataError
 
+from .polygons import check_mask_size, drawable
+
 RLE = dict[str, Any]
+# Characters of run lengths that are decoded at a time.
+_CHUNK = 1 << 20
+# Groups of 5 bits in the text of one run: more would not fit into 32 bits.
+_MOST_GROUPS = 7
 
 
 def encode_masks(masks: Tensor) -> list[RLE]:
@@ -103,30 +109,94 @@ def to_rle(segmentation: list | RLE, height: int, width: int) -> RLE:
         height, width: of the image, in pixels.
 
     Raises:
-        DataError: a polygon of fewer than 3 points; an RLE of another size, or one whose runs are
-            negative or do not add up to it.
+        DataError: a polygon of fewer than 3 points or with values that are not finite; an RLE that
+            lacks a key, of another size, or one whose runs are negative or do not add up to it.
     """
     if isinstance(segmentation, list):
         if not segmentation:
             raise DataError("the segmentation has no polygon")
-        check_polygons(segmentation)
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        polygons = [p for p in drawable(segmentation, height, width) if len(p)]
+        if not polygons:  # beyond the image, all of them
+            return coco_mask.frPyObjects(
+                {"size": [height, width], "counts": [height * width]}, height, width
+            )
+        return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    missing = [key for key in ("size", "counts") if segmentation.get(key) is None]
+    if missing:
+        raise DataError(f"the RLE has no '{missing[0]}'; expected size [height, width] and counts")
     size, counts = segmentation["size"], segmentation["counts"]
-    if list(size) != [height, width]:
+    if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
+        shown = " x ".join(map(str, size)) if isinstance(size, (list, tuple)) else repr(size)
         raise DataError(
-            f"the RLE is of a mask of {size[0]} x {size[1]} pixels (height x width), "
+            f"the RLE is of a mask of {shown} pixels (height x width), "
             f"the image has {height} x {width}"
         )
-    runs = counts if isinstance(counts, list) else decode_counts(counts)
-    if min(runs, default=0) < 0:
-        raise DataError(f"the RLE has a run of {min(runs)} pixels")
-    if sum(runs) != height * width:
-        raise DataError(
-            f"the runs of the RLE add up to {sum(runs)}; expected {height} * {width} = "
-            f"{height * width}"
-        )
-    rle = {"size": [height, width], "counts": counts}
-    return coco_mask.frPyObjects(rle, height, width) if isinstance(counts, list) else rle
+    check_mask_size(height, width)
+    if isinstance(counts, (str, bytes)):
+        faults = find_count_faults([counts], np.array([height * width]))
+        if faults:
+            raise DataError(faults[0])
+        return {"size": [height, width], "counts": counts}
+    runs = _as_runs(counts)
+    _check_runs(min(runs, default=0), sum(runs), height * width)
+    rle = {"size": [height, width], "counts": runs}
+    return coco_mask.frPyObjects(rle, height, width)
+
+
+def _as_runs(counts: Any) -> list[int]:
+    """The lengths of an uncompressed RLE as integers."""
+    try:
+        values = np.asarray(counts)
+        runs = values.astype(np.int64)
+        good = values.ndim == 1 and values.dtype.kind in "iuf" and bool((runs == values).all())
+    except (OverflowError, TypeError, ValueError):
+        good = False
+    if not good and len(counts if isinstance(counts, (list, tuple)) else [0]):
+        raise DataError("the counts of the RLE are not whole numbers, nor text")
+    return runs.tolist()
+
+
+def _check_runs(shortest: int, total: int, pixels: int) -> None:
+    fault = _runs_fault(shortest, total, pixels)
+    if fault:
+        raise DataError(fault)
+
+
+def _runs_fault(shortest: int, total: int, pixels: int) -> str:
+    if shortest < 0:
+        return f"the RLE has a run of {shortest} pixels"
+    if total != pixels:
+        return f"the runs of the RLE add up to {total}; expected height * width = {pixels}"
+    return ""
+
+
+def find_count_faults(counts: Sequence[str | bytes], pixels: np.ndarray) -> dict[int, str]:
+    """Which compressed RLEs can't be decoded, or are not as long as their image.
+
+    Args:
+        counts: the texts of N masks.
+        pixels: (N,) height times width of each.
+
+    Returns:
+        What is wrong, by the index of the mask.
+    """
+    faults: dict[int, str] = {}
+    start = 0
+    while start < len(counts):
+        texts: list[bytes] = []
+        length = 0
+        while start + len(texts) < len(counts) and length < _CHUNK:
+            text = counts[start + len(texts)]
+            texts.append(text.encode("utf-8", "replace") if isinstance(text, str) else text)
+            length += len(texts[-1])
+        shortest, total, undecoded = _decode(texts)
+        bad = (shortest < 0) | (total != pixels[start : start + len(texts)])
+        for i in bad.nonzero()[0].tolist():
+            faults[start + i] = undecoded.get(i) or _runs_fault(
+                int(shortest[i]), int(total[i]), int(pixels[start + i])
+            )
+        start += len(texts)
+    return faults
 
 
 def decode_counts(counts: str | bytes) -> list[int]:
@@ -138,38 +208,82 @@ def decode_counts(counts: str | bytes) -> list[int]:
     Raises:
         DataError: the text ends within a number or has other characters.
     """
-    data = counts.encode() if isinstance(counts, str) else counts
-    runs: list[int] = []
-    value = shift = 0
-    for byte in data:
-        group = byte - 48
-        if not 0 <= group < 64:
-            raise DataError(f"the RLE has the character {chr(byte)!r}; expected '0' to 'o'")
-        value |= (group & 31) << shift
-        shift += 5
-        if group & 32:
-            continue
-        if group & 16:
-            value -= 1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise DataError("the text of the RLE is cut short")
-    return runs
+    text = counts.encode("utf-8", "replace") if isinstance(counts, str) else counts
+    fault = _text_fault(text)
+    if fault:
+        raise DataError(fault)
+    return _runs([text])[0].tolist()
 
 
-def check_polygons(polygons: Sequence[Sequence[float] | np.ndarray]) -> None:
-    """Check polygons ``[x0, y0, x1, y1, ...]``.
+def _decode(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """The shortest run of each text, the sum of its runs, and what is wrong with its characters.
 
-    Raises:
-        DataError: one has fewer than 3 points, or an odd number of values.
+    Of those the shortest run is -1.
     """
-    for i, polygon in enumerate(polygons):
-        if len(polygon) < 6 or len(polygon) % 2:
-            raise DataError(
-                f"polygon {i} has {len(polygon)} values; expected x0, y0, x1, y1, ... "
-                "of 3 points or more"
-            )
+    faults = {}
+    for i in _suspects(texts):
+        fault = _text_fault(texts[i])
+        if fault:
+            faults[i] = fault
+    if faults:
+        texts = [b"" if i in faults else text for i, text in enumerate(texts)]
+    runs, of_text = _runs(texts)
+    total = np.zeros(len(texts), np.int64)
+    np.add.at(total, of_text, runs)
+    shortest = np.zeros(len(texts), np.int64)
+    np.minimum.at(shortest, of_text, runs)
+    shortest[list(faults)] = -1
+    return shortest, total, faults
+
+
+def _suspects(texts: list[bytes]) -> list[int]:
+    """Texts that may hold characters or numbers that no RLE has."""
+    data = np.frombuffer(b"".join(texts), np.uint8)
+    ends = np.cumsum([len(text) for text in texts])
+    bad = (data < 48) | (data > 111)
+    more = (data - 48) & 32 > 0
+    long = more.copy()
+    for shift in range(1, _MOST_GROUPS):
+        long[shift:] &= more[:-shift]
+    long[: _MOST_GROUPS - 1] = False
+    found = set(np.searchsorted(ends, (bad | long).nonzero()[0], "right").tolist())
+    last = np.array([text[-1] if text else 48 for text in texts], np.int64)
+    found.update((((last - 48) & 32) > 0).nonzero()[0].tolist())
+    return sorted(found)
+
+
+def _text_fault(text: bytes) -> str:
+    groups = 0
+    for byte in text:
+        if not 48 <= byte < 112:
+            return f"the RLE has the character {chr(byte)!r}; expected '0' to 'o'"
+        groups = groups + 1 if (byte - 48) & 32 else 0
+        if groups >= _MOST_GROUPS:
+            return "the RLE has a run of more than 32 bits"
+    return "the text of the RLE is cut short" if groups else ""
+
+
+def _runs(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """The runs of texts without fault, one after another, and which text each is of."""
+    groups = np.frombuffer(b"".join(texts), np.uint8).astype(np.int64) - 48
+    if not len(groups):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    stops = ((groups & 32) == 0).nonzero()[0]
+    starts = np.concatenate([[0], stops[:-1] + 1])
+    shift = 5 * (np.arange(len(groups)) - np.repeat(starts, stops - starts + 1))
+    values = np.add.reduceat((groups & 31) << shift, starts)
+    negative = (groups[stops] & 16) > 0
+    values[negative] -= np.int64(1) << (shift[stops][negative] + 5)
+    of_text = np.searchsorted(np.cumsum([len(text) for text in texts]), stops, "right")
+    first = np.searchsorted(of_text, np.arange(len(texts)), "left")
+    number = np.arange(len(values)) - first[of_text]
+    # From the fourth on a run is a difference: sums over every other one, from 1 and from 2 on.
+    runs = values.copy()
+    for parity in (1, 0):
+        chosen = (number % 2 == parity) & (number > 0)
+        sums = np.concatenate([[0], np.cumsum(np.where(chosen, values, 0))])
+        runs[chosen] = (sums[1:] - sums[first[of_text]])[chosen]
+    return runs, of_text
 
 
 def rasterize_polygons(polygons: Sequence[Sequence[Any]], height: int, width: int) -> Tensor:
@@ -180,8 +294,15 @@ def rasterize_polygons(polygons: Sequence[Sequence[Any]], height: int, width: in
 
     Returns:
         (N, height, width) bool.
+
+    Raises:
+        DataError: a polygon of fewer than 3 points, or one with values that are not finite.
     """
-    flat = [polygon for of_object in polygons for polygon in of_object]
+    # One of which nothing is near the image is drawn as a point beyond it.
+    flat = [
+        p if len(p) else np.full(6, -1.0)
+        for p in drawable([p for of_object in polygons for p in of_object], height, width)
+    ]
     masks = np.zeros((len(polygons), height, width), dtype=bool)
     if flat:
         drawn = coco_mask.decode(coco_mask.frPyObjects(flat, height, width)).transpose(2, 0, 1)

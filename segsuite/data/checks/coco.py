@@ -15,8 +15,9 @@ from pycocotools import mask as coco_mask
 
 from segsuite.structures import to_rle
 
-from ..datasets.coco import read_json
 from ..datasets.coco_annotations import clean_annotation
+from ..datasets.coco_faults import Fault
+from ..datasets.coco_reading import check_box_modes, read_json
 from ..datasets.folder import IMAGE_SUFFIXES
 from .images import ImageFacts
 from .report import Report
@@ -28,15 +29,6 @@ _BEYOND = 1.5
 _BOX_SLACK = 4.0
 # The share of boxes that look like corners with which all of them are.
 _MANY_CORNERS = 0.3
-# `clean_annotation` tells in words what it leaves out.
-_FAULT_KINDS = (
-    ("without a bbox", "bbox-invalid"),
-    ("with a bbox of no", "bbox-invalid"),
-    ("with a bbox outside", "bbox-outside"),
-    ("with an RLE", "rle-invalid"),
-    ("polygons of fewer", "polygon-invalid"),
-    ("polygons outside", "polygon-outside"),
-)
 
 
 class CocoFaults:
@@ -49,8 +41,8 @@ class CocoFaults:
     def __init__(self) -> None:
         self.found: list[tuple[str, str]] = []
 
-    def add(self, text: str, annotation_id: Any) -> None:
-        self.found.append((next(k for start, k in _FAULT_KINDS if text.startswith(start)), text))
+    def add(self, fault: Fault, annotation_id: Any, detail: str = "") -> None:
+        self.found.append((fault.kind, detail or fault.text))
 
 
 @dataclass
@@ -73,6 +65,7 @@ class CocoFile:
 
     def __post_init__(self) -> None:
         self.content = read_json(self.json_file, ("images", "annotations", "categories"))
+        check_box_modes(self.content["annotations"], self.json_file)
         self.images, self.categories = {}, {}
         for entries, key in ((self.images, "images"), (self.categories, "categories")):
             for entry in self.content[key]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from segsuite.errors import DataError
 
-from ..datasets.coco_annotations import some
+from ..datasets.coco_faults import some
 from ..datasets.panoptic_json import normalized_category, read_panoptic_json, refuse_instances
 from ..image import decode, open_image
 from ..mapper import size_mismatch

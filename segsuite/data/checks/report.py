@@ -98,6 +98,15 @@ KINDS = {
     "polygon-outside": ("error", "Polygons outside of the image"),
     "polygon-beyond": ("warning", "Polygons that reach beyond the image"),
     "rle-invalid": ("error", "Run lengths that are not those of a mask of the image"),
+    "bbox-missing": ("warning", "Objects without a box: that of the mask is taken"),
+    "segmentation-invalid": ("error", "Masks that are neither polygons nor run lengths"),
+    "flag-invalid": ("error", "iscrowd or ignore is neither 0 nor 1"),
+    "value-type": (
+        "warning",
+        "Values of another type than COCO has, which other tools may not read: numbers as text, "
+        "masks as JSON in a text",
+    ),
+    "area-invalid": ("warning", "Areas that are no number; that of the mask is taken"),
     "mask-empty": ("warning", "Masks without a pixel"),
     "area-wrong": ("warning", "The area is not that of the mask; AP by size depends on it"),
     # panoptic

@@ -6,20 +6,18 @@ file, ``images``, ``annotations`` and ``categories`` are read; nothing else need
 
 from __future__ import annotations
 
-import functools
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segsuite.errors import DataError, FileAccessError, MissingFileError
+from segsuite.errors import DataError
 from segsuite.structures import BoxMode
-from segsuite.utils.files import parse_json
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..palette import default_colors
-from .coco_annotations import Faults, clean_annotation, some
-from .root import PATH_ADVICE
+from .coco_faults import Outcome, some
+from .coco_reading import CocoInstances, read_coco_instances
+from .coco_values import id_order
 
 
 def register_coco_instances(
@@ -63,9 +61,11 @@ def load_coco_json(
 ) -> list[dict]:
     """Read a file in COCO's or LVIS's format.
 
-    Categories become classes 0, 1, ... in the order of their ids, which may have gaps. Annotations
-    that can't be used - a bbox without size, a polygon of two points or outside of the image, an
-    RLE of another size, an image that is not in the file - are left out and named in one warning.
+    Categories become classes 0, 1, ... in the order of their ids, which may have gaps or be texts.
+    Annotations that can't be used, such as those with a bbox without size or outside of the image,
+    are left out; of a mask that is partly unusable, such as a polygon of two points or one outside
+    of the image, that part. Both are named in one warning. See `clean_annotation` for what is read
+    as something else than it is written.
 
     Args:
         dataset_name: its metadata gets ``thing_classes``, ``thing_colors`` and
@@ -76,164 +76,76 @@ def load_coco_json(
         A record for each image, in the order of their ids: ``file_name``, ``image_id``, ``height``,
         ``width`` and ``annotations``, a list of dicts with ``id``, ``category_id`` (the class),
         ``bbox`` [x, y, width, height] in pixels, ``bbox_mode`` XYWH_ABS, ``iscrowd`` and, unless
-        there is none, ``segmentation``: flat float64 arrays of polygons, or a compressed RLE. With
-        LVIS also ``neg_category_ids`` and ``not_exhaustive_category_ids``, as classes.
+        there is none, ``segmentation``: flat float64 arrays of polygons, or a compressed RLE. Of a
+        file without annotations, such as a list of test images, records have none. With LVIS also
+        ``neg_category_ids`` and ``not_exhaustive_category_ids``, as classes.
 
     Raises:
         MissingFileError: there is no such file.
-        DataError: it is not in this format; ids that occur twice; an annotation of a category
-            that is not in the file; no annotation can be used; an unknown image is wanted.
+        DataError: it is not in this format, see `parse_instances`; no annotation can be used; an
+            unknown image is wanted.
     """
-    json_file = os.fspath(json_file)
-    version = os.stat(json_file).st_mtime_ns if os.path.exists(json_file) else None
-    records, categories, classes = _load(json_file, os.fspath(image_root), version)
+    instances = read_coco_instances(json_file, image_root)
     if dataset_name is not None:
-        _set_metadata(dataset_name, categories, classes)
-    if image_ids is not None:
-        unknown = set(image_ids).difference(record["image_id"] for record in records)
-        if unknown:
-            raise DataError(f"{json_file} has no image {some(sorted(unknown))}, which is asked for")
-        records = [record for record in records if record["image_id"] in image_ids]
-    return [dict(record) for record in records]
-
-
-@functools.lru_cache(maxsize=2)
-def _load(
-    json_file: str, image_root: str, version: int | None
-) -> tuple[list[dict], list[dict], dict[Any, int]]:
-    """Records, categories and classes of a file, which is asked for by checks and loaders alike."""
-    content = read_json(json_file, ("images", "annotations", "categories"))
-    categories = sorted(content["categories"], key=lambda c: _get(c, "id", "a category", json_file))
-    classes = {category["id"]: i for i, category in enumerate(categories)}
-    if len(classes) != len(categories):
-        raise DataError(f"{json_file}: {_repeated(categories, 'categories')}")
-    images = content["images"]
-    records = {
-        _get(image, "id", "an image", json_file): _to_record(image, image_root, classes, json_file)
-        for image in images
-    }
-    if len(records) != len(images):
-        raise DataError(f"{json_file}: {_repeated(images, 'images')}")
-    _add_annotations(content["annotations"], records, classes, json_file)
-    return [records[image_id] for image_id in sorted(records)], categories, classes
-
-
-def read_json(json_file: str, keys: tuple[str, ...]) -> dict[str, list]:
-    """Read a file in COCO's format that has the lists `keys`.
-
-    Raises:
-        MissingFileError: there is no such file.
-        DataError: it is not JSON, lacks one of them, or has annotations with a ``bbox_mode`` that
-            is not COCO's.
-    """
-    try:
-        with open(json_file, encoding="utf-8") as file:
-            content = parse_json(file.read())
-    except FileNotFoundError:
-        raise MissingFileError(f"no annotation file {json_file}; {PATH_ADVICE}") from None
-    except OSError as e:
-        raise FileAccessError(e.errno, f"{json_file} can't be read: {e.strerror}") from None
-    except ValueError as e:
-        raise DataError(f"{json_file} is not a JSON file: {e}. Copy it again") from None
-    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
-    if missing:
+        _set_metadata(dataset_name, instances)
+    num_annotations = instances.num_annotations
+    if num_annotations and not len(instances.annotations or ()):
         raise DataError(
-            f"{json_file} lacks {', '.join(missing)}; expected COCO's format: an object with the "
-            f"lists {', '.join(keys)}"
+            f"{instances.source}: none of its {num_annotations} annotations can be used:\n"
+            + "\n".join(instances.faults.lines(Outcome.LEFT_OUT, num_annotations))
         )
-    _check_box_modes(json_file, content.get("annotations"))
-    return content
-
-
-def _check_box_modes(json_file: str, annotations: Any) -> None:
-    """Refuse boxes that say of themselves that they are not x, y, width, height."""
-    for annotation in annotations if isinstance(annotations, list) else ():
-        mode = annotation.get("bbox_mode", 1) if isinstance(annotation, dict) else 1
-        if mode != BoxMode.XYWH_ABS:
+    records = _records(instances)
+    if image_ids is not None:
+        unknown = set(image_ids).difference(instances.image_ids)
+        if unknown:
             raise DataError(
-                f"{json_file}: annotation {annotation.get('id')} has bbox_mode {mode!r}, but in "
-                "COCO's format boxes are x, y, width, height (1, XYWH_ABS); write them so "
-                "(segsuite.structures.BoxMode.convert), or register a function that returns records"
+                f"{json_file} has no image {some(sorted(unknown, key=str))}, which is asked for"
             )
+        wanted = set(image_ids)
+        records = [record for record in records if record["image_id"] in wanted]
+    return records
 
 
-def _get(entry: Mapping[str, Any], key: str, kind: str, json_file: str) -> Any:
-    if key not in entry:
-        raise DataError(f"{json_file}: {kind} has no '{key}': {str(entry)[:200]}")
-    return entry[key]
+def _records(instances: CocoInstances) -> list[dict]:
+    """A record for each image, in the order of their ids."""
+    records: list[dict] = [
+        {"file_name": file_name, "image_id": id, "height": height, "width": width}
+        for file_name, id, (height, width) in zip(
+            instances.file_names, instances.image_ids, instances.sizes.tolist(), strict=True
+        )
+    ]
+    table = instances.annotations
+    if table is not None:
+        for record in records:
+            record["annotations"] = []
+        columns = (table.ids, table.images, table.categories, table.boxes, table.crowds)
+        rows = zip(*(c if isinstance(c, list) else c.tolist() for c in columns), strict=True)
+        for number, (id, image, category, bbox, crowd) in enumerate(rows):
+            record = records[image]
+            annotation = {
+                "id": id,
+                "iscrowd": int(crowd),
+                "bbox": bbox,
+                "bbox_mode": BoxMode.XYWH_ABS,
+                "category_id": category,
+            }
+            mask = table.segmentations.get(number, record["height"], record["width"])
+            if mask is not None:
+                annotation["segmentation"] = mask
+            record["annotations"].append(annotation)
+    for record, facts in zip(records, instances.image_facts, strict=True):
+        record.update(facts)
+    return sorted(records, key=lambda record: id_order(record["image_id"]))
 
 
-def _repeated(entries: list[dict], kind: str) -> str:
-    """Say which ids of `entries` occur more than once."""
-    twice = [id for id, count in Counter(e["id"] for e in entries).items() if count > 1]
-    return f"{kind} with the same id: {some(twice)}; expected ids that occur once. Number them anew"
-
-
-def _set_metadata(name: str, categories: list[dict], classes: dict[Any, int]) -> None:
+def _set_metadata(name: str, instances: CocoInstances) -> None:
     metadata = MetadataCatalog.get(name).set(
-        thing_classes=[str(category.get("name", category["id"])) for category in categories],
-        thing_dataset_id_to_contiguous_id=classes,
+        thing_classes=instances.category_names,
+        thing_dataset_id_to_contiguous_id={id: k for k, id in enumerate(instances.category_ids)},
     )
     if metadata.get("thing_colors") is None:
-        metadata.set(thing_colors=default_colors(len(categories)))
+        metadata.set(thing_colors=default_colors(len(instances.category_ids)))
     # LVIS counts for each category the training images that it is in.
-    if categories and all("image_count" in category for category in categories):
-        metadata.set(class_image_count=[category["image_count"] for category in categories])
-
-
-def _to_record(
-    image: dict[str, Any], image_root: str | os.PathLike, classes: dict[Any, int], json_file: str
-) -> dict[str, Any]:
-    if "file_name" in image or "coco_url" not in image:
-        file_name = _get(image, "file_name", f"image {image['id']}", json_file)
-    else:
-        # LVIS draws from several of COCO's folders: http://.../val2017/000000397133.jpg
-        file_name = "/".join(image["coco_url"].rsplit("/", 2)[1:])
-    record = {
-        "file_name": os.path.join(image_root, file_name),
-        "image_id": image["id"],
-        "height": _get(image, "height", f"image {image['id']}", json_file),
-        "width": _get(image, "width", f"image {image['id']}", json_file),
-        "annotations": [],
-    }
-    for key in ("neg_category_ids", "not_exhaustive_category_ids"):
-        if key in image:
-            record[key] = [classes[category] for category in image[key]]
-    return record
-
-
-def _add_annotations(
-    annotations: list[dict], records: dict[Any, dict], classes: dict[Any, int], json_file: str
-) -> None:
-    faults = Faults()
-    seen: set = set()
-    unknown = []
-    num_used = 0
-    for annotation in annotations:
-        id_ = _get(annotation, "id", "an annotation", json_file)
-        if id_ in seen:
-            raise DataError(f"{json_file}: {_repeated(annotations, 'annotations')}")
-        seen.add(id_)
-        record = records.get(annotation.get("image_id"))
-        if record is None:
-            faults.add("of an image that the file does not list", id_)
-            continue
-        category = classes.get(annotation.get("category_id"))
-        if category is None:
-            unknown.append(f"{id_} (category {annotation.get('category_id')})")
-            continue
-        cleaned = clean_annotation(annotation, record["height"], record["width"], faults)
-        if cleaned is not None:
-            record["annotations"].append(
-                {**cleaned, "bbox_mode": BoxMode.XYWH_ABS, "category_id": category}
-            )
-            num_used += 1
-    if unknown:
-        raise DataError(
-            f"{json_file}: {len(unknown)} annotations of a category that the file does not list: "
-            f"annotation {some(unknown)}. It lists the ids {some(list(classes))}; add the category "
-            "or remove the annotations"
-        )
-    faults.report(json_file, len(annotations))
-    if annotations and not num_used:
-        raise DataError(f"{json_file}: none of its {len(annotations)} annotations can be used")
+    counts = [category.get("image_count") for category in instances.category_facts]
+    if counts and None not in counts:
+        metadata.set(class_image_count=counts)

@@ -9,8 +9,8 @@ from typing import Any
 
 from segsuite.errors import DataError
 
-from .coco import read_json
-from .coco_annotations import some
+from .coco_faults import some
+from .coco_reading import read_json
 
 # Ids of segments are three bytes of colour; 0 says that a pixel has none.
 _MAX_SEGMENT = 256**3 - 1

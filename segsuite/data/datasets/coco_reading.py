@@ -1,0 +1,357 @@
+"""A file of instances in COCO's format, read once and the same way for whoever asks.
+
+Training, the quick check, the data doctor and evaluation take what `read_coco_instances` gives, so
+what one of them leaves out the others leave out too.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from segsuite.errors import DataError, FileAccessError, MissingFileError
+from segsuite.structures import BoxMode
+from segsuite.structures.polygons import check_mask_size
+from segsuite.utils.files import parse_json
+
+from ..image import read_image_size
+from .coco_faults import Faults, some, warn_once
+from .coco_table import AnnotationTable, read_annotations
+from .coco_values import Ids, as_id, as_integer, id_order
+from .root import PATH_ADVICE
+
+_LVIS_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
+
+
+@dataclass(frozen=True)
+class CocoInstances:
+    """What a file says, normalised.
+
+    Attributes:
+        source: the file, or what messages call it.
+        image_ids: I ids, whole numbers or texts, in the order of the file.
+        file_names: I paths, with the folder of the images.
+        sizes: (I, 2) int64: height and width, in pixels.
+        image_facts: of LVIS, I dicts with numbers of categories: ``neg_category_ids`` and
+            ``not_exhaustive_category_ids``.
+        category_ids, category_names: of C categories, in the order of their ids; the number of one
+            is its class, unless classes are matched by name.
+        category_facts: C entries of the file.
+        annotations: those that can be used; None where the file has no annotations, as the lists of
+            images of COCO's test sets.
+        num_annotations: how many the file has.
+        faults: what was left out, and what was read as something else.
+    """
+
+    source: str
+    image_ids: list[Any]
+    file_names: list[str]
+    sizes: np.ndarray
+    image_facts: list[dict[str, list[int]]]
+    category_ids: list[Any]
+    category_names: list[str]
+    category_facts: list[dict[str, Any]]
+    annotations: AnnotationTable | None
+    num_annotations: int
+    faults: Faults
+
+
+def read_coco_instances(
+    json_file: str | os.PathLike, image_root: str | os.PathLike | None = None
+) -> CocoInstances:
+    """Read a file in COCO's or LVIS's format. What it was read as is kept in memory for the next
+    who asks, until the file changes.
+
+    Args:
+        image_root: the folder of the images; sizes that the file lacks are read from them.
+
+    Raises:
+        MissingFileError, FileAccessError, DataError: see `read_json` and `parse_instances`.
+    """
+    path = os.fspath(json_file)
+    try:
+        state = os.stat(path)
+        version = (state.st_mtime_ns, state.st_size)
+    except OSError:
+        version = None
+    root = None if image_root is None else os.fspath(image_root)
+    instances = _read(path, root, version)
+    instances.faults.report(path, instances.num_annotations)
+    return instances
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path: str, root: str | None, version: tuple[int, int] | None) -> CocoInstances:
+    content = read_json(path, ("images", "categories"), ("annotations",))
+    return parse_instances(content, path, root)
+
+
+def read_json(
+    json_file: str | os.PathLike, lists: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read a file in COCO's format.
+
+    Args:
+        lists: keys that it must have, each with a list of objects.
+        optional: keys that it may have.
+
+    Raises:
+        MissingFileError: there is no such file.
+        FileAccessError: it can't be read.
+        DataError: it is not JSON, or lacks one of the lists.
+    """
+    try:
+        with open(json_file, "rb") as file:
+            content = parse_json(file.read())
+    except FileNotFoundError:
+        raise MissingFileError(f"no annotation file {json_file}; {PATH_ADVICE}") from None
+    except OSError as e:
+        raise FileAccessError(e.errno, f"{json_file} can't be read: {e.strerror}") from None
+    except ValueError as e:
+        raise DataError(f"{json_file} is not a JSON file: {e}. Copy it again") from None
+    check_lists(content, json_file, lists, optional)
+    return content
+
+
+def check_lists(
+    content: Any, source: str | os.PathLike, lists: Sequence[str], optional: Sequence[str] = ()
+) -> None:
+    """Check that the content of a file has lists of objects.
+
+    Raises:
+        DataError: it lacks one, or one is something else.
+    """
+    has = content if isinstance(content, Mapping) else {}
+    missing = [key for key in lists if has.get(key) is None]
+    if missing:
+        raise DataError(
+            f"{source} lacks {', '.join(missing)}; expected COCO's format: an object with the "
+            f"lists {', '.join((*lists, *optional))}"
+        )
+    for key in (*lists, *optional):
+        entries = has.get(key)
+        if entries is None:
+            continue
+        if not isinstance(entries, list):
+            raise DataError(f"{source}: '{key}' is {_kind(entries)}; expected a list of objects")
+        if not set(map(type, entries)) <= {dict}:
+            number, entry = next((i, e) for i, e in enumerate(entries) if type(e) is not dict)
+            raise DataError(
+                f"{source}: number {number} (from 0) of '{key}' is {_kind(entry)}; expected an "
+                "object. Remove it"
+            )
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", type(None): "null"}
+    return names.get(type(value), repr(value)[:40])
+
+
+def parse_instances(
+    content: Mapping[str, Any], source: str, image_root: str | None = None
+) -> CocoInstances:
+    """Normalise the content of a file in COCO's or LVIS's format.
+
+    Args:
+        content: with the lists that `read_json` asks for.
+        source: the file, or what messages call it.
+
+    Raises:
+        DataError: ids that are missing, no ids or occur twice; an image without a name, or whose
+            size can't be used; annotations of a category that is not listed, or with flags that are
+            none, or with a ``bbox_mode`` that is not COCO's.
+    """
+    categories = content["categories"]
+    unordered = read_ids(categories, "categories", source)
+    order = sorted(range(len(unordered)), key=lambda i: id_order(unordered[i]))
+    category_ids = [unordered[i] for i in order]
+    categories = [categories[i] for i in order]
+    images = content["images"]
+    image_ids = read_ids(images, "images", source)
+    file_names = _read_file_names(images, image_ids, source, image_root)
+    sizes = _read_sizes(images, image_ids, file_names, source, image_root)
+    faults = Faults()
+    find_category = Ids(category_ids)
+    table = None
+    annotations = content.get("annotations")
+    if annotations is not None:
+        ids = read_ids(annotations, "annotations", source)
+        check_box_modes(annotations, source)
+        table = read_annotations(annotations, ids, Ids(image_ids), sizes, find_category, faults)
+        faults.refuse(
+            source,
+            len(annotations),
+            f"It lists the categories {some(category_ids)}. Correct or remove the annotations, or "
+            "add the categories",
+        )
+    return CocoInstances(
+        source=source,
+        image_ids=image_ids,
+        file_names=file_names,
+        sizes=sizes,
+        image_facts=_read_image_facts(images, find_category, source),
+        category_ids=category_ids,
+        category_names=[_name(c, id) for c, id in zip(categories, category_ids, strict=True)],
+        category_facts=categories,
+        annotations=table,
+        num_annotations=len(annotations or ()),
+        faults=faults,
+    )
+
+
+def _name(category: Mapping[str, Any], id: Any) -> str:
+    name = category.get("name")
+    return str(id if name is None else name)
+
+
+def read_ids(entries: Sequence[Mapping[str, Any]], kind: str, source: str) -> list[Any]:
+    """The ids of a list of a file: whole numbers, or texts as they are.
+
+    Raises:
+        DataError: one is missing, is something else, or occurs twice.
+    """
+    ids = [entry.get("id") for entry in entries]
+    if not set(map(type, ids)) <= {int}:
+        for i, given in enumerate(ids):
+            ids[i] = as_id(given)
+            if ids[i] is None:
+                one = {"images": "an image", "annotations": "an annotation"}.get(kind, "a category")
+                what = "has no 'id'" if given is None else f"has the id {given!r}"
+                raise DataError(
+                    f"{source}: {one} {what}; expected a whole number or a text. It is number {i} "
+                    f"(from 0): {str(entries[i])[:200]}"
+                )
+    if len(set(ids)) != len(ids):
+        twice = [id for id, count in Counter(ids).items() if count > 1]
+        raise DataError(
+            f"{source}: {kind} with the same id: {some(twice)}; expected ids that occur once. "
+            "Number them anew"
+        )
+    return ids
+
+
+def _read_file_names(
+    images: Sequence[Mapping[str, Any]], ids: Sequence[Any], source: str, root: str | None
+) -> list[str]:
+    names = []
+    other_systems = {}
+    for image, id in zip(images, ids, strict=True):
+        name = image.get("file_name")
+        if name is None and isinstance(image.get("coco_url"), str):
+            # LVIS draws from several of COCO's folders: http://.../val2017/000000397133.jpg
+            name = "/".join(image["coco_url"].rsplit("/", 2)[1:])
+        if not isinstance(name, str) or not name:
+            what = "has no 'file_name'" if not name else f"has the file_name {name!r}"
+            raise DataError(f"{source}: image {id} {what}; expected text, the path of the image")
+        path = name if root is None else os.path.join(root, name)
+        if ("\\" in name or "%" in name) and root is not None:
+            path = _existing(path, root, name)
+            if path != os.path.join(root, name):
+                other_systems[name] = path
+        names.append(path)
+    if other_systems:
+        (name, path), *_ = other_systems.items()
+        sign = "a backslash" if "\\" in name else "a percent sign (%)"
+        warn_once(
+            f"{source}: {len(other_systems)} images have a file_name with {sign}, as other systems "
+            f"write it, and there is no such file: {name!r} is read as {path}"
+        )
+    return names
+
+
+def _existing(path: str, root: str, name: str) -> str:
+    """The file that a name stands for that another system or a web address has written."""
+    slashes = name.replace("\\", "/")
+    names = (name, slashes, unquote(name), unquote(slashes))
+    candidates = [os.path.join(root, candidate) for candidate in names]
+    return next((c for c in candidates if os.path.exists(c)), path)
+
+
+def _read_sizes(
+    images: Sequence[Mapping[str, Any]],
+    ids: Sequence[Any],
+    file_names: Sequence[str],
+    source: str,
+    root: str | None,
+) -> np.ndarray:
+    """(I, 2) int64: height and width."""
+    sizes = []
+    for image, id, file_name in zip(images, ids, file_names, strict=True):
+        height, width = image.get("height"), image.get("width")
+        if type(height) is not int or type(width) is not int or height <= 0 or width <= 0:
+            if height is None or width is None:
+                height, width = _size_of_file(id, file_name, source, root)
+            else:
+                height = _side(height, "height", id, source)
+                width = _side(width, "width", id, source)
+        if height * width >= 1 << 31:
+            try:
+                check_mask_size(height, width)
+            except DataError as e:
+                raise DataError(f"{source}: image {id}: {e}") from None
+        sizes.append((height, width))
+    return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+
+
+def _side(value: Any, key: str, id: Any, source: str) -> int:
+    number = as_integer(value)
+    if number is None or number <= 0:
+        raise DataError(
+            f"{source}: image {id} has the {key} {value!r}; expected a whole number of pixels. "
+            "Correct it, or remove height and width to have them read from the image"
+        )
+    return number
+
+
+def _size_of_file(id: Any, file_name: str, source: str, root: str | None) -> tuple[int, int]:
+    where = f"{source}: image {id} has no 'height' and 'width'"
+    if root is None:
+        raise DataError(f"{where}, and the folder of the images is not known; add them to the file")
+    try:
+        return read_image_size(file_name)
+    except (OSError, DataError) as e:
+        raise DataError(f"{where}, so they are read from the image: {e}") from None
+
+
+def _read_image_facts(
+    images: Sequence[Mapping[str, Any]], categories: Ids, source: str
+) -> list[dict[str, list[int]]]:
+    """What LVIS says about images, with the numbers of categories."""
+    facts: list[dict[str, list[int]]] = []
+    unknown: dict[Any, None] = {}
+    for image in images:
+        of_image: dict[str, list[int]] = {}
+        for key in _LVIS_KEYS:
+            if image.get(key) is None:
+                continue
+            found = [categories.find(category)[0] for category in image[key]]
+            unknown.update({c: None for c, k in zip(image[key], found, strict=True) if k is None})
+            of_image[key] = [k for k in found if k is not None]
+        facts.append(of_image)
+    if unknown:
+        warn_once(
+            f"{source}: {' and '.join(_LVIS_KEYS)} name categories that the file does not list: "
+            f"{some(list(unknown))}; they are passed over"
+        )
+    return facts
+
+
+def check_box_modes(annotations: Sequence[Mapping[str, Any]], source: str) -> None:
+    """Refuse boxes that say of themselves that they are not x, y, width, height."""
+    for annotation in annotations:
+        if "bbox_mode" not in annotation:
+            continue
+        mode = annotation["bbox_mode"]
+        if as_integer(mode) != BoxMode.XYWH_ABS:
+            raise DataError(
+                f"{source}: annotation {annotation.get('id')} has bbox_mode {mode!r}, but in "
+                "COCO's format boxes are x, y, width, height (1, XYWH_ABS); write them so "
+                "(segsuite.structures.BoxMode.convert), or register a function that returns records"
+            )

@@ -1,0 +1,331 @@
+"""All annotations of a COCO file, in columns.
+
+A file has hundreds of thousands of annotations, nearly all of them as the format has it. Those are
+recognised and taken by whole columns; the others go through `clean_annotation`, one by one. Both
+give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+
+from segsuite.structures.polygons import reach
+from segsuite.structures.rle import find_count_faults
+
+from .coco_annotations import clean_annotation, mask_area
+from .coco_faults import (
+    UNKNOWN_CATEGORY,
+    UNKNOWN_IMAGE,
+    VALUE_TYPE,
+    Fault,
+    TakesFaults,
+)
+from .coco_segmentations import RLE, Segmentations
+from .coco_values import Ids
+
+# Annotations whose masks are looked at together.
+_CHUNK = 4096
+_NUMBERS = {int, float}
+_Entries = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class AnnotationTable:
+    """The usable annotations of a file, in its order.
+
+    Attributes:
+        ids: N ids.
+        images: (N,) int64: which image of the file, by number.
+        categories: (N,) int64: which category, by number.
+        boxes: (N, 4) float64: x, y, width, height in pixels, finite, of a size, in the image.
+        areas: (N,) float64: as the file has them; NaN where it has none.
+        crowds: (N,) bool: neither to be learned nor counted as wrong.
+        segmentations: N masks.
+    """
+
+    ids: list[Any]
+    images: np.ndarray
+    categories: np.ndarray
+    boxes: np.ndarray
+    areas: np.ndarray
+    crowds: np.ndarray
+    segmentations: Segmentations
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_annotations(
+    annotations: _Entries,
+    ids: Sequence[Any],
+    images: Ids,
+    sizes: np.ndarray,
+    categories: Ids,
+    faults: TakesFaults,
+) -> AnnotationTable:
+    """Read annotations into columns; what can't be used is left out and told to `faults`.
+
+    Args:
+        annotations: the entries of a file.
+        ids: of the annotations, checked.
+        images, categories: find an entry by the annotations' ``image_id`` and ``category_id``.
+        sizes: (I, 2) int64: height and width of each image.
+    """
+    image = _find(annotations, ids, "image_id", images, UNKNOWN_IMAGE, faults)
+    category = _find(annotations, ids, "category_id", categories, UNKNOWN_CATEGORY, faults)
+    known = (image >= 0) & (category >= 0)
+    if not known.all():
+        rows = known.nonzero()[0].tolist()
+        annotations, ids = [annotations[i] for i in rows], [ids[i] for i in rows]
+        image, category = image[known], category[known]
+    height, width = sizes[image].reshape(-1, 2).T
+    columns = _Columns(annotations, ids, height, width)
+    kept, segmentations = columns.clean(faults)
+    return AnnotationTable(
+        ids=[id for id, is_kept in zip(ids, kept.tolist(), strict=True) if is_kept],
+        images=image[kept],
+        categories=category[kept],
+        boxes=columns.boxes[kept],
+        areas=columns.areas[kept],
+        crowds=columns.crowds[kept],
+        segmentations=segmentations,
+    )
+
+
+def _find(
+    annotations: _Entries,
+    ids: Sequence[Any],
+    key: str,
+    entries: Ids,
+    unknown: Fault,
+    faults: TakesFaults,
+) -> np.ndarray:
+    """The numbers of the entries that annotations refer to; -1 for those that are not known."""
+    references = [annotation.get(key) for annotation in annotations]
+    if set(map(type, references)) <= {int, str}:
+        found = np.fromiter(map(entries.exact.get, references, repeat(-1)), np.int64)
+    else:
+        found = np.full(len(references), -1)
+    for i in (found < 0).nonzero()[0].tolist():
+        reference = references[i]
+        number, is_exact = entries.find(reference)
+        if number is None:
+            faults.add(unknown, ids[i], f"{key} {reference!r}")
+            continue
+        found[i] = number
+        if not is_exact:
+            kinds = ("text", "number") if isinstance(reference, str) else ("number", "text")
+            faults.add(
+                VALUE_TYPE, ids[i], f"{key} is the {kinds[0]} {reference!r} instead of a {kinds[1]}"
+            )
+    return found
+
+
+def object_areas(table: AnnotationTable, sizes: np.ndarray) -> np.ndarray:
+    """(N,) float64: the areas of objects; of those that the file has none for that of the mask, or
+    of the box where there is no mask.
+
+    Args:
+        sizes: (I, 2) int64: height and width of each image.
+    """
+    areas = table.areas.copy()
+    for i in np.isnan(areas).nonzero()[0].tolist():
+        height, width = sizes[table.images[i]].tolist()
+        mask = table.segmentations.get(i, height, width)
+        box = table.boxes[i]
+        areas[i] = box[2] * box[3] if mask is None else mask_area(mask, height, width)
+    return areas
+
+
+class _Columns:
+    """The columns of annotations, and which of these are not evidently right."""
+
+    def __init__(
+        self, annotations: _Entries, ids: Sequence[Any], height: np.ndarray, width: np.ndarray
+    ) -> None:
+        self.annotations, self.ids = annotations, ids
+        self.height, self.width = height, width
+        self.odd = np.zeros(len(annotations), bool)
+        self.boxes = self._read_boxes()
+        self.crowds = self._read_crowds()
+        self.areas = self._read_areas()
+
+    def _column(self, key: str) -> list[Any]:
+        return [annotation.get(key) for annotation in self.annotations]
+
+    def _read_boxes(self) -> np.ndarray:
+        boxes = _number_rows(self._column("bbox"))
+        x, y, w, h = boxes.T
+        limit = reach(self.height, self.width)
+        with np.errstate(over="ignore", invalid="ignore"):
+            good = (w > 0) & (h > 0) & (x < self.width) & (y < self.height)
+            good &= (x + w > 0) & (y + h > 0) & (np.minimum(x, y) >= -limit)
+            good &= np.maximum(x + w, y + h) <= limit
+        self.odd |= ~good
+        return boxes
+
+    def _read_crowds(self) -> np.ndarray:
+        crowds = np.zeros(len(self.annotations), bool)
+        for key in ("iscrowd", "ignore"):
+            flags = self._column(key)
+            if not _are_flags(flags):
+                odd = [not _are_flags([flag]) for flag in flags]
+                self.odd |= odd
+                flags = [False if o else flag for flag, o in zip(flags, odd, strict=True)]
+            crowds |= np.fromiter(map(bool, flags), bool, len(flags))
+        return crowds
+
+    def _read_areas(self) -> np.ndarray:
+        given = self._column("area")
+        if set(map(type, given)) <= {int, float, type(None)} and not any(map(_is_huge, given)):
+            areas = np.array(given, dtype=np.float64)
+        else:
+            areas = _number_rows([[area] for area in given], width=1)[:, 0]
+        areas[~(np.isfinite(areas) & (areas >= 0))] = np.nan
+        for i in np.isnan(areas).nonzero()[0].tolist():
+            self.odd[i] |= given[i] is not None
+        return areas
+
+    def clean(self, faults: TakesFaults) -> tuple[np.ndarray, Segmentations]:
+        """Clean what is odd. Which annotations are kept, (N,) bool, and their masks."""
+        kept = np.ones(len(self.annotations), bool)
+        parts = [Segmentations.pack([])]
+        for start in range(0, len(self.annotations), _CHUNK):
+            parts.append(self._clean_chunk(start, kept, faults))
+        return kept, Segmentations.concatenate(parts)
+
+    def _clean_chunk(self, start: int, kept: np.ndarray, faults: TakesFaults) -> Segmentations:
+        of_chunk = slice(start, start + _CHUNK)
+        masks = [annotation.get("segmentation") for annotation in self.annotations[of_chunk]]
+        packed, odd = _pack(masks, self.height[of_chunk], self.width[of_chunk])
+        odd |= self.odd[of_chunk]
+        if not odd.any():
+            return packed
+        for i in odd.nonzero()[0].tolist():
+            masks[i] = self._clean_row(start + i, kept, faults)
+        remaining = kept[of_chunk].tolist()
+        return Segmentations.pack(
+            [m for m, is_kept in zip(masks, remaining, strict=True) if is_kept]
+        )
+
+    def _clean_row(self, row: int, kept: np.ndarray, faults: TakesFaults) -> Any:
+        """Clean one annotation and return its mask."""
+        annotation = {**self.annotations[row], "id": self.ids[row]}
+        cleaned = clean_annotation(annotation, int(self.height[row]), int(self.width[row]), faults)
+        if cleaned is None:
+            kept[row] = False
+            return None
+        self.boxes[row] = cleaned["bbox"]
+        self.crowds[row] = cleaned["iscrowd"]
+        self.areas[row] = cleaned.get("area", np.nan)
+        return cleaned.get("segmentation")
+
+
+def _pack(
+    masks: Sequence[Any], height: np.ndarray, width: np.ndarray
+) -> tuple[Segmentations, np.ndarray]:
+    """Masks in columns, and which are not evidently right, (N,) bool; these are left out."""
+    odd = _odd_structures(masks, height, width)
+    usable = [None if o else mask for mask, o in zip(masks, odd.tolist(), strict=True)]
+    try:
+        packed = Segmentations.pack(usable)
+    except (OverflowError, TypeError, ValueError):
+        for i, mask in enumerate(usable):
+            if not _can_be_packed(mask):
+                odd[i], usable[i] = True, None
+        packed = Segmentations.pack(usable)
+    return packed, odd | _odd_polygons(packed, height, width) | _odd_rles(packed, height, width)
+
+
+def _odd_structures(masks: Sequence[Any], height: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Which masks are neither None, nor lists of lists of x, y, ..., nor RLEs of their images."""
+    odd = np.zeros(len(masks), bool)
+    kinds = set(map(type, masks))
+    if dict in kinds:
+        sizes = zip(height.tolist(), width.tolist(), strict=True)
+        for i, (mask, size) in enumerate(zip(masks, sizes, strict=True)):
+            if type(mask) is dict:
+                odd[i] = type(mask.get("counts")) is not str or mask.get("size") != [*size]
+    if not kinds <= {dict, list, type(None)}:
+        odd |= [mask is not None and type(mask) not in (dict, list) for mask in masks]
+    polygons_of = [mask if type(mask) is list else () for mask in masks]
+    polygons = list(chain.from_iterable(polygons_of))
+    if set(map(type, polygons)) <= {list}:
+        lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
+        bad = (lengths < 6) | (lengths % 2 > 0)
+    else:
+        bad = np.array([type(p) is not list or len(p) < 6 or len(p) % 2 > 0 for p in polygons])
+    if bad.any():
+        odd[np.repeat(np.arange(len(masks)), list(map(len, polygons_of)))[bad]] = True
+    return odd
+
+
+def _can_be_packed(mask: Any) -> bool:
+    try:
+        Segmentations.pack([mask])
+    except (OverflowError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _odd_polygons(packed: Segmentations, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Which objects have a polygon that is not finite, outside of the image or far beyond it."""
+    odd = np.zeros(len(packed), bool)
+    if not len(packed.value_ends):
+        return odd
+    of_object = np.repeat(np.arange(len(packed)), np.diff(packed.polygon_ends, prepend=0))
+    starts = np.concatenate([[0], packed.value_ends[:-1]]) // 2
+    x, y = packed.values[0::2], packed.values[1::2]
+    left, right = (f.reduceat(x, starts) for f in (np.minimum, np.maximum))
+    top, bottom = (f.reduceat(y, starts) for f in (np.minimum, np.maximum))
+    limit = reach(height, width)[of_object]
+    good = (left < width[of_object]) & (top < height[of_object]) & (right > 0) & (bottom > 0)
+    good &= (np.minimum(left, top) >= -limit) & (np.maximum(right, bottom) <= limit)
+    odd[of_object[~good]] = True
+    return odd
+
+
+def _odd_rles(packed: Segmentations, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Which objects have run lengths that are not those of a mask of their images."""
+    odd = np.zeros(len(packed), bool)
+    rows = (packed.forms == RLE).nonzero()[0]
+    if len(rows):
+        starts = packed.text_ends - np.diff(packed.text_ends, prepend=0)
+        bounds = zip(starts[rows].tolist(), packed.text_ends[rows].tolist(), strict=True)
+        texts = [packed.texts[start:end].tobytes() for start, end in bounds]
+        pixels = height[rows] * width[rows]
+        odd[rows[list(find_count_faults(texts, pixels))]] = True
+    return odd
+
+
+def _number_rows(rows: Sequence[Any], width: int = 4) -> np.ndarray:
+    """(N, width) float64 of lists of as many numbers; NaN for rows that are something else."""
+    is_uniform = set(map(type, rows)) <= {list} and set(map(len, rows)) <= {width}
+    if is_uniform and set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
+        try:
+            return np.array(rows, dtype=np.float64).reshape(-1, width)
+        except OverflowError:
+            pass
+    numbers = np.full((len(rows), width), np.nan)
+    for i, row in enumerate(rows):
+        is_row = type(row) is list and len(row) == width and set(map(type, row)) <= _NUMBERS
+        if is_row and not any(map(_is_huge, row)):
+            numbers[i] = row
+    return numbers
+
+
+def _is_huge(value: Any) -> bool:
+    """Whether a number is an integer that no float stands for."""
+    return type(value) is int and value.bit_length() > 1000
+
+
+def _are_flags(values: Sequence[Any]) -> bool:
+    try:
+        return set(values) <= {0, 1, None}
+    except TypeError:  # lists or dicts
+        return False
