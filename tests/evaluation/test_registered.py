@@ -22,7 +22,7 @@ from segsuite.evaluation import (
     SemSegEvaluator,
     inference_on_dataset,
 )
-from segsuite.evaluation.coco_metrics import choose_engine
+from segsuite.evaluation.coco_engines import choose_engine
 from segsuite.structures import BoxMode
 from tests.processes import run_group
 
