@@ -263,7 +263,7 @@ def changed(of, **values):
         (changed("images", height="tall"), "image 1 (a.jpg) has the height 'tall'"),
         (changed("images", width=0), "image 1 (a.jpg) has the width 0"),
         (lambda c: c["images"].append(c["images"][0]), "image 1 is there twice (a.jpg and a.jpg)"),
-        (lambda c: c.update(annotations={}), "'annotations' is a dict; expected a list"),
+        (lambda c: c.update(annotations={}), "'annotations' is an object; expected a list"),
         (lambda c: c.pop("categories"), "lacks categories"),
         (changed("images", height=10, width=6), "a.jpg has 6 x 10 pixels"),
     ],

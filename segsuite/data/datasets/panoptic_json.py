@@ -52,11 +52,6 @@ def read_panoptic_json(path: str | os.PathLike, *, with_images: bool = True) -> 
     path = os.fspath(path)
     keys = ("images", "annotations", "categories") if with_images else ("annotations", "categories")
     content: Mapping[str, Any] = read_json(path, keys)
-    for key in keys:
-        if not isinstance(content[key], list):
-            raise DataError(
-                f"{path}: '{key}' is a {type(content[key]).__name__}; expected a list of objects"
-            )
     refuse_instances(content["annotations"], path)
     categories = _by_id("category", path, _categories(content["categories"], path))
     entries = _annotations(content["annotations"], categories, path)
