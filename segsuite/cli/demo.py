@@ -36,7 +36,7 @@ def demo(
 ) -> None:
     """Train the recipe ``demo`` into `output_dir`, and draw predictions into its ``pictures``."""
     from segsuite.config import load_config
-    from segsuite.data import MetadataCatalog
+    from segsuite.data import ImageReader, MetadataCatalog
     from segsuite.engine import train
     from segsuite.visualization import draw_predictions
 
@@ -47,7 +47,11 @@ def demo(
     loader = trainer.build_test_loader(cfg, dataset)
     pictures = Path(output_dir, "pictures")
     sheet, *others = draw_predictions(
-        trainer.model.eval(), loader, MetadataCatalog.get(dataset), pictures
+        trainer.model.eval(),
+        loader,
+        MetadataCatalog.get(dataset),
+        pictures,
+        reader=ImageReader(cfg),
     )
     print(
         f"""

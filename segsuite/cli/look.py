@@ -75,18 +75,19 @@ def run(args: argparse.Namespace) -> None:
 
 def _pictures(cfg: CfgNode, args: argparse.Namespace, dataset: str) -> Iterator[tuple[str, Any]]:
     """Names and pictures."""
-    from segsuite.data import MetadataCatalog, build_train_loader, get_records
+    from segsuite.data import ImageReader, MetadataCatalog, build_train_loader, get_records
+    from segsuite.data.image import channel_order
     from segsuite.visualization.data import draw_record, draw_sample
 
     width = _PANEL if args.sheet else None
     records = get_records(dataset)  # fills in what the metadata learn from files
-    metadata = MetadataCatalog.get(dataset)
+    metadata, reader = MetadataCatalog.get(dataset), ImageReader(cfg)
     if args.fed:
         cfg.DATALOADER.NUM_WORKERS = 0
         batches = build_train_loader(cfg, start_iter=args.start)
         for number, sample in enumerate(islice(chain.from_iterable(batches), args.limit)):
             name = f"{number:04d}_{Path(str(sample['image_id'])).name}"
-            yield name, draw_sample(sample, metadata, cfg.INPUT.FORMAT, width)
+            yield name, draw_sample(sample, metadata, channel_order(cfg), width, reader=reader)
     else:
         for record in records[args.start : args.start + args.limit]:
-            yield str(record["image_id"]), draw_record(record, metadata, width)
+            yield str(record["image_id"]), draw_record(record, metadata, width, reader=reader)

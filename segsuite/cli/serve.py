@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
         max_bytes=max_bytes,
         max_pixels=round(args.max_megapixels * 1e6),
         token=token,
+        reader=predictor.reader,
     )
 
 

@@ -19,7 +19,7 @@ from .datasets import (
     register_from_config,
     register_sem_seg_folder,
 )
-from .image import as_rgb, read_image
+from .image import ImageReader, read_image
 from .inference import InferenceMapper
 from .loader import MappedDataset, MappedLoader
 from .mapper import DatasetMapper
@@ -43,6 +43,7 @@ __all__ = [
     "SAMPLER_REGISTRY",
     "DatasetCatalog",
     "DatasetMapper",
+    "ImageReader",
     "InferenceMapper",
     "InferenceSampler",
     "MappedDataset",
@@ -53,7 +54,6 @@ __all__ = [
     "RepeatFactorTrainingSampler",
     "TrainingBatches",
     "TrainingSampler",
-    "as_rgb",
     "build_detection_test_loader",
     "build_detection_train_loader",
     "build_test_loader",

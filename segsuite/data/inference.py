@@ -9,7 +9,7 @@ import numpy as np
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 
-from .image import FORMATS
+from .image import FORMATS, channel_order
 from .mapper import to_planes
 from .transforms import AugInput, Augmentation, build_augmentations
 
@@ -19,7 +19,7 @@ class InferenceMapper:
 
     Args:
         augmentations: the resize.
-        image_format: "RGB" or "BGR", what the model takes.
+        image_format: "RGB" or "BGR", what the model takes of colours.
     """
 
     @configurable
@@ -32,16 +32,16 @@ class InferenceMapper:
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         return {
             "augmentations": build_augmentations(cfg, is_train=False),
-            "image_format": cfg.INPUT.FORMAT,
+            "image_format": channel_order(cfg),
         }
 
     def __call__(self, image: np.ndarray) -> dict[str, Any]:
         """
         Args:
-            image: (H, W, 3) uint8 RGB.
+            image: (H, W, C) uint8, as `ImageReader` gives it.
 
         Returns:
-            ``image``: (3, h, w) uint8, and ``height`` and ``width``, H and W.
+            ``image``: (C, h, w) uint8, and ``height`` and ``width``, H and W.
         """
         size = image.shape[:2]
         inputs = AugInput(image)

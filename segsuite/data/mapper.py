@@ -12,7 +12,7 @@ import torch
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, DataError
 
-from .image import FORMATS, read_image
+from .image import FORMATS, ImageReader, channel_order
 from .instances import MASK_FORMATS, annotations_to_instances
 from .panoptic import panoptic_to_annotations, panoptic_to_sem_seg, read_panoptic
 from .sem_seg import IGNORE_LABEL, read_sem_seg
@@ -25,6 +25,8 @@ from .transforms import (
     build_augmentations,
 )
 
+_CV_CHANNELS = 4  # more than these OpenCV does not split
+
 
 class DatasetMapper:
     """Reads the files of a record and augments them.
@@ -34,7 +36,9 @@ class DatasetMapper:
             resized, and the labels stay as evaluation needs them.
         augmentations: what happens to image and labels; also a list, in which callables of
             ``torchvision.transforms.v2`` may stand, see `as_augmentation`.
-        image_format: "RGB" or "BGR", the order of the channels in the samples.
+        image_format: "RGB" or "BGR", the order of colour channels in the samples; "L", grey.
+        image_reader: what reads the images: bands, range of values, channels. None: one of
+            `image_format`.
         label_map: of the data set, as `read_sem_seg` takes it. Where records of several data
             sets are mixed, a record's own ``label_map`` comes first.
         use_instance_mask: whether objects have masks besides their boxes.
@@ -50,6 +54,7 @@ class DatasetMapper:
         is_train: bool,
         augmentations: Augmentation | Callable[..., Any] | Sequence[Any],
         image_format: str = "BGR",
+        image_reader: ImageReader | None = None,
         label_map: Mapping[int, int] | None = None,
         use_instance_mask: bool = False,
         instance_mask_format: str = "polygon",
@@ -65,6 +70,7 @@ class DatasetMapper:
         self.is_train = is_train
         self.augmentations = AugmentationList([as_augmentation(augmentations, ignore_label)])
         self.image_format = image_format
+        self.image_reader = image_reader or ImageReader(format=image_format)
         self.label_map = label_map
         self.mask_format = instance_mask_format if use_instance_mask else None
         self.recompute_boxes = recompute_boxes
@@ -76,7 +82,8 @@ class DatasetMapper:
         return {
             "is_train": is_train,
             "augmentations": augmentations,
-            "image_format": cfg.INPUT.FORMAT,
+            "image_format": channel_order(cfg),
+            "image_reader": ImageReader(cfg),
             "use_instance_mask": cfg.MODEL.MASK_ON,
             "instance_mask_format": cfg.INPUT.MASK_FORMAT,
             "recompute_boxes": cfg.MODEL.MASK_ON and crops,
@@ -93,7 +100,7 @@ class DatasetMapper:
                 follows from NumPy's global generator, which a loader seeds for each position.
 
         Returns:
-            ``image``: (3, H, W) uint8, 0-255; ``height`` and ``width`` of the file, and
+            ``image``: (C, H, W) uint8, 0-255; ``height`` and ``width`` of the file, and
             ``file_name`` and ``image_id`` of the record. With labels, in training ``sem_seg``:
             (H, W) integer; else ``sem_seg_gt``: (height, width) integer, not resized, and
             ``sem_seg_file_name``. A panoptic segmentation becomes such labels, and annotations
@@ -101,12 +108,12 @@ class DatasetMapper:
             `annotations_to_instances`.
 
         Raises:
-            MissingFileError, DataError: see `read_image` and `read_sem_seg`; or the image differs
+            MissingFileError, DataError: see `ImageReader` and `read_sem_seg`; or the image differs
                 in size from its label map, or from the ``height`` and ``width`` of the record.
         """
         if rng is None:
             rng = np.random.default_rng(np.random.randint(1 << 32, size=4, dtype=np.uint32))
-        image = read_image(record["file_name"])
+        image = self.image_reader.read(record["file_name"])
         size = image.shape[:2]
         check_recorded_size(record, size)
         sem_seg, annotations = self.read_labels(record, size)
@@ -193,17 +200,22 @@ def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
 
 
 def to_planes(image: np.ndarray, image_format: str) -> torch.Tensor:
-    """(H, W, 3) uint8 RGB -> (3, H, W) uint8, the planes in the order of `image_format`.
+    """(H, W, C) uint8 -> (C, H, W) uint8; the planes of RGB in the order of `image_format`.
 
     OpenCV does it many times faster than a copy of a transposed view.
     """
-    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    channels = image.shape[2]
+    planes = np.empty((channels, *image.shape[:2]), np.uint8)
+    if channels > _CV_CHANNELS:
+        planes[:] = image.transpose(2, 0, 1)
+        return torch.from_numpy(planes)
     is_mirrored = image.strides[1] < 0
     if is_mirrored:
         image = image[:, ::-1]
     if image.strides[0] < 0:  # OpenCV has no such arrays
         image = np.ascontiguousarray(image)
-    cv2.split(image, list(planes if image_format == "RGB" else planes[::-1]))
+    is_reversed = image_format == "BGR" and channels == 3
+    cv2.split(image, list(planes[::-1] if is_reversed else planes))
     if is_mirrored:
         for plane in planes:
             cv2.flip(plane, 1, plane)

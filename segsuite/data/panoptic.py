@@ -19,7 +19,7 @@ from pycocotools import mask as coco_mask
 from segsuite.errors import DataError
 from segsuite.structures import BoxMode
 
-from .image import decode, open_image
+from .image_files import decode, open_image
 from .sem_seg import IGNORE_LABEL
 
 # The semantic class of everything that is a thing: the first, before those of stuff.

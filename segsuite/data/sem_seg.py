@@ -12,7 +12,7 @@ from PIL import Image
 
 from segsuite.errors import DataError
 
-from .image import decode, open_image
+from .image_files import decode, open_image
 
 IGNORE_LABEL = 255
 _SHOWN = 5

@@ -40,8 +40,8 @@ class DefaultPredictor:
         """Predict one image.
 
         Args:
-            original_image: (H, W, 3) uint8 BGR, whatever INPUT.FORMAT is; its size is the
-                prediction's.
+            original_image: (H, W, 3) uint8 BGR, whatever INPUT.FORMAT is, or of other bands as
+                `Predictor` takes it; its size is the prediction's.
 
         Returns:
             What the meta architecture returns: ``instances``, ``sem_seg``, ``panoptic_seg``.
@@ -54,4 +54,5 @@ class DefaultPredictor:
                 "a DefaultPredictor takes an image (height, width, 3) uint8 BGR, it was given a "
                 f"{type(original_image).__name__}; Predictor takes files, Pillow images and RGB"
             )
-        return self._predictor(original_image[:, :, ::-1]).outputs
+        is_color = original_image.shape[2] == 3
+        return self._predictor(original_image[:, :, ::-1] if is_color else original_image).outputs

@@ -11,11 +11,11 @@ from torch import nn
 
 from segsuite.config import CfgNode
 from segsuite.data import (
+    ImageReader,
     InferenceMapper,
     Metadata,
     MetadataCatalog,
     get_records,
-    read_image,
     read_sem_seg,
 )
 from segsuite.data.panoptic import read_panoptic
@@ -58,12 +58,13 @@ def save_examples(
     worst = ranked[: min(count, (len(ranked) + 1) // 2)]
     best = ranked[len(worst) :][-count:][::-1]
     shutil.rmtree(files.examples, ignore_errors=True)
-    mapper = InferenceMapper(cfg)
+    reader, mapper = ImageReader(cfg), InferenceMapper(cfg)
     examples = []
     with evaluating(model), torch.inference_mode():
         for number, image_id in enumerate(worst + best):
-            image = read_image(records[image_id]["file_name"])
-            prediction = Prediction(image, model([mapper(image)])[0], metadata)
+            image = reader.read(records[image_id]["file_name"])
+            outputs = model([mapper(image)])[0]
+            prediction = Prediction(reader.display(image), outputs, metadata)
             classes = ranking.classes[image_id]
             pictures = _draw(ranking.task, prediction, records[image_id], classes)
             height, width = pictures.views["image"].shape[:2]

@@ -13,7 +13,6 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from segsuite.data.image import decode_image
 from segsuite.errors import DataError, FileAccessError, MissingFileError
 from segsuite.runs.files import EvaluationFiles
 from segsuite.utils.files import atomic_path
@@ -115,7 +114,7 @@ def predict_files(
                     _predict_video(predictor, name, file, output_dir, take, frame_maps)
                 else:
                     start = time.perf_counter()
-                    prediction = predictor(_image(file))
+                    prediction = predictor(_image(predictor, file))
                     take(name, prediction, prediction.draw(), time.perf_counter() - start)
                     prediction.save(output_dir, name)
             except (MissingFileError, FileAccessError, DataError) as error:
@@ -157,8 +156,10 @@ def _predict_video(
         raise DataError(f"{file} has no frame that can be decoded; the file is damaged or empty")
 
 
-def _image(file: str) -> Any:
-    return decode_image(sys.stdin.buffer.read(), "standard input") if file == STDIN else file
+def _image(predictor: Predictor, file: str) -> Any:
+    if file != STDIN:
+        return file
+    return predictor.reader.decode(sys.stdin.buffer.read(), "standard input")
 
 
 def _show(

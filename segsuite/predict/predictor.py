@@ -10,7 +10,7 @@ from torch import nn
 
 from segsuite.acceleration import accelerate
 from segsuite.config import CfgNode
-from segsuite.data import InferenceMapper, Metadata, as_rgb, register_from_config
+from segsuite.data import ImageReader, InferenceMapper, Metadata, register_from_config
 from segsuite.modeling import build_model
 from segsuite.runs import Run
 from segsuite.runs.plugins import naming_missing_plugins
@@ -36,6 +36,9 @@ class Predictor:
         min_score: instances below it are not drawn.
         allow_plugins: import the modules that the run's configuration names in ``PLUGINS``, which
             runs their code. Installed plug-ins need no permission.
+
+    Attributes:
+        reader: what reads the images.
 
     Raises:
         MissingFileError: the folder has no configuration or no weights.
@@ -70,6 +73,7 @@ class Predictor:
         accelerate(self.model, inference=True)
         self._inference = FittingInference(cfg, self.model)
         self.metadata: Metadata = run_metadata(cfg)
+        self.reader = ImageReader(cfg)
         self._mapper = InferenceMapper(cfg)
         self._min_score = min_score
 
@@ -77,13 +81,17 @@ class Predictor:
         """Predict one image.
 
         Args:
-            image: a file, a Pillow image, or (H, W, 3) uint8 RGB; its size is the prediction's.
+            image: a file, a Pillow image, or an array (H, W, C) or (H, W): uint8, RGB where it is
+                colours, or of another type with the bands of a file, which are read as a file's
+                (INPUT.BANDS, INPUT.VALUE_RANGE). Its size is the prediction's.
 
         Raises:
-            MissingFileError, DataError: the file is missing, damaged or no image.
+            MissingFileError, DataError: the file is missing, damaged or no image, or has other
+                bands than the model takes.
             ValueError: an array of another shape or type.
         """
-        pixels = as_rgb(image)
+        pixels = self.reader.read_any(image)
         with torch.inference_mode():
             outputs = self._inference(self._mapper(pixels))
-        return Prediction(pixels, outputs, self.metadata, self._min_score)
+        shown = self.reader.display(pixels)
+        return Prediction(shown, outputs, self.metadata, self._min_score)

@@ -17,7 +17,7 @@ from typing import Any
 
 import jinja2
 
-from segsuite.data.image import decode_image
+from segsuite.data import ImageReader
 from segsuite.errors import DataError, FileAccessError, MissingPackageError, UserError
 from segsuite.visualization import Prediction
 from segsuite.visualization.summary import ClassSummary, confidence_map, summarize
@@ -27,7 +27,7 @@ from .gate import Gate
 MEGABYTE = 1 << 20
 MAX_PIXELS = 40_000_000  # some 70 bytes of memory each while they are predicted and drawn
 # Others are read by code that few look at, or by other programs: EPS by Ghostscript.
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "NPY")
 _MAX_WAITING = 16
 _MINUTE = 60  # seconds
 _LEGEND = jinja2.Environment(autoescape=True).from_string(
@@ -82,8 +82,12 @@ def answer(
     file: str | os.PathLike,
     max_bytes: int,
     max_pixels: int = MAX_PIXELS,
+    reader: ImageReader | None = None,
 ) -> Answer:
     """Predict a file that somebody has sent.
+
+    Args:
+        reader: of the file; None: it is 8-bit colours or grey.
 
     Raises:
         DataError: it is too large, in bytes or in pixels, or no image, or a damaged one.
@@ -95,7 +99,8 @@ def answer(
             "(--max-upload-mb)"
         )
     content = Path(file).read_bytes()
-    image = decode_image(content, name, max_pixels=max_pixels, formats=_FORMATS)
+    reader = reader or ImageReader()
+    image = reader.decode(content, name, max_pixels=max_pixels, formats=_FORMATS)
     prediction = predict(image)
     colors = prediction.class_colors_of_things()
     confidence = prediction.confidence
@@ -122,6 +127,7 @@ def build_page(
     title: str,
     max_bytes: int,
     max_pixels: int = MAX_PIXELS,
+    reader: ImageReader | None = None,
 ) -> Any:
     """The page, a `gradio.Blocks`; ``/predict`` of its programming interface takes a file.
 
@@ -132,7 +138,7 @@ def build_page(
 
     def show(file: str) -> tuple[Any, ...]:
         try:
-            found = answer(predict, file, max_bytes, max_pixels)
+            found = answer(predict, file, max_bytes, max_pixels, reader)
         except UserError as error:
             message = html.escape(str(error))
             raise gr.Error(message, duration=None, print_exception=False) from None
@@ -152,7 +158,7 @@ def build_page(
             with gr.Column(scale=1, min_width=280):
                 file = gr.File(
                     label=f"An image, up to {max_bytes / MEGABYTE:g} MB",
-                    file_types=["image"],
+                    file_types=["image", ".npy", ".npz"],
                     height=150,
                 )
                 legend = gr.HTML()
@@ -184,6 +190,7 @@ def serve(
     max_bytes: int = 20 * MEGABYTE,
     max_pixels: int = MAX_PIXELS,
     token: str | None = None,
+    reader: ImageReader | None = None,
 ) -> None:
     """Show the page until Ctrl-C or SIGTERM. Nothing is sent anywhere, nothing is kept.
 
@@ -195,6 +202,7 @@ def serve(
             reach it.
         max_bytes: larger files are refused while they are being sent.
         max_pixels: larger images are refused before they are decoded.
+        reader: of the files; None: they are 8-bit colours or grey.
         token: a word that the page's address has to have, ``?token=...``; None: none is asked for.
 
     Raises:
@@ -212,7 +220,9 @@ def serve(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with listener, tempfile.TemporaryDirectory() as uploads, suppress(KeyboardInterrupt):
         os.environ["GRADIO_TEMP_DIR"] = uploads
-        page = build_page(predict, title=title, max_bytes=max_bytes, max_pixels=max_pixels)
+        page = build_page(
+            predict, title=title, max_bytes=max_bytes, max_pixels=max_pixels, reader=reader
+        )
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         address += f"/?token={token}" if token else ""
         gate = partial(Gate, uploads=uploads, max_bytes=max_bytes, token=token)

@@ -15,7 +15,6 @@ from torch import nn
 from segsuite.acceleration import accelerate
 from segsuite.config import CfgNode
 from segsuite.data import DatasetMapper, build_test_loader, build_train_loader
-from segsuite.data.image import read_image
 from segsuite.engine.amp import amp_dtype
 from segsuite.engine.hooks import LRScheduler
 from segsuite.engine.train_loop import HookBase, SimpleTrainer
@@ -61,7 +60,7 @@ def _mapper_milliseconds(cfg: CfgNode, dataset: Any, images: int) -> dict[str, f
     clock = PhaseClock(torch.device("cpu"), ("image", "labels", "sample"))
     for position in range(images):
         record = dataset.dataset[dataset.sampler.index(position)]
-        image = read_image(record["file_name"])
+        image = reader.image_reader.read(record["file_name"])
         clock.lap("image")
         reader.read_labels(record, image.shape[:2])
         clock.lap("labels")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from segsuite.data import Metadata, default_colors, read_image, read_sem_seg
+from segsuite.data import ImageReader, Metadata, default_colors, read_sem_seg
 from segsuite.data.boxes import corner_boxes
 from segsuite.structures import (
     HasWindows,
@@ -27,13 +27,18 @@ from .sheet import fit_width
 
 
 def draw_record(
-    record: Mapping[str, Any], metadata: Metadata, width: int | None = None
+    record: Mapping[str, Any],
+    metadata: Metadata,
+    width: int | None = None,
+    *,
+    reader: ImageReader | None = None,
 ) -> np.ndarray:
     """A record of a data set with its label map and objects drawn over the image.
 
     Args:
         width: scale the image to this width in pixels before anything is drawn, so that labels can
             be read; by default it keeps its size.
+        reader: of the image, where it is other than 8-bit colours or grey.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -41,7 +46,8 @@ def draw_record(
     Raises:
         MissingFileError, DataError: a file is missing or damaged, or sizes differ.
     """
-    image = read_image(record["file_name"])
+    reader = reader or ImageReader()
+    image = reader.display(reader.read(record["file_name"]))
     height, width = image.shape[:2]
     sem_seg = None
     if "sem_seg_file_name" in record:
@@ -60,22 +66,27 @@ def draw_record(
 
 
 def draw_sample(
-    sample: Mapping[str, Any], metadata: Metadata, image_format: str, width: int | None = None
+    sample: Mapping[str, Any],
+    metadata: Metadata,
+    image_format: str,
+    width: int | None = None,
+    *,
+    reader: ImageReader | None = None,
 ) -> np.ndarray:
     """A sample of the training loader: the pixels and labels that the model is given.
 
     Args:
         sample: of a `DatasetMapper` for training.
-        image_format: INPUT.FORMAT, the order of the channels in the sample.
-        width: see `draw_record`.
+        image_format: the order of the channels in the sample, see `channel_order`.
+        width, reader: see `draw_record`.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     image = sample["image"].numpy().transpose(1, 2, 0)
-    if image_format == "BGR":
+    if image_format == "BGR" and image.shape[2] == 3:
         image = image[:, :, ::-1]
-    image = np.ascontiguousarray(image)
+    image = np.ascontiguousarray((reader or ImageReader()).display(image))
     sem_seg = sample["sem_seg"].numpy() if "sem_seg" in sample else None
     if "instances" not in sample:
         return _draw(image, sem_seg, None, metadata, width)

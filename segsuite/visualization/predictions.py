@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from segsuite.data import Metadata, read_image
+from segsuite.data import ImageReader, Metadata
 from segsuite.data.palette import Color
 from segsuite.structures import sem_seg_labels
 
@@ -29,6 +29,7 @@ def draw_predictions(
     output_dir: str | os.PathLike,
     *,
     limit: int = 8,
+    reader: ImageReader | None = None,
 ) -> list[Path]:
     """Predict some images and write each beside its prediction, ground truth and errors.
 
@@ -38,11 +39,12 @@ def draw_predictions(
             where there is a ground truth.
         metadata: names and colours of the classes.
         limit: the number of images, from the first on.
+        reader: of the images, where they are other than 8-bit colours or grey.
 
     Returns:
         The files written: ``contact_sheet.png`` with all of them, then ``<image_id>.png`` of each.
     """
-    output_dir = Path(output_dir)
+    output_dir, reader = Path(output_dir), reader or ImageReader()
     names, colors = metadata.stuff_classes, metadata.stuff_colors
     rows: list[np.ndarray] = []
     files = []
@@ -50,7 +52,8 @@ def draw_predictions(
         with torch.inference_mode():
             prediction = sem_seg_labels(model([record])[0]["sem_seg"]).cpu().numpy()
         target = record["sem_seg_gt"].numpy() if "sem_seg_gt" in record else None
-        views = (read_image(record["file_name"]), prediction, target, colors)
+        image = reader.display(reader.read(record["file_name"]))
+        views = (image, prediction, target, colors)
         options = {"ignore_label": metadata.ignore_label}
         picture = comparison(*views, **options)
         footer = _footer(names, colors, picture.shape[1], target is not None)

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from segsuite.data import read_image
-from segsuite.data.image import check_complete, read_image_size
+from segsuite.data.image import read_image_size
+from segsuite.data.image_files import check_complete
 from tests.helpers import SHARED, requires_coco_tiny
 
 

@@ -15,8 +15,20 @@ INPUT.MAX_SIZE_TEST = 1333
 INPUT.RANDOM_SCALE = ()
 # "horizontal", "vertical" or "none".
 INPUT.RANDOM_FLIP = "horizontal"
-# Channel order fed to the model: "BGR" or "RGB".
+# Channel order of colours fed to the model: "BGR" or "RGB". "L": one channel of grey, into which
+# colours are turned.
 INPUT.FORMAT = "BGR"
+# Bands of the files, numbered from 0 on, in the order in which the model takes them; PIXEL_MEAN of
+# MODEL has a number for each. Empty: all bands, colours in the order of FORMAT, transparency left
+# out.
+INPUT.BANDS = ()
+# Which values of images of more than 8 bits become 0 and 255: [low, high], such as [0, 4095]; [2%,
+# 98%], percentiles of each band of each image; a pair for each band; or "full", all that the type
+# of integers holds. Empty: "full" for unsigned integers of up to 16 bits, and others are refused.
+INPUT.VALUE_RANGE = ()
+# Three of the model's channels that pictures show as red, green and blue, or one. Empty: the first
+# three, or the only one.
+INPUT.DISPLAY_BANDS = ()
 # Masks of objects in training: "polygon" keeps polygons (images with RLE get bit masks), "bitmask"
 # draws them.
 INPUT.MASK_FORMAT = "polygon"

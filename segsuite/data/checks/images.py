@@ -13,7 +13,7 @@ from PIL import Image
 
 from segsuite.errors import DataError
 
-from ..image import EXIF_ORIENTATION, decode, open_image
+from ..image_files import EXIF_ORIENTATION, decode, open_image
 
 # File formats by the endings that stand for them.
 _FORMATS = {

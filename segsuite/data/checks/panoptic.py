@@ -15,7 +15,7 @@ from segsuite.errors import DataError
 
 from ..datasets.coco_faults import some
 from ..datasets.panoptic_json import normalized_category, read_panoptic_json, refuse_instances
-from ..image import decode, open_image
+from ..image_files import decode, open_image
 from ..mapper import size_mismatch
 from ..panoptic import format_fault, read_panoptic, to_segment_ids
 from .coco import CocoFile

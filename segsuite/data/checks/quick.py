@@ -12,7 +12,8 @@ from segsuite.utils import comm
 from ..boxes import annotation_name, as_coco_box, box_mode, record_size
 from ..build import get_records
 from ..catalog import Metadata, MetadataCatalog
-from ..image import check_complete, open_image, read_image_size
+from ..image import read_image_size
+from ..image_files import check_complete, open_image
 from ..mapper import check_recorded_size, size_mismatch
 from ..sem_seg import count_values, read_sem_seg
 from ..statistics import read_in_parallel

@@ -11,7 +11,7 @@ import numpy as np
 from segsuite.errors import DataError
 
 from ..catalog import Metadata
-from ..image import decode, open_image
+from ..image_files import decode, open_image
 from ..mapper import size_mismatch
 from ..sem_seg import check_label_mode, count_values
 from ..statistics import balance_weights

@@ -37,7 +37,7 @@ from pycocotools.coco import COCO
 from segsuite.errors import DataError
 from segsuite.utils.files import atomic_path
 
-from ..image import decode, open_image
+from ..image_files import decode, open_image
 from ..palette import voc_colors
 from ..sem_seg import IGNORE_LABEL
 from .folder import load_sem_seg_folder

@@ -10,6 +10,7 @@ import numpy as np
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 
+from ..image import channel_order
 from ..sem_seg import count_values
 from .base import AUGMENTATION_REGISTRY, AugInput, Augmentation
 from .color import ColorTransform
@@ -207,7 +208,7 @@ class PadToSize(Augmentation):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         # The mean colour is 0 once the model has normalised it.
         color = [round(mean) for mean in cfg.MODEL.PIXEL_MEAN]
-        if cfg.INPUT.FORMAT == "BGR":
+        if channel_order(cfg) == "BGR":
             color.reverse()
         height, width = cfg.INPUT.CROP.SIZE
         label = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
@@ -248,6 +249,9 @@ class RandomFlip(Augmentation):
 class ColorJitter(Augmentation):
     """Change brightness, contrast and saturation by factors in 1 +- x, the hue by up to +- x.
 
+    Grey has no saturation and hue, and keeps it so; other bands than these and colours have none
+    that are known.
+
     Args:
         hue: in turns of the colour circle, 0 to 0.5.
     """
@@ -271,6 +275,13 @@ class ColorJitter(Augmentation):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         jitter = cfg.INPUT.COLOR_JITTER
+        channels = len(cfg.MODEL.PIXEL_MEAN)
+        of_colors = [f"{key} {jitter[key]}" for key in ("SATURATION", "HUE") if jitter[key]]
+        if of_colors and (channels not in (1, 3) or (cfg.INPUT.BANDS and channels == 3)):
+            raise ConfigError(
+                f"INPUT.COLOR_JITTER has {' and '.join(of_colors)}, but the model's {channels} "
+                "channels need not be colours; set SATURATION and HUE to 0"
+            )
         return {key.lower(): amount for key, amount in jitter.items()}
 
     def get_transform(self, inputs: AugInput, rng: np.random.Generator) -> Transform:

@@ -27,7 +27,7 @@ class AugInput:
     crop cuts away is never resized.
 
     Args:
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, C) uint8; three channels are RGB.
         sem_seg: (H, W) integer labels, or None where there are none.
         annotations: of objects, as records have them, or None.
 
@@ -72,7 +72,7 @@ class AugInput:
 
     @property
     def image(self) -> np.ndarray:
-        """(h, w, 3) uint8 RGB, transformed."""
+        """(h, w, C) uint8, transformed."""
         return self.transform.apply_image(self._image)
 
     @property

@@ -14,6 +14,8 @@ _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 class ColorTransform(Transform):
     """Change brightness, contrast, saturation and hue of an RGB image, in this order.
 
+    Of images of other bands the brightness and contrast, each band about its own mean.
+
     Args:
         brightness: factor on all values.
         contrast: factor on the distance from the image's mean grey.
@@ -33,6 +35,8 @@ class ColorTransform(Transform):
         self.saturation, self.hue = saturation, hue
 
     def apply_image(self, image: np.ndarray) -> np.ndarray:
+        if image.shape[2] != 3:
+            return self._of_bands(image)
         if self.brightness != 1 or self.contrast != 1 or self.saturation != 1:
             image = self._linear(image)
         if self.hue != 0:
@@ -42,6 +46,13 @@ class ColorTransform(Transform):
             hsv[:, :, 0] = (hsv[:, :, 0].astype(np.int16) + shift) % 180
             image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
         return image
+
+    def _of_bands(self, image: np.ndarray) -> np.ndarray:
+        means = image.reshape(-1, image.shape[2]).mean(axis=0, dtype=np.float64)
+        scale = self.contrast * self.brightness
+        offsets = (1 - self.contrast) * self.brightness * means
+        changed = image * np.float32(scale) + offsets.astype(np.float32)
+        return np.rint(changed).clip(0, 255).astype(np.uint8)
 
     def _linear(self, image: np.ndarray) -> np.ndarray:
         """Brightness, contrast and saturation are linear in the colour: one 3 x 4 matrix."""

@@ -22,12 +22,14 @@ def resize_bilinear(
     precision and so rounds some values differently.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, C) uint8.
         size: (height, width) of the whole.
 
     Returns:
-        (h, w, 3) uint8, `size` or that of the window.
+        (h, w, C) uint8, `size` or that of the window.
     """
+    if image.shape[2] != 3 and image.shape[:2] != size:
+        return _by_threes(image, size, window)
     y, x, height, width = window = window or (0, 0, *size)
     if image.shape[:2] == size:
         return image[y : y + height, x : x + width]
@@ -39,6 +41,15 @@ def resize_bilinear(
     pixels = Image.fromarray(image).resize((size[1], image.shape[0]), bilinear)
     pixels = pixels.crop((x, 0, x + width, image.shape[0]))
     return np.asarray(pixels.resize((width, size[0]), bilinear).crop((0, y, width, y + height)))
+
+
+def _by_threes(image: np.ndarray, size: tuple[int, int], window: Window | None) -> np.ndarray:
+    """Any number of bands, three at a time as if they were colours."""
+    groups = []
+    for start in range(0, image.shape[2], 3):
+        bands = np.arange(start, start + 3).clip(max=image.shape[2] - 1)
+        groups.append(resize_bilinear(np.ascontiguousarray(image[..., bands]), size, window))
+    return np.concatenate(groups, axis=2)[..., : image.shape[2]]
 
 
 def resize_nearest(

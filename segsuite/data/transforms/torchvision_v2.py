@@ -61,7 +61,7 @@ class TorchvisionAugmentation(Augmentation):
     taken from, too. Transforms of colours alone leave polygons and boxes as they are.
 
     Args:
-        transform: called with a dict of ``image`` (3, H, W) uint8 RGB, ``labels`` (N,), ``boxes``
+        transform: called with a dict of ``image`` (C, H, W) uint8, ``labels`` (N,), ``boxes``
             and masks, of which it keeps keys and types.
         ignore_label: of the label maps.
     """
@@ -94,7 +94,7 @@ class TorchvisionAugmentation(Augmentation):
         sample = self._sample(inputs, objects)
         with seeded_globals(rng):
             result = self._transformed(sample)
-        image = _checked_image(result["image"], self.transform)
+        image = _checked_image(result["image"], self.transform, inputs.image.shape[2])
         frame = np.asarray(result["frame"].as_subclass(torch.Tensor))
         is_inside = frame[1] - frame[0] == 1
         sem_seg = None
@@ -201,7 +201,7 @@ class _ImageTransform(Transform):
     def apply_image(self, image: np.ndarray) -> np.ndarray:
         with seeded_globals(np.random.default_rng(self.seed)):
             result = self.transform(tv_tensors.Image(_tensor(image).permute(2, 0, 1)))
-        return _checked_image(result, self.transform)
+        return _checked_image(result, self.transform, image.shape[2])
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
@@ -209,18 +209,19 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.require(array, requirements=["C_CONTIGUOUS", "WRITEABLE"]))
 
 
-def _checked_image(image: Any, transform: Any) -> np.ndarray:
+def _checked_image(image: Any, transform: Any, channels: int) -> np.ndarray:
     if (
         not isinstance(image, torch.Tensor)
         or image.dtype != torch.uint8
         or image.ndim != 3
-        or image.shape[0] != 3
+        or image.shape[0] != channels
     ):
         is_tensor = isinstance(image, torch.Tensor)
         what = f"{tuple(image.shape)} {image.dtype}" if is_tensor else type(image).__name__
         raise ConfigError(
-            f"the augmentation {transform} gave an image that is {what}; expected a tensor (3, H, "
-            "W) uint8. Conversions and normalisation are the model's (MODEL.PIXEL_MEAN, PIXEL_STD)"
+            f"the augmentation {transform} gave an image that is {what}; expected a tensor "
+            f"({channels}, H, W) uint8. Conversions and normalisation are the model's "
+            "(MODEL.PIXEL_MEAN, PIXEL_STD)"
         )
     planes = image.as_subclass(torch.Tensor).permute(1, 2, 0)
     return np.ascontiguousarray(planes.numpy())

@@ -28,7 +28,7 @@ class Transform:
         return size
 
     def apply_image(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB -> (H', W', 3) uint8."""
+        """(H, W, C) uint8 -> (H', W', C) uint8; three channels are RGB."""
         return image
 
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
