@@ -61,8 +61,8 @@ def _examine(name: str, report: Any) -> int:
     from tqdm import tqdm
 
     from segsuite.data import DatasetCatalog, MetadataCatalog
+    from segsuite.data.cache import read_in_parallel
     from segsuite.data.checks.semantic import examine_label_map, report_label_maps
-    from segsuite.data.statistics import read_in_parallel
 
     records, metadata = DatasetCatalog.get(name), MetadataCatalog.get(name)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from segsuite.errors import ConfigError, DataError
 
 from .build import get_records
+from .cache import remember
 from .sem_seg import count_values, read_sem_seg
 
 logger = logging.getLogger(__name__)
@@ -19,19 +19,18 @@ logger = logging.getLogger(__name__)
 BALANCE_MODES = ("median_frequency", "inverse_log", "inverse_sqrt")
 
 
-def read_in_parallel(function: Callable, items: Iterable[Any]) -> Iterator[Any]:
-    """``map(function, items)`` on threads, in order: decoding runs outside Python's lock."""
-    with ThreadPoolExecutor() as pool:
-        yield from pool.map(function, items)
-
-
 def count_labels(record: dict) -> tuple[np.ndarray, np.ndarray]:
     """The values in the label map of a record, after its ``label_map``, and their pixel counts."""
     return count_values(read_sem_seg(record["sem_seg_file_name"], record.get("label_map")))
 
 
-def label_histogram(records: Sequence[dict], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def label_histogram(
+    records: Sequence[dict], num_classes: int, of: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
     """Count the pixels of each class; other labels, the ignore label among them, don't count.
+
+    Args:
+        of: the name of the data set. The counts of its label maps are remembered until they change.
 
     Returns:
         Two (num_classes,) int64 arrays: the pixels of each class, and the labelled pixels of
@@ -39,12 +38,17 @@ def label_histogram(records: Sequence[dict], num_classes: int) -> tuple[np.ndarr
     """
     pixels = np.zeros(num_classes, dtype=np.int64)
     pixels_where_present = np.zeros(num_classes, dtype=np.int64)
-    for values, counts in read_in_parallel(count_labels, records):
+    counted = remember(functools.partial(_counts), records, of=of, version=1)
+    for values, counts in (np.array(result, np.int64) for result in counted.results):
         is_class = (values >= 0) & (values < num_classes)
         values, counts = values[is_class], counts[is_class]
         pixels[values] += counts
         pixels_where_present[values] += counts.sum()
     return pixels, pixels_where_present
+
+
+def _counts(record: dict) -> list[list[int]]:
+    return [column.tolist() for column in count_labels(record)]
 
 
 def compute_class_weights(dataset_names: Sequence[str], num_classes: int, mode: str) -> list[float]:
@@ -69,7 +73,8 @@ def compute_class_weights(dataset_names: Sequence[str], num_classes: int, mode: 
             f"MODEL.SEM_SEG_HEAD.LOSS.CLASS_BALANCE is '{mode}': expected one of "
             f"{', '.join(BALANCE_MODES)}, or '' for none"
         )
-    pixels, pixels_where_present = label_histogram(get_records(dataset_names), num_classes)
+    records, of = get_records(dataset_names), ",".join(dataset_names)
+    pixels, pixels_where_present = label_histogram(records, num_classes, of)
     present = pixels > 0
     if not present.any():
         raise DataError(

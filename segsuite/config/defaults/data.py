@@ -81,6 +81,8 @@ DATALOADER.PREFETCH_FACTOR = 2
 # Before training, read all label maps and the headers of all images, and stop at a value outside
 # the classes, or an image that is missing or of another size than its annotations.
 DATALOADER.CHECK_LABELS = True
+# Read all of them, also those that have been checked before and are unchanged since.
+DATALOADER.CHECK_ANEW = False
 # Leave out training images without an object, or with crowds alone.
 DATALOADER.FILTER_EMPTY_ANNOTATIONS = True
 # Fill a batch with landscape or with portrait images, so that less is padded, where the data set

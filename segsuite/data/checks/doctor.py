@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from segsuite.errors import DataError
 
+from ..cache import read_in_parallel
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..datasets.folder import UnpairedFilesError
-from ..statistics import read_in_parallel
 from .annotations import report_annotations
 from .coco import CocoFile, report_coco
 from .duplicates import report_duplicates

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import logging
+from collections.abc import Sequence
 
 from segsuite.config import CfgNode
 from segsuite.errors import ConfigError, DataError, UserError
@@ -11,15 +12,19 @@ from segsuite.utils import comm
 
 from ..boxes import annotation_name, as_coco_box, box_mode, record_size
 from ..build import get_records
+from ..cache import read_in_parallel, remember
 from ..catalog import Metadata, MetadataCatalog
 from ..image import read_image_size
 from ..image_files import check_complete, open_image
 from ..mapper import check_recorded_size, size_mismatch
 from ..sem_seg import count_values, read_sem_seg
-from ..statistics import read_in_parallel
 from .panoptic import segments_fault
 
+logger = logging.getLogger(__name__)
+
 _SHOWN = 5
+# Of what `_find_fault` and `_find_image_fault` look for: a change forgets what has been checked.
+_VERSION = 1
 
 
 def check_datasets(cfg: CfgNode) -> None:
@@ -37,12 +42,14 @@ def check_datasets(cfg: CfgNode) -> None:
                     num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
                     ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
                     read_labels=cfg.DATALOADER.CHECK_LABELS,
+                    anew=cfg.DATALOADER.CHECK_ANEW,
                 )
                 check_instance_dataset(
                     name,
                     num_classes=cfg.MODEL.ROI_HEADS.NUM_CLASSES,
                     use_masks=cfg.MODEL.MASK_ON,
                     read_images=cfg.DATALOADER.CHECK_LABELS,
+                    anew=cfg.DATALOADER.CHECK_ANEW,
                 )
         except UserError as e:
             error = e
@@ -52,7 +59,12 @@ def check_datasets(cfg: CfgNode) -> None:
 
 
 def check_semantic_dataset(
-    name: str, *, num_classes: int, ignore_label: int, read_labels: bool = True
+    name: str,
+    *,
+    num_classes: int,
+    ignore_label: int,
+    read_labels: bool = True,
+    anew: bool = False,
 ) -> None:
     """Check a data set against the model that is to learn it.
 
@@ -60,6 +72,8 @@ def check_semantic_dataset(
         num_classes: classes of the model, MODEL.SEM_SEG_HEAD.NUM_CLASSES.
         ignore_label: label that the loss leaves out, MODEL.SEM_SEG_HEAD.IGNORE_VALUE.
         read_labels: also read every label map, and the header and the end of every image.
+        anew: also those that have been checked before and are unchanged, which are passed over
+            otherwise, with a line in the log.
 
     Raises:
         UnknownNameError: an unknown data set.
@@ -75,11 +89,17 @@ def check_semantic_dataset(
         return
     labelled = [record for record in records if "sem_seg_file_name" in record]
     find = functools.partial(_find_fault, num_classes=num_classes, ignore_label=ignore_label)
-    _raise_faults(name, find, labelled, "images or their label maps")
+    faults = _faults_of_files(name, find, labelled, "images and their label maps", anew)
+    _raise_faults(name, faults, "images or their label maps")
 
 
 def check_instance_dataset(
-    name: str, *, num_classes: int, use_masks: bool = True, read_images: bool = True
+    name: str,
+    *,
+    num_classes: int,
+    use_masks: bool = True,
+    read_images: bool = True,
+    anew: bool = False,
 ) -> None:
     """Check the annotations of a data set, if it has any, against the model that is to learn it.
 
@@ -87,6 +107,7 @@ def check_instance_dataset(
         num_classes: classes of the model, MODEL.ROI_HEADS.NUM_CLASSES.
         use_masks: whether the model predicts masks, MODEL.MASK_ON.
         read_images: also read the header and the end of every image, and every panoptic PNG.
+        anew: see `check_semantic_dataset`.
 
     Raises:
         UnknownNameError: an unknown data set.
@@ -124,9 +145,11 @@ def check_instance_dataset(
         )
     if objects and metadata.get("json_file") is None:  # those of a file are checked as it is read
         of_objects = [record for record in records if record.get("annotations")]
-        _raise_faults(name, _find_box_fault, of_objects, "images have boxes that")
+        faults = list(read_in_parallel(_find_box_fault, of_objects))
+        _raise_faults(name, faults, "images have boxes that")
     if read_images:
-        _raise_faults(name, _find_image_fault, records, "images")
+        find = functools.partial(_find_image_fault)
+        _raise_faults(name, _faults_of_files(name, find, records, "images", anew), "images")
 
 
 def _find_box_fault(record: dict) -> str | None:
@@ -162,16 +185,39 @@ def _find_image_fault(record: dict) -> str | None:
     return None
 
 
-def _raise_faults(
-    name: str, find: Callable[[dict], str | None], records: list[dict], kind: str
-) -> None:
-    """Raise a ValueError with the first of the faults that `find` finds in the records."""
-    faults = [fault for fault in read_in_parallel(find, records) if fault]
-    if faults:
-        more = f"\n... and {len(faults) - _SHOWN} more files" if len(faults) > _SHOWN else ""
+def _faults_of_files(
+    name: str,
+    find: functools.partial[str | None],
+    records: Sequence[dict],
+    kind: str,
+    anew: bool,
+) -> list[str | None]:
+    """What `find` says about each record, whose files are not read again while they are as they
+    were when nothing was wrong with them."""
+    checked = remember(
+        find, records, of=name, version=_VERSION, keep=lambda fault: fault is None, anew=anew
+    )
+    if checked.num_old:
+        logger.info(
+            "data set '%s': %d of %d %s were checked on %s and are unchanged: not read again "
+            "(DATALOADER.CHECK_ANEW True reads them)",
+            *(name, checked.num_old, len(records), kind, checked.when()),
+        )
+    return checked.results
+
+
+def _raise_faults(name: str, faults: Sequence[str | None], kind: str) -> None:
+    """Raise an error with the first of the faults that there are.
+
+    Args:
+        faults: of each record, None where nothing is wrong.
+    """
+    found = [fault for fault in faults if fault]
+    if found:
+        more = f"\n... and {len(found) - _SHOWN} more files" if len(found) > _SHOWN else ""
         raise DataError(
-            f"data set '{name}': {len(faults)} of {len(records)} {kind} can't be used:\n"
-            + "\n".join(faults[:_SHOWN])
+            f"data set '{name}': {len(found)} of {len(faults)} {kind} can't be used:\n"
+            + "\n".join(found[:_SHOWN])
             + more
         )
 

@@ -145,3 +145,61 @@ def test_labels_are_read_only_when_asked(folder):
         check_datasets(cfg)
     cfg.DATALOADER.CHECK_LABELS = False
     check_datasets(cfg)
+
+
+class TestUnchanged:
+    """Files that were checked before are not read again."""
+
+    @pytest.fixture(autouse=True)
+    def _settled(self, tmp_path_factory, monkeypatch):
+        monkeypatch.setenv("SEGSUITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        monkeypatch.setattr("segsuite.data.cache.folder._SETTLED_NS", -1_000_000_000)
+
+    def test_the_log_says_what_is_trusted(self, folder, caplog):
+        register(folder)
+        with caplog.at_level("INFO", "segsuite"):
+            check()
+            assert "unchanged" not in caplog.text
+            check()
+        assert f"data set '{NAME}': 8 of 8 images and their label maps were checked on 2" in (
+            caplog.text
+        )
+        assert "unchanged: not read again (DATALOADER.CHECK_ANEW True reads them)" in caplog.text
+
+    @pytest.mark.parametrize("kind", ["images/3.jpg", "labels/3.png"])
+    def test_damage_that_comes_later_is_found(self, folder, kind):
+        register(folder)
+        check()
+        (folder / kind).write_bytes(b"damaged")
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"3\.(jpg|png)"):
+                check()
+
+    def test_damage_behind_its_back_is_found_anew(self, folder, monkeypatch):
+        register(folder)
+        check()
+        # As a disk that rots: nothing that a file system tells has changed.
+        monkeypatch.setattr("segsuite.data.cache.results.file_state", lambda path: (1, 1, 1, 1))
+        check()
+        (folder / "labels" / "3.png").write_bytes(b"damaged")
+        check()
+        cfg = get_cfg()
+        cfg.DATASETS.TRAIN = (NAME,)
+        cfg.DATASETS.TEST = ()
+        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 3
+        check_datasets(cfg)
+        cfg.DATALOADER.CHECK_ANEW = True
+        with pytest.raises(ValueError, match=r"3\.png"):
+            check_datasets(cfg)
+        cfg.DATALOADER.CHECK_ANEW = False
+        with pytest.raises(ValueError, match=r"3\.png"):
+            check_datasets(cfg)
+
+    def test_with_another_label_map_they_are_read_again(self, folder):
+        write(folder / "labels" / "4.png", np.full((6, 8), 200, np.uint8))
+        register(folder, label_map={0: 0, 1: 1, 2: 2, 200: 255})
+        check()
+        DatasetCatalog.remove(NAME)
+        register(folder)
+        with pytest.raises(ValueError, match="holds the label 200"):
+            check()
