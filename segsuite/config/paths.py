@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 # The keys of an entry of DATASETS.REGISTER that are paths.
-PATH_KEYS = frozenset({"ANNOTATIONS", "IMAGES", "INSTANCES", "LABELS", "PANOPTIC"})
+PATH_KEYS = frozenset(
+    {
+        *("ANNOTATIONS", "CLASS_MAPS", "DATA", "FILES", "FOLDER", "IMAGES", "INSTANCES", "LABELS"),
+        *("PANOPTIC", "PROJECT"),
+    }
+)
 
 
 def anchor_paths(loaded: dict[str, Any], filename: str) -> dict[str, Any]:

@@ -112,8 +112,8 @@ def load_sem_seg_folder(
         UnpairedFilesError: an image without label map, or a label map without image.
         DataError: two files of the same stem.
     """
-    image_files = _files_by_stem(Path(images), image_suffix, IMAGE_SUFFIXES, "images")
-    label_files = _files_by_stem(Path(labels), label_suffix, LABEL_SUFFIXES, "label maps")
+    image_files = files_by_stem(Path(images), image_suffix, IMAGE_SUFFIXES, "images")
+    label_files = files_by_stem(Path(labels), label_suffix, LABEL_SUFFIXES, "label maps")
     unlabelled = sorted(image_files.keys() - label_files.keys())
     unused = sorted(label_files.keys() - image_files.keys())
     records = [
@@ -146,7 +146,7 @@ def load_sem_seg_folder(
     )
 
 
-def _files_by_stem(
+def files_by_stem(
     folder: Path, suffix: str, default_suffixes: tuple[str, ...], kind: str
 ) -> dict[str, Path]:
     """Map each file's path inside `folder`, without its ending, to the file."""

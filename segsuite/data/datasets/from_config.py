@@ -15,8 +15,15 @@ from segsuite.utils.registry import unknown_name
 from ..catalog import DatasetCatalog
 from .coco import register_coco_instances
 from .coco_panoptic import register_coco_panoptic
+from .cvat import register_cvat
 from .folder import register_sem_seg_folder
+from .instance_maps import register_instance_maps, register_voc_instances
+from .label_studio import register_label_studio
+from .labelme import register_labelme
+from .parquet import register_parquet, register_parquet_sem_seg
 from .root import datasets_root
+from .supervisely import register_supervisely
+from .yolo import register_yolo
 
 
 @dataclass
@@ -41,7 +48,9 @@ def _register_coco_panoptic(
     register_coco_panoptic(name, annotations, panoptic, images, instances)
 
 
-_FORMATS = {
+_CLASS_KEYS = ("CLASSES", "IGNORE_CLASSES")
+_PARQUET_KEYS = ("IMAGE_COLUMN", "LABEL_COLUMN", "EXTRACT_TO")
+FORMATS = {
     "sem_seg_folder": _Format(
         ("IMAGES", "LABELS", "CLASSES"),
         ("COLORS", "IGNORE_LABEL", "LABEL_MAP", "IMAGE_SUFFIX", "LABEL_SUFFIX"),
@@ -50,6 +59,27 @@ _FORMATS = {
     "coco_instances": _Format(("ANNOTATIONS", "IMAGES"), ("IMAGE_IDS",), _register_coco_instances),
     "coco_panoptic": _Format(
         ("ANNOTATIONS", "PANOPTIC", "IMAGES"), ("INSTANCES",), _register_coco_panoptic
+    ),
+    "yolo": _Format(("DATA", "SPLIT"), (), register_yolo),
+    "labelme": _Format(("ANNOTATIONS",), ("IMAGES", *_CLASS_KEYS), register_labelme),
+    "cvat": _Format(("ANNOTATIONS", "IMAGES"), ("SUBSET", *_CLASS_KEYS), register_cvat),
+    "label_studio": _Format(("ANNOTATIONS", "IMAGES"), _CLASS_KEYS, register_label_studio),
+    "supervisely": _Format(("PROJECT",), ("DATASETS", *_CLASS_KEYS), register_supervisely),
+    "voc_instances": _Format(("FOLDER", "SPLIT"), ("CLASSES",), register_voc_instances),
+    "instance_maps": _Format(
+        ("IMAGES", "LABELS", "CLASSES"),
+        ("CLASS_MAPS", "IGNORE_IDS", "IMAGE_SUFFIX", "LABEL_SUFFIX"),
+        register_instance_maps,
+    ),
+    "parquet": _Format(
+        ("FILES",),
+        (*_PARQUET_KEYS, *_CLASS_KEYS, "OBJECTS_COLUMN", "BOXES"),
+        register_parquet,
+    ),
+    "parquet_sem_seg": _Format(
+        ("FILES", "CLASSES"),
+        (*_PARQUET_KEYS, "LABEL_MAP", "IGNORE_LABEL"),
+        register_parquet_sem_seg,
     ),
 }
 
@@ -108,10 +138,10 @@ def _register(name: str, entry: Any) -> None:
         raise ConfigError(f"{where}: expected FORMAT and the keys that go with it, found {entry!r}")
     arguments = dict(entry)
     format_name = arguments.pop("FORMAT", "sem_seg_folder")
-    if format_name not in _FORMATS:
-        expected = ", ".join(f"'{f}'" for f in _FORMATS)
+    if format_name not in FORMATS:
+        expected = ", ".join(f"'{f}'" for f in FORMATS)
         raise UnknownNameError(f"{where}.FORMAT is '{format_name}'; expected one of {expected}")
-    format = _FORMATS[format_name]
+    format = FORMATS[format_name]
     for key in arguments:
         if key not in format.required + format.optional:
             raise UnknownNameError(

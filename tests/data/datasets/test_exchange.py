@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from segsuite.data import MetadataCatalog, get_records
+from segsuite.data.prepare.write import write_coco, write_yolo
+from segsuite.structures import decode_masks, to_rle
+
+from .exports import CLASSES, SCENE, SIZE, WRITERS
+
+
+def found(name):
+    """Class and mask of every object, by the end of the image's name."""
+    classes = None
+    objects = {}
+    for record in get_records([name]):
+        classes = MetadataCatalog.get(name).thing_classes
+        assert (record["height"], record["width"]) == SIZE
+        objects[record["file_name"]] = [
+            (
+                classes[a["category_id"]],
+                decode_masks([to_rle(a["segmentation"], *SIZE)], *SIZE)[0].numpy(),
+            )
+            for a in record["annotations"]
+        ]
+    return classes, objects
+
+
+def assert_scene(name):
+    classes, objects = found(name)
+    assert classes == CLASSES
+    assert len(objects) == len(SCENE)
+    for number, (image, drawn) in enumerate(SCENE.items()):
+        ends = (image, f"{number:08d}.jpg")
+        ((file, of_image),) = ((f, o) for f, o in objects.items() if f.endswith(ends))
+        assert sorted(label for label, _ in of_image) == sorted(d.label for d in drawn), file
+        for one in drawn:
+            assert any(
+                label == one.label and np.array_equal(mask, one.mask) for label, mask in of_image
+            ), (file, one)
+
+
+@pytest.mark.parametrize("format", WRITERS)
+class TestEveryFormat:
+    def test_masks_holes_and_parts_are_kept(self, format, tmp_path, register):
+        name = register(f"exchange_{format}", WRITERS[format](tmp_path))
+        assert_scene(name)
+        first = get_records([name])
+        assert [r["image_id"] for r in first] == [1, 2, 3]
+        assert get_records([name]) is not first
+
+    def test_written_as_coco_and_yolo_they_are_the_same(self, format, tmp_path, register):
+        name = register(f"exchange_{format}", WRITERS[format](tmp_path / "theirs"))
+        file = write_coco(name, tmp_path / "coco", "copy")
+        images = str(tmp_path / "coco" / "images")
+        entry = {"FORMAT": "coco_instances", "ANNOTATIONS": str(file), "IMAGES": images}
+        assert_scene(register("exchange_coco", entry))
+        data = write_yolo({"train": name}, tmp_path / "yolo", "link")
+        entry = {"FORMAT": "yolo", "DATA": str(data), "SPLIT": "train"}
+        assert_scene(register("exchange_yolo", entry))
