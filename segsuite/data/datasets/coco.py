@@ -86,15 +86,7 @@ def load_coco_json(
             unknown image is wanted.
     """
     instances = read_coco_instances(json_file, image_root)
-    if dataset_name is not None:
-        _set_metadata(dataset_name, instances)
-    num_annotations = instances.num_annotations
-    if num_annotations and not len(instances.annotations or ()):
-        raise DataError(
-            f"{instances.source}: none of its {num_annotations} annotations can be used:\n"
-            + "\n".join(instances.faults.lines(Outcome.LEFT_OUT, num_annotations))
-        )
-    records = _records(instances)
+    records = records_of(instances, dataset_name)
     if image_ids is not None:
         unknown = set(image_ids).difference(instances.image_ids)
         if unknown:
@@ -104,6 +96,23 @@ def load_coco_json(
         wanted = set(image_ids)
         records = [record for record in records if record["image_id"] in wanted]
     return records
+
+
+def records_of(instances: CocoInstances, dataset_name: str | None = None) -> list[dict]:
+    """The records of what a file says, see `load_coco_json`.
+
+    Raises:
+        DataError: no annotation can be used.
+    """
+    if dataset_name is not None:
+        _set_metadata(dataset_name, instances)
+    num_annotations = instances.num_annotations
+    if num_annotations and not len(instances.annotations or ()):
+        raise DataError(
+            f"{instances.source}: none of its {num_annotations} annotations can be used:\n"
+            + "\n".join(instances.faults.lines(Outcome.LEFT_OUT, num_annotations))
+        )
+    return _records(instances)
 
 
 def _records(instances: CocoInstances) -> list[dict]:

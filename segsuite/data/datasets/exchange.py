@@ -22,7 +22,8 @@ from segsuite.utils.files import parse_json
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..image import read_image_size
 from .annotation_shapes import Shape, box_of, segmentation_of
-from .coco import records_of_content
+from .coco import records_of
+from .coco_reading import CocoInstances, parse_instances
 from .folder import IMAGE_SUFFIXES
 from .root import PATH_ADVICE
 
@@ -211,15 +212,16 @@ def load_annotations(reader: AnnotationReader, dataset_name: str | None = None) 
     Raises:
         MissingFileError, DataError: see `AnnotationReader.read` and `load_coco_json`.
     """
-    content, source = _read(reader, _stamp(reader.files()))
-    return records_of_content(content, source, dataset_name)
+    instances = _read(reader, _stamp(reader.files()))
+    instances.faults.report(instances.source, instances.num_annotations)
+    return records_of(instances, dataset_name)
 
 
 @functools.lru_cache(maxsize=4)
-def _read(reader: AnnotationReader, stamp: int) -> tuple[dict[str, Any], str]:
-    """The content, once for the same files: checks and loaders ask for it alike."""
+def _read(reader: AnnotationReader, stamp: int) -> CocoInstances:
+    """What the files say, once for the same files: checks and loaders ask for it alike."""
     content = reader.read()
-    return content.finish(), content.source
+    return parse_instances(content.finish(), content.source)
 
 
 def _stamp(files: Iterable[Path]) -> int:
