@@ -59,10 +59,10 @@ def read_array(file: IO[bytes], name: object, wanted: Sequence[str] = IMAGE_NAME
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def without_ones(shape: Sequence[int]) -> tuple[int, ...]:
-    """A shape without those of its axes of length 1 that are too many for an image."""
+def without_ones(shape: Sequence[int], axes: int = 3) -> tuple[int, ...]:
+    """A shape without those of length 1 of its axes that are too many."""
     kept = list(shape)
-    while len(kept) > 3 and 1 in kept:
+    while len(kept) > axes and 1 in kept:
         kept.remove(1)
     return tuple(kept)
 

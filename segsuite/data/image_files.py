@@ -133,7 +133,7 @@ def read_header(
         MissingFileError, DataError, MissingPackageError: as `read_stored`.
     """
     name = file if name is None else name
-    with _opened(file, name, formats) as image:
+    with opened(file, name, formats) as image:
         if isinstance(image, ImageFile.ImageFile):
             return plain_header(image, name)
         return _other_header(image, name, expected_bands)
@@ -160,7 +160,7 @@ def read_stored(
         MissingPackageError: a TIFF that needs tifffile, which is not installed.
     """
     name = file if name is None else name
-    with _opened(file, name) as image:
+    with opened(file, name) as image:
         if not isinstance(image, ImageFile.ImageFile):
             return _read_other(image, name, expected_bands)
         if image.format == "JPEG" and image.mode in ("L", "RGB"):
@@ -190,7 +190,7 @@ def check_complete(file_name: str | os.PathLike) -> None:
     Raises:
         MissingFileError, DataError, MissingPackageError: as `read_stored`.
     """
-    with _opened(file_name, file_name) as image:
+    with opened(file_name, file_name) as image:
         if not isinstance(image, ImageFile.ImageFile):
             if is_array_file(_first_bytes(image)):  # its header says how long it is
                 read_array_header(image, file_name)
@@ -208,7 +208,7 @@ def check_complete(file_name: str | os.PathLike) -> None:
 
 
 @contextmanager
-def _opened(
+def opened(
     file: File, name: object, formats: Sequence[str] | None = None
 ) -> Iterator[ImageFile.ImageFile | IO[bytes]]:
     """A file as Pillow opens it where Pillow reads all that it holds, else its bytes: those of a
@@ -276,7 +276,7 @@ def plain_header(image: Image.Image, name: object) -> ImageHeader:
     # Pillow would decode a whole PNG in search of EXIF data at its end.
     has_exif = image.format != "PNG" or "exif" in image.info
     turned = has_exif and image.getexif().get(EXIF_ORIENTATION, 1) >= 5
-    dtype, bits = _plain_type(image)
+    dtype, bits = stored_type(image)
     mode = image.mode
     if mode == "P" and "transparency" in image.info:
         mode = "RGBA"
@@ -291,7 +291,9 @@ def plain_header(image: Image.Image, name: object) -> ImageHeader:
     )
 
 
-def _plain_type(image: Image.Image) -> tuple[np.dtype, int]:
+def stored_type(image: Image.Image) -> tuple[np.dtype, int]:
+    """The type of the values that an image that Pillow reads without a loss has in its file, and
+    the bits used of it, see `ImageHeader`."""
     mode = image.mode
     if mode in ("I", "F", "I;16", "I;16B", "I;16L", "I;16N"):
         if image.format == "TIFF":
@@ -306,7 +308,7 @@ def decode_plain(image: Image.Image, name: object) -> np.ndarray:
     """(H, W, C) of an image that Pillow reads without a loss; see `read_stored`."""
     check_one_frame(image, name)
     decode(image, name)
-    dtype, _ = _plain_type(image)
+    dtype, _ = stored_type(image)
     upright: Image.Image = ImageOps.exif_transpose(image)
     mode = upright.mode
     if mode == "1":

@@ -13,13 +13,14 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from segsuite.errors import DataError, MissingPackageError
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES = 254, 258, 262, 277
+_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 258, 259, 262, 277
 _DESCRIPTION, _ORIENTATION, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _GDAL_NODATA = 270, 274, 338, 339, 42113
 _UNSIGNED, _SIGNED, _REAL = 1, 2, 3
 _OVERVIEW_OR_MASK = 1 | 4  # bits of the tag of a page that is no image of its own
 _BANDS_AS_PAGES = ("ImageJ", "<?xml")  # how ImageJ and OME-TIFF, which may have them, begin
 _CMYK = 5
 _BIG = 43  # where others have 42
+_JPEGS = (6, 7, 34892)
 _ALPHA = (1, 2)  # values of an extra sample
 # With one band of these Pillow's values are those of the file.
 _ONE_BAND = {(16, _UNSIGNED), (12, _UNSIGNED), (16, _SIGNED), (32, _SIGNED), (32, _REAL)}
@@ -99,6 +100,16 @@ def several_pages(name: object, pages: int, what: str = "pages") -> DataError:
     )
 
 
+def is_jpeg(compression: int) -> bool:
+    """Whether the pixels of a TIFF are stored as JPEG."""
+    return compression in _JPEGS
+
+
+def plain_compression(image: Image.Image) -> int:
+    """The number of the compression of a TIFF that Pillow has opened."""
+    return int(image.tag_v2.get(_COMPRESSION, 1))  # type: ignore[attr-defined]
+
+
 def plain_no_data(image: Image.Image) -> float | None:
     """The value that GDAL's tag calls no data, of a TIFF that Pillow has opened."""
     return _number(image.tag_v2.get(_GDAL_NODATA))  # type: ignore[attr-defined]
@@ -114,6 +125,7 @@ class TiffPage:
         has_alpha: whether the last band is transparency.
         orientation: as EXIF has it.
         no_data: the value that GDAL's tag calls so.
+        compression: its number.
     """
 
     shape: tuple[int, int, int]
@@ -122,6 +134,7 @@ class TiffPage:
     has_alpha: bool
     orientation: int
     no_data: float | None
+    compression: int
 
 
 def read_tiff(
@@ -184,6 +197,7 @@ def _describe(tiff: Any, name: object) -> tuple[TiffPage, tuple[int, ...], tuple
         has_alpha=len(extra_samples) == 1 and extra_samples[0] in _ALPHA and count in (2, 4),
         orientation=int(orientation.value) if orientation is not None else 1,
         no_data=_number(no_data.value) if no_data is not None else None,
+        compression=int(first.compression),
     )
     return page, order, shape
 

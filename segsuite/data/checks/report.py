@@ -48,6 +48,14 @@ KINDS = {
         "error",
         "Label maps in colour; segsuite.data.colors_to_labels turns colours into class ids",
     ),
+    "labels-lossy": (
+        "error",
+        "Label maps in a format that changes their values, such as JPEG; write them anew, as PNG",
+    ),
+    "labels-float": (
+        "error",
+        "Label maps of real numbers that are not whole, or are none; save class ids",
+    ),
     "labels-palette": ("note", "Label maps with a palette: the indices count, not the colours"),
     "labels-photo": ("error", "Label maps with so many values that they look like a grey picture"),
     "label-value": (

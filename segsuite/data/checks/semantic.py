@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from segsuite.errors import DataError
+from segsuite.errors import DataError, MissingPackageError
 
 from ..catalog import Metadata
-from ..image_files import decode, open_image
+from ..label_files import LabelFileError, has_palette, read_stored_labels
 from ..mapper import size_mismatch
-from ..sem_seg import check_label_mode, count_values
+from ..sem_seg import count_values
 from ..statistics import balance_weights
 from .images import without_name
 from .report import Report
@@ -56,21 +56,15 @@ def examine_label_map(
     """Read a label map and look at its values."""
     facts = LabelFacts(file_name)
     try:
-        with open_image(file_name) as image:
-            try:
-                check_label_mode(image, file_name)
-            except DataError:
-                facts.faults.append(("labels-rgb", f"a {image.mode} image", ""))
-                return facts
-            decode(image, file_name)
-            pixels = np.asarray(image)
-            if image.mode == "P":
-                facts.faults.append(("labels-palette", "", ""))
-    except (OSError, DataError) as e:
-        facts.faults.append(("labels-unreadable", without_name(e, file_name), ""))
+        pixels = read_stored_labels(file_name)
+        if has_palette(file_name):
+            facts.faults.append(("labels-palette", "", ""))
+    except (OSError, DataError, MissingPackageError) as e:
+        kind = e.kind if isinstance(e, LabelFileError) else "labels-unreadable"
+        facts.faults.append((kind, without_name(e, file_name), ""))
         return facts
-    facts.size = pixels.shape
-    values, counts = count_values(pixels.astype(np.uint8) if pixels.dtype == bool else pixels)
+    facts.size = (pixels.shape[0], pixels.shape[1])
+    values, counts = count_values(pixels)
     facts.stored = dict(zip(values.tolist(), counts.tolist(), strict=True))
     allowed = {*range(num_classes), ignore_label} if label_map is None else {*label_map}
     facts.faults += _value_faults(facts.stored, allowed)
