@@ -30,6 +30,7 @@ COMMANDS = {
     "check": "find what is wrong with data sets, and write a fixed copy",
     "look": "draw annotations, or what the model is fed after augmentation",
     "prepare": "download and lay out a published data set",
+    "convert-data": "write data sets, or exports of other programs, as COCO or YOLO",
     "convert": "convert a checkpoint of another library",
     "analyze": "parameters, FLOPs, memory and time of a model, by module",
     "benchmark": "where the time goes: loader, training step, evaluation",
@@ -92,7 +93,7 @@ def full_parser() -> argparse.ArgumentParser:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"segsuite.cli.{name}")
+    return importlib.import_module(f"segsuite.cli.{name.replace('-', '_')}")
 
 
 def _run(module: ModuleType, args: argparse.Namespace) -> None:

@@ -30,7 +30,9 @@ from ..sem_seg import read_sem_seg
 IMAGE_MODES = ("keep", "copy", "link")
 
 
-def write_coco(dataset: str, folder: str | os.PathLike[str], images: str = "keep") -> Path:
+def write_coco(
+    dataset: str, folder: str | os.PathLike[str], images: str = "keep"
+) -> tuple[Path, Path]:
     """Write ``<folder>/<dataset>.json``, an instances file of COCO's format.
 
     Polygons and run lengths stay what they are. Of a panoptic data set the things are written; of a
@@ -40,11 +42,11 @@ def write_coco(dataset: str, folder: str | os.PathLike[str], images: str = "keep
         dataset: the name of a registered data set.
         folder: is made where it is missing.
         images: "keep": the images stay, and the names in the file start from the folder that all
-            of them are in, which ``info.image_root`` names; "copy" and "link": they come, as copies
-            or symbolic links, into ``<folder>/images``, from which the names start.
+            of them are in; "copy" and "link": they come, as copies or symbolic links, into
+            ``<folder>/images``, from which the names start.
 
     Returns:
-        The JSON file.
+        The JSON file, and the folder that the names in it start from.
 
     Raises:
         UnknownNameError: no such data set.
@@ -55,10 +57,9 @@ def write_coco(dataset: str, folder: str | os.PathLike[str], images: str = "keep
     metadata, records = _annotated(dataset)
     root, names = _place_images(records, folder / "images", images)
     named = [{**r, "file_name": n} for r, n in zip(records, names, strict=True)]
-    content = {"info": {"image_root": str(root)}, **records_to_coco(named, metadata)}
     file = folder / f"{dataset}.json"
-    write_json(file, content)
-    return file
+    write_json(file, records_to_coco(named, metadata))
+    return file, root
 
 
 def write_yolo(

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import torch
 
 from segsuite.data import MetadataCatalog, get_records
+from segsuite.data.boxes import corner_boxes
 from segsuite.data.prepare.write import write_coco, write_yolo
-from segsuite.structures import decode_masks, to_rle
+from segsuite.evaluation import COCOEvaluator
+from segsuite.structures import Boxes, Instances, SegmentationMasks, decode_masks, to_rle
 
 from .exports import CLASSES, SCENE, SIZE, WRITERS
 
@@ -48,11 +51,29 @@ class TestEveryFormat:
         assert [r["image_id"] for r in first] == [1, 2, 3]
         assert get_records([name]) is not first
 
+    def test_perfect_predictions_are_found_perfect(self, format, tmp_path, register):
+        name = register(f"exchange_{format}", WRITERS[format](tmp_path))
+        evaluator = COCOEvaluator(name, ("bbox", "segm"))
+        for record in get_records([name]):
+            annotations = record["annotations"]
+            masks = SegmentationMasks([a["segmentation"] for a in annotations], SIZE).tensor
+            instances = Instances(
+                SIZE,
+                pred_boxes=Boxes(corner_boxes(annotations, SIZE)),
+                scores=torch.ones(len(annotations)),
+                pred_classes=torch.tensor([a["category_id"] for a in annotations]).long(),
+                pred_masks=masks,
+            )
+            evaluator.process([record], [{"instances": instances}])
+        results = evaluator.evaluate()
+        assert results["segm"]["AP"] == pytest.approx(100)
+        assert results["bbox"]["AP-dog"] == pytest.approx(100)
+
     def test_written_as_coco_and_yolo_they_are_the_same(self, format, tmp_path, register):
         name = register(f"exchange_{format}", WRITERS[format](tmp_path / "theirs"))
-        file = write_coco(name, tmp_path / "coco", "copy")
-        images = str(tmp_path / "coco" / "images")
-        entry = {"FORMAT": "coco_instances", "ANNOTATIONS": str(file), "IMAGES": images}
+        file, images = write_coco(name, tmp_path / "coco", "copy")
+        assert images == tmp_path / "coco" / "images"
+        entry = {"FORMAT": "coco_instances", "ANNOTATIONS": str(file), "IMAGES": str(images)}
         assert_scene(register("exchange_coco", entry))
         data = write_yolo({"train": name}, tmp_path / "yolo", "link")
         entry = {"FORMAT": "yolo", "DATA": str(data), "SPLIT": "train"}
