@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,17 +19,22 @@ from segsuite.errors import ConfigError, DataError
 from segsuite.runs.files import EvaluationFiles
 from segsuite.structures import ImageMasks, Instances, encode_masks
 from segsuite.utils import comm
-from segsuite.utils.files import write_json, write_text
+from segsuite.utils.files import atomic_file, write_json
 from segsuite.utils.record_name import record_name
 
 from .build import EVALUATOR_REGISTRY
-from .coco_engines import choose_engine
-from .coco_files import COCOGroundTruth, read_coco_results, tasks_of_results
-from .coco_metrics import coco_figures
+from .coco_arrays import COCODetections, COCOObjects, COCOPart, split_images
+from .coco_engine_choice import choose_engine
+from .coco_files import COCOGroundTruth
+from .coco_limits import check_limits, limit_warnings
+from .coco_metrics import limits, match, named_figures
+from .coco_results import detection_columns, read_coco_results, tasks_of_counts
 from .evaluator import DatasetEvaluator, check_distributed
-from .spool import Spool
+from .spool import Spool, Spooled
 
 logger = logging.getLogger(__name__)
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @EVALUATOR_REGISTRY.register(name="coco")
@@ -51,6 +59,8 @@ class COCOEvaluator(DatasetEvaluator):
         num_classes: int | None = None,
         image_ids: Sequence[int] | None = None,
         engine: str = "auto",
+        max_detections: Sequence[int] = (),
+        detections_per_image: int | None = None,
     ):
         """
         Args:
@@ -68,12 +78,16 @@ class COCOEvaluator(DatasetEvaluator):
                 `json_file` the ids counted in ascending order.
             num_classes: how many classes the model predicts, to compare with the categories.
             image_ids: of the images of the ground truth that count; None: all.
-            engine: one of `coco_engines.ENGINES`.
+            engine: one of `coco_engine_choice.ENGINES`.
+            max_detections: limits of the detections of an image and category at which figures are
+                given beside those of COCO, which are at 100.
+            detections_per_image: how many the model gives at most, for a warning where that is more
+                than count, or less than there are objects.
 
         Raises:
             MissingFileError, DataError: the ground truth is missing or no instances file, or its
                 categories are not those of `category_ids`.
-            ConfigError: there are not `num_classes` of them.
+            ConfigError: there are not `num_classes` of them; a limit is no positive whole number.
             ValueError: there are several processes, but `distributed` is False; no such task.
             UnknownNameError: no data set of that name.
         """
@@ -81,6 +95,8 @@ class COCOEvaluator(DatasetEvaluator):
         self._dataset_name = dataset_name
         self._tasks = _check_tasks(tasks)
         self._engine = choose_engine(engine)
+        self._max_detections = limits(check_limits(max_detections))
+        self._detections_per_image = detections_per_image
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
         metadata = MetadataCatalog.get(dataset_name)
         if json_file is None:
@@ -117,12 +133,15 @@ class COCOEvaluator(DatasetEvaluator):
             "tasks": _tasks_of_model(cfg),
             "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
             "engine": cfg.TEST.COCO_ENGINE,
+            "max_detections": cfg.TEST.COCO_MAX_DETECTIONS,
+            "detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
             "output_dir": output_dir,
         }
 
     def reset(self) -> None:
         self._spool = Spool(None if self._files is None else self._files.folder)
         self._with_masks = False
+        self._num_detections = self._num_masks = 0
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Write down the detections of a batch.
@@ -137,8 +156,10 @@ class COCOEvaluator(DatasetEvaluator):
             with_masks = self._with_masks_of(record, instances)
             self._check(record, instances, with_masks)
             detections = self._detections(record["image_id"], instances, with_masks)
-            self._spool.add(record["image_id"], detections)
+            self._spool.add(record["image_id"], _json_lines(detections))
             self._with_masks |= with_masks
+            self._num_detections += len(detections)
+            self._num_masks += len(detections) * with_masks
 
     def evaluate(self) -> dict[str, dict[str, Any]]:
         """The figures of all processes' images, in percent.
@@ -150,28 +171,39 @@ class COCOEvaluator(DatasetEvaluator):
         Raises:
             DataError: an image was predicted twice.
         """
-        images = list(self._spool.gather())
-        with_masks = comm.gather(self._with_masks)
+        images = self._spool.gather()
+        gathered = comm.gather((self._with_masks, self._num_detections, self._num_masks))
         results = None
         if comm.is_main_process():
-            missing = self._truth.sizes.keys() - {image_id for image_id, _ in images}
-            if missing:
-                logger.warning(
-                    "%s: %d of the %d images in %s were not predicted, the first is %s; their "
-                    "objects count as missed",
-                    *(self._dataset_name, len(missing), len(self._truth.sizes)),
-                    *(self._truth.path, min(missing)),
-                )
-            detections = [d for _, of_image in images for d in of_image]
+            self._warn_of_missing(set(images.image_ids))
             if self._files is not None:
-                write_text(self._files.coco_results, _json_lines(detections))
-            tasks = self._tasks
-            if tasks is None and detections:
-                tasks = tasks_of_results(detections, f"data set '{self._dataset_name}'")
-            elif tasks is None:
-                tasks = ["bbox", "segm"] if any(with_masks) else ["bbox"]
-            results = self._figures(detections, tasks)
+                _write_results(self._files.coco_results, images)
+            tasks = self._tasks or self._predicted_tasks(*map(sum, zip(*gathered, strict=True)))
+            results = self._compare(
+                tasks, functools.partial(self._parts, images), self._detections_per_image
+            )
         return comm.broadcast_object(results)
+
+    def _predicted_tasks(self, with_masks: int, total: int, num_masks: int) -> list[str]:
+        """
+        Args:
+            with_masks: how many processes had predictions with masks, perhaps of no detection.
+            total, num_masks: how many detections there are, and how many have a mask.
+        """
+        if not total:
+            return ["bbox", "segm"] if with_masks else ["bbox"]
+        return tasks_of_counts(total, total, num_masks, f"data set '{self._dataset_name}'")
+
+    def _warn_of_missing(self, predicted: set[Any]) -> None:
+        missing = self._truth.sizes.keys() - predicted
+        if missing:
+            first = next(i for i in self._truth.index.image_ids if i in missing)
+            logger.warning(
+                "%s: %d of the %d images in %s were not predicted, the first is %s; their "
+                "objects count as missed",
+                *(self._dataset_name, len(missing), len(self._truth.sizes)),
+                *(self._truth.path, first),
+            )
 
     def reads_file(self, content_start: str) -> bool:
         return content_start == "["
@@ -186,8 +218,10 @@ class COCOEvaluator(DatasetEvaluator):
         """
         results = None
         if comm.is_main_process():
-            detections = read_coco_results(path, self._truth)
-            results = self._figures(detections, tasks_of_results(detections, path))
+            detections, tasks = read_coco_results(path, self._truth.index)
+            results = self._compare(
+                tasks, lambda objects: split_images(self._truth.index.sizes, objects, detections)
+            )
         return comm.broadcast_object(results)
 
     def _with_masks_of(self, record: dict[str, Any], instances: Instances) -> bool:
@@ -254,32 +288,65 @@ class COCOEvaluator(DatasetEvaluator):
                 detection["segmentation"] = rle
         return detections
 
-    def _figures(
-        self, detections: list[dict[str, Any]], tasks: Sequence[str]
-    ) -> dict[str, dict[str, Any]]:
-        results: dict[str, dict[str, Any]] = {}
-        pr_curves = {}
-        for task in tasks:
-            truth = self._truth.load(task)
-            figures = coco_figures(truth, detections, task, engine=self._engine)
-            named = {
-                f"AP-{self._truth.categories[category]}": figures.ap_by_category[category]
-                for _, category in sorted(self._category_ids.items())
-            }
-            results[task] = {k: 100 * v for k, v in {**figures.summary, **named}.items()}
-            pr_curves[task] = {
-                name: [None if v != v else v for v in curve]
-                for name, curve in figures.pr_curves.items()
-            }
+    def _compare(
+        self,
+        tasks: Sequence[str],
+        parts_of: Callable[[COCOObjects], Iterable[COCOPart]],
+        detections_per_image: int | None = None,
+    ) -> dict[str, Any]:
+        """The figures by task; none where there is nothing to compare with.
+
+        Args:
+            parts_of: gives all images, with these objects and what was detected.
+        """
+        truth = self._truth
+        if not truth.is_annotated:
+            logger.warning(
+                "%s: %s has no annotations, as lists of test images have none, so there are no "
+                "figures%s",
+                *(self._dataset_name, truth.path),
+                "" if self._files is None else f"; results are in {self._files.folder}",
+            )
+            return {}
+        objects = truth.objects()
+        for text in limit_warnings(
+            *(objects, truth.index, truth.categories),
+            *(self._max_detections[-1], detections_per_image),
+        ):
+            logger.warning("%s", text)
+        return self._figures(parts_of(objects), tasks)
+
+    def _parts(self, images: Spooled, objects: COCOObjects) -> Iterator[COCOPart]:
+        """What was predicted, with the ground truth, a few images at a time."""
+        index = self._truth.index
+        numbers = [index.image_numbers.exact[image_id] for image_id in images.image_ids]
+
+        def detections(first: int, last: int) -> COCODetections:
+            some = images[bisect_left(numbers, first) : bisect_left(numbers, last)]
+            text = ",".join(text for _, text in some if text)
+            return detection_columns(json.loads(f"[{text}]"), index, check_masks=False)
+
+        return split_images(index.sizes, objects, detections)
+
+    def _figures(self, parts: Iterable[COCOPart], tasks: Sequence[str]) -> dict[str, Any]:
+        of_tasks = match(
+            *(parts, tasks, self._truth.index.category_ids, self._engine, self._max_detections)
+        )
+        names = {c: self._truth.categories[c] for _, c in sorted(self._category_ids.items())}
+        results = {task: named_figures(figures, names) for task, figures in of_tasks.items()}
         if self._files is not None:
             content = {
                 "dataset": self._dataset_name,
                 "engine": self._engine,
-                "results": {
-                    task: {k: None if v != v else v for k, v in figures.items()}  # no NaN in JSON
-                    for task, figures in results.items()
+                "max_detections": list(self._max_detections),
+                "results": {task: _without_nan(figures) for task, figures in results.items()},
+                "pr_curves": {
+                    task: {
+                        name: [None if v != v else v for v in curve]
+                        for name, curve in figures.pr_curves.items()
+                    }
+                    for task, figures in of_tasks.items()
                 },
-                "pr_curves": pr_curves,
             }
             write_json(self._files.coco, content)
         return results
@@ -307,6 +374,21 @@ def _mask_size(masks: ImageMasks | torch.Tensor) -> tuple[int, int]:
 
 
 def _json_lines(values: list[dict[str, Any]]) -> str:
-    """A JSON list with a line for each value."""
-    lines = ",\n".join(json.dumps(value, separators=(",", ":")) for value in values)
-    return f"[\n{lines}\n]\n" if values else "[]\n"
+    """Values of a JSON list, a line for each."""
+    return ",\n".join(map(_ENCODER.encode, values))
+
+
+def _write_results(path: Path, images: Spooled) -> None:
+    """A JSON list with a line for each detection."""
+    with atomic_file(path) as file:
+        start = "[\n"
+        for _, lines in images:
+            if lines:
+                file.write(start + lines)
+                start = ",\n"
+        file.write("[]\n" if start == "[\n" else "\n]\n")
+
+
+def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: None if value != value else value for name, value in figures.items()}

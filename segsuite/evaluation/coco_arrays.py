@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -99,23 +100,33 @@ class COCOPart:
 
 
 def split_images(
-    sizes: np.ndarray, objects: COCOObjects, detections: COCODetections, step: int = 64
+    sizes: np.ndarray,
+    objects: COCOObjects,
+    detections: COCODetections | Callable[[int, int], COCODetections],
+    step: int = 64,
 ) -> Iterator[COCOPart]:
     """All images, a few at a time, so that what an engine makes of them stays small.
 
     Args:
         sizes: (I, 2) int64, height and width by the number of the image.
+        detections: or what gives those of the images from one number to before another.
         step: images of a part.
     """
-    objects, detections = sort_by_image(objects), sort_by_image(detections)
+    objects = sort_by_image(objects)
+    if isinstance(detections, COCODetections):
+        detections = functools.partial(_of_images, sort_by_image(detections))
     for first in range(0, len(sizes), step):
         last = min(first + step, len(sizes))
         yield COCOPart(
             np.arange(first, last),
             sizes[first:last],
-            objects.take(slice(*np.searchsorted(objects.images, (first, last)))),
-            detections.take(slice(*np.searchsorted(detections.images, (first, last)))),
+            _of_images(objects, first, last),
+            detections(first, last),
         )
+
+
+def _of_images(columns: _Columns, first: int, last: int) -> _Columns:
+    return columns.take(slice(*np.searchsorted(columns.images, (first, last))))
 
 
 def sort_by_image(columns: _Columns) -> _Columns:
@@ -136,3 +147,13 @@ def as_coco_segmentation(mask: Segmentation | None, size: Sequence[int]) -> Any:
     if isinstance(mask, list):
         return [polygon.tolist() for polygon in mask]
     return {"size": list(size), "counts": mask}
+
+
+def concatenate(parts: Sequence[_Columns]) -> _Columns:
+    """One after another; at least one."""
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in vars(parts[0])
+        if name != "masks"
+    }
+    return type(parts[0])(**columns, masks=[mask for part in parts for mask in part.masks])

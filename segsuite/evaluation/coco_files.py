@@ -5,7 +5,7 @@ The format is described at https://cocodataset.org/#format-results.
 
 from __future__ import annotations
 
-import math
+import functools
 import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
 from segsuite.data.datasets import records_to_coco
+from segsuite.data.datasets.coco_faults import Faults, some
 from segsuite.data.datasets.coco_reading import (
     CocoInstances,
     parse_instances,
     read_coco_instances,
 )
-from segsuite.data.datasets.coco_table import object_areas
+from segsuite.data.datasets.coco_table import AnnotationTable, object_areas, read_annotations
+from segsuite.data.datasets.coco_values import Ids, id_order
 from segsuite.errors import DataError, MissingFileError
-from segsuite.structures import to_rle
 from segsuite.utils.files import parse_json
 
-from .coco_arrays import COCODetections, COCOObjects, Segmentation
-
-_TASK_OF = {"bbox": "bbox", "segmentation": "segm"}
+from .coco_arrays import COCOObjects, Segmentation
 
 
 @dataclass(frozen=True)
@@ -37,44 +35,41 @@ class COCOIndex:
     """The numbers that stand for ids of any kind: their places in ascending order.
 
     Attributes:
+        source: the file, or what messages call the ground truth.
         image_ids, category_ids: by number.
         image_numbers, category_numbers: by id.
         sizes: (I, 2) int64, height and width of the images by number.
     """
 
+    source: str
     image_ids: list[Any]
     category_ids: list[Any]
-    image_numbers: dict[Any, int]
-    category_numbers: dict[Any, int]
+    image_numbers: Ids
+    category_numbers: Ids
     sizes: np.ndarray
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> COCOIndex:
-        """That of the content of an instances file."""
-        sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-        return cls.of_ids(sizes, [category["id"] for category in content["categories"]])
-
-    @classmethod
     def of_ids(
-        cls, sizes: Mapping[Any, tuple[int, int]], category_ids: Iterable[Hashable]
+        cls,
+        sizes: Mapping[Any, tuple[int, int]],
+        category_ids: Iterable[Hashable],
+        source: str = "the ground truth",
     ) -> COCOIndex:
         """
         Args:
             sizes: height and width of each image, by its id.
+            source: see the class.
         """
-        image_ids, categories = _ascending(sizes), _ascending(set(category_ids))
+        image_ids = sorted(sizes, key=id_order)
+        categories = sorted(set(category_ids), key=id_order)
         return cls(
+            source,
             image_ids,
             categories,
-            {image_id: number for number, image_id in enumerate(image_ids)},
-            {category_id: number for number, category_id in enumerate(categories)},
+            Ids(image_ids),
+            Ids(categories),
             np.array([sizes[i] for i in image_ids], dtype=np.int64).reshape(-1, 2),
         )
-
-
-def _ascending(ids: Iterable[Any]) -> list[Any]:
-    """Numbers before texts."""
-    return sorted(ids, key=lambda id_: (isinstance(id_, str), id_))
 
 
 @dataclass(frozen=True)
@@ -147,202 +142,73 @@ class COCOGroundTruth:
         """Whether there is anything to compare with: lists of test images have no annotations."""
         return self.instances.annotations is not None
 
-    def load(self, task: str) -> dict[str, Any]:
-        """The content of an instances file, with all that a task compares: for "segm" the objects
-        that have a mask, a compressed RLE, for "bbox" all. Each has `area` and `iscrowd`."""
-        instances, table = self.instances, self.instances.annotations
-        annotations = []
-        if table is not None:
-            areas = object_areas(table, instances.sizes)
-            rows = zip(
-                *(table.images.tolist(), table.categories.tolist(), table.boxes.tolist()),
-                *(areas.tolist(), table.crowds.tolist()),
-                strict=True,
-            )
-            for i, (image, category, bbox, area, is_crowd) in enumerate(rows):
-                image_id = instances.image_ids[image]
-                if image_id not in self.sizes:
-                    continue
-                annotation = {
-                    "id": table.ids[i],
-                    "image_id": image_id,
-                    "category_id": instances.category_ids[category],
-                    "bbox": bbox,
-                    "area": area,
-                    "iscrowd": int(is_crowd),
-                }
-                if task == "segm":
-                    size = self.sizes[image_id]
-                    mask = table.segmentations.get(i, *size)
-                    if mask is None:
-                        continue
-                    annotation["segmentation"] = to_rle(mask, *size)
-                annotations.append(annotation)
-        return {
-            "images": [{"id": i, "height": h, "width": w} for i, (h, w) in self.sizes.items()],
-            "categories": [{"id": id, "name": name} for id, name in self.categories.items()],
-            "annotations": annotations,
-        }
+    @functools.cached_property
+    def index(self) -> COCOIndex:
+        """The numbers of the images that count and of the categories."""
+        return COCOIndex.of_ids(self.sizes, self.categories, str(self.path))
+
+    def objects(self) -> COCOObjects:
+        """The objects in the images that count.
+
+        Raises:
+            DataError: the file has no annotations.
+        """
+        table = self.instances.annotations
+        if table is None:
+            raise DataError(f"{self.path} has no annotations; expected those of the images")
+        return object_columns(table, self.instances.sizes, self.instances.image_ids, self.index)
 
 
-def object_columns(annotations: Sequence[Mapping[str, Any]], index: COCOIndex) -> COCOObjects:
-    """Annotations of an instances file, which have been cleaned, as columns.
+def read_objects(content: Mapping[str, Any]) -> tuple[COCOObjects, COCOIndex]:
+    """The objects of the content of an instances file, and the numbers of its images.
 
-    One without an `area` has that of its mask, or of its box where there is no mask.
+    Images may be without a `file_name`, and ids of annotations do not matter.
+
+    Raises:
+        DataError: an annotation is of a category that is not listed, or has flags that are none.
     """
-    boxes = _box_column(annotations)
-    sizes = index.sizes[[index.image_numbers[a["image_id"]] for a in annotations]].tolist()
-    masks = [_mask_of(a, size) for a, size in zip(annotations, sizes, strict=True)]
-    areas = np.array([math.nan if a.get("area") is None else a["area"] for a in annotations], float)
-    for i in np.flatnonzero(np.isnan(areas)).tolist():
-        mask = masks[i]
-        areas[i] = boxes[i, 2] * boxes[i, 3] if mask is None else mask_area(mask, sizes[i])
-    return COCOObjects(
-        **_id_columns(annotations, index),
-        boxes=boxes,
-        masks=masks,
-        areas=areas,
-        crowds=np.array([bool(a.get("iscrowd")) for a in annotations], dtype=bool),
+    source = "the ground truth"
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    category_ids = [category["id"] for category in content["categories"]]
+    index = COCOIndex.of_ids(sizes, category_ids, source)
+    annotations, faults = content["annotations"], Faults()
+    ids = [annotation.get("id", number) for number, annotation in enumerate(annotations)]
+    table = read_annotations(
+        annotations, ids, index.image_numbers, index.sizes, index.category_numbers, faults
     )
+    faults.report(source, len(annotations))
+    faults.refuse(source, len(annotations), f"It lists the categories {some(index.category_ids)}")
+    return object_columns(table, index.sizes, index.image_ids, index), index
 
 
-def detection_columns(detections: Sequence[Mapping[str, Any]], index: COCOIndex) -> COCODetections:
-    """Entries of a results file, which have been checked, as columns."""
-    scores = np.array([d["score"] for d in detections], dtype=np.float64)
-    masks: list[Segmentation | None]
-    if any("segmentation" in d for d in detections):
-        masks = [d["segmentation"]["counts"] if "segmentation" in d else None for d in detections]
-    else:
-        masks = [None] * len(detections)
-    return COCODetections(
-        **_id_columns(detections, index), boxes=_box_column(detections), masks=masks, scores=scores
-    )
+def object_columns(
+    table: AnnotationTable, sizes: np.ndarray, image_ids: Sequence[Any], index: COCOIndex
+) -> COCOObjects:
+    """Annotations of a file as columns, those of images that are in `index`.
 
-
-def mask_area(mask: Segmentation, size: Sequence[int]) -> float:
-    """Pixels of a mask.
+    One without an area has that of its mask, or of its box where there is no mask.
 
     Args:
-        size: height and width of the image.
+        sizes: (F, 2) int64, height and width of the images of the file.
+        image_ids: F ids.
     """
-    if isinstance(mask, list):
-        return float(coco_mask.area(coco_mask.merge(coco_mask.frPyObjects(mask, *size))))
-    return float(coco_mask.area({"size": list(size), "counts": mask}))
-
-
-def _id_columns(entries: Sequence[Mapping[str, Any]], index: COCOIndex) -> dict[str, np.ndarray]:
-    # Through the dicts: no array holds ids of all kinds without changing some.
-    images, categories = index.image_numbers, index.category_numbers
-    return {
-        "images": np.array([images[e["image_id"]] for e in entries], dtype=np.int64),
-        "categories": np.array([categories[e["category_id"]] for e in entries], dtype=np.int64),
-    }
-
-
-def _box_column(entries: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    absent = (math.nan,) * 4
-    rows = [e.get("bbox") or absent for e in entries]
-    return np.array(rows, dtype=np.float64).reshape(-1, 4)
-
-
-def _mask_of(annotation: Mapping[str, Any], size: Sequence[int]) -> Segmentation | None:
-    segmentation = annotation.get("segmentation")
-    if not segmentation:
-        return None
-    if isinstance(segmentation, Mapping):
-        counts: Segmentation = to_rle(dict(segmentation), *size)["counts"]
-        return counts
-    return [np.asarray(polygon, dtype=np.float64) for polygon in segmentation]
-
-
-def read_coco_results(path: str | os.PathLike, truth: COCOGroundTruth) -> list[dict[str, Any]]:
-    """Read and check a results file: a list of detections.
-
-    Returns:
-        Dicts with `image_id`, `category_id`, `score`, and `bbox` (x, y, width, height in pixels),
-        `segmentation` (compressed RLE), or both.
-
-    Raises:
-        MissingFileError: there is no such file.
-        DataError: it is another kind of file, or does not belong to this ground truth; the
-            message names the first such detection.
-    """
-    results = read_results(path)
-    if not isinstance(results, list):
-        raise DataError(
-            f"{path} is not a COCO results file: expected a list of detections, got "
-            f"{type(results).__name__}"
-        )
-    for number, detection in enumerate(results):
-        try:
-            _check_detection(detection, truth)
-        except DataError as e:
-            raise DataError(f"{path}, detection {number} (from 0): {e}") from None
-    return results
-
-
-def tasks_of_results(results: Sequence[dict[str, Any]], path: str | os.PathLike) -> list[str]:
-    """What a results file can be evaluated for: "bbox", "segm" or both.
-
-    Raises:
-        DataError: some detections have a box or a mask and others do not.
-    """
-    tasks = []
-    for key, task in _TASK_OF.items():
-        having = sum(key in detection for detection in results)
-        if 0 < having < len(results):
-            raise DataError(
-                f"{path}: {having} of {len(results)} detections have a '{key}'; expected all "
-                "or none"
-            )
-        if having or not results:
-            tasks.append(task)
-    return tasks
-
-
-def _check_detection(detection: Any, truth: COCOGroundTruth) -> None:
-    if not isinstance(detection, dict):
-        raise DataError(f"expected an object, got {type(detection).__name__}")
-    for key in ("image_id", "category_id", "score"):
-        if key not in detection:
-            raise DataError(f"'{key}' is missing; it has {', '.join(sorted(detection))}")
-    if detection["image_id"] not in truth.sizes:
-        raise DataError(f"image_id {detection['image_id']!r} is not in {truth.path}")
-    if detection["category_id"] not in truth.categories:
-        known = sorted(truth.categories)
-        raise DataError(
-            f"category_id {detection['category_id']!r} is not in {truth.path}, whose "
-            f"{len(known)} categories go from {known[0]} to {known[-1]}"
-        )
-    if not _is_finite(detection["score"]):
-        raise DataError(f"score {detection['score']!r} is not a finite number")
-    if "bbox" not in detection and "segmentation" not in detection:
-        raise DataError("it has neither 'bbox' nor 'segmentation'")
-    if "bbox" in detection:
-        _check_box(detection["bbox"])
-    if "segmentation" in detection:
-        _check_mask(detection["segmentation"], truth.sizes[detection["image_id"]])
-
-
-def _check_box(box: Any) -> None:
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_finite, box)):
-        raise DataError(f"bbox {box!r} is not [x, y, width, height]")
-    if box[2] < 0 or box[3] < 0:
-        raise DataError(f"bbox {box} has a negative width or height; expected x, y, width, height")
-
-
-def _check_mask(rle: Any, size: tuple[int, int]) -> None:
-    if not isinstance(rle, dict) or not isinstance(rle.get("counts"), str) or "size" not in rle:
-        raise DataError("segmentation is not a compressed RLE, {'size': ..., 'counts': text}")
-    if list(rle["size"]) != list(size):
-        raise DataError(
-            f"its mask is {rle['size'][0]} x {rle['size'][1]} (height x width), "
-            f"but the image is {size[0]} x {size[1]}"
-        )
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    known = index.image_numbers.exact
+    numbers = np.array([known.get(image_id, -1) for image_id in image_ids], dtype=np.int64)
+    images = numbers[table.images]
+    of_rows = sizes[table.images].reshape(-1, 2).tolist()
+    masks: list[Segmentation | None] = []
+    for row, (height, width) in enumerate(of_rows):
+        mask = table.segmentations.get(row, height, width)
+        masks.append(mask["counts"] if isinstance(mask, dict) else mask)
+    objects = COCOObjects(
+        images=images,
+        categories=table.categories,
+        boxes=table.boxes,
+        masks=masks,
+        areas=object_areas(table, sizes),
+        crowds=table.crowds,
+    )
+    return objects if (images >= 0).all() else objects.take(images >= 0)
 
 
 def read_results(path: str | os.PathLike) -> Any:

@@ -5,22 +5,23 @@ Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; see docs/met
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .coco_arrays import split_images
+from .coco_arrays import COCOPart, split_images
+from .coco_engine_choice import build_engine
 from .coco_engines import (
     AREA_RANGES,
     IOU_THRESHOLDS,
     MAX_DETECTIONS,
     RECALLS,
     COCOCurves,
-    build_engine,
 )
-from .coco_files import COCOIndex, detection_columns, object_columns
+from .coco_files import read_objects
+from .coco_results import detection_columns
 
 # The mean over IoU thresholds 0.50, 0.55, ..., 0.95 unless the name has one; 100 detections an
 # image and category unless it has a number; s, m, l: objects of up to 32^2, of 32^2 to 96^2, and
@@ -88,13 +89,33 @@ def coco_figures(
         DataError: a detection is not of this ground truth, or lacks what the task compares.
         UnknownNameError, MissingPackageError: see `choose_engine`.
     """
-    index = COCOIndex.of(ground_truth)
-    objects = object_columns(ground_truth["annotations"], index)
+    objects, index = read_objects(ground_truth)
     found = detection_columns(detections, index)
-    chosen = build_engine(engine, task, len(index.category_ids), limits(max_detections))
-    for part in split_images(index.sizes, objects, found):
-        chosen.add(part)
-    return figures_of(chosen.curves(), index.category_ids)
+    parts = split_images(index.sizes, objects, found)
+    return match(parts, [task], index.category_ids, engine, limits(max_detections))[task]
+
+
+def match(
+    parts: Iterable[COCOPart],
+    tasks: Sequence[str],
+    category_ids: Sequence[Hashable],
+    engine: str,
+    max_detections: Sequence[int],
+) -> dict[str, COCOFigures]:
+    """The figures of images by task, in one pass over them.
+
+    Args:
+        parts: all images, in ascending order.
+        tasks: "bbox", "segm" or both.
+        category_ids: by the number of the category.
+        engine: one of `ENGINES`.
+        max_detections: see `limits`.
+    """
+    engines = {t: build_engine(engine, t, len(category_ids), max_detections) for t in tasks}
+    for part in parts:
+        for of_task in engines.values():
+            of_task.add(part)
+    return {task: figures_of(of_task.curves(), category_ids) for task, of_task in engines.items()}
 
 
 def limits(max_detections: Iterable[int]) -> tuple[int, ...]:
@@ -129,6 +150,20 @@ def figures_of(curves: COCOCurves, category_ids: Sequence[Hashable]) -> COCOFigu
         },
         by_category_at,
     )
+
+
+def named_figures(figures: COCOFigures, names: Mapping[Any, str]) -> dict[str, float]:
+    """All figures in percent, those of categories as ``AP-<name>`` and ``AP@<limit>-<name>``.
+
+    Args:
+        names: of the categories by id, in the order of the results.
+    """
+    named = dict(figures.summary)
+    by_figure = {"AP": figures.ap_by_category}
+    by_figure |= {f"AP@{limit}": by for limit, by in figures.ap_by_category_at.items()}
+    for figure, by_category in by_figure.items():
+        named |= {f"{figure}-{name}": by_category[c] for c, name in names.items()}
+    return {name: 100 * value for name, value in named.items()}
 
 
 def _figure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -152,7 +153,7 @@ class PanopticEvaluator(DatasetEvaluator):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_panoptic(path, segmentation.numpy())
             annotation = {"image_id": image_id, "file_name": png, "segments_info": infos}
-            self._spool.add(image_id, annotation)
+            self._spool.add(image_id, json.dumps(annotation))
 
     def evaluate(self) -> dict[str, dict[str, Any]]:
         """The figures of all processes' images, in percent.
@@ -166,7 +167,7 @@ class PanopticEvaluator(DatasetEvaluator):
         Raises:
             DataError: an image was predicted twice.
         """
-        annotations = [annotation for _, annotation in self._spool.gather()]
+        annotations = [json.loads(text) for _, text in self._spool.gather()]
         counts = comm.gather(self._counts)
         results = None
         if comm.is_main_process():

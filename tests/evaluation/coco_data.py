@@ -8,10 +8,14 @@ import io
 import json
 
 import numpy as np
+import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from torch import nn
 
+from segsuite.evaluation import inference_on_dataset
+from segsuite.structures import Boxes, Instances, decode_masks
 from tests.helpers import SHARED
 
 SUMMARY = ["AP", "AP50", "AP75", "APs", "APm", "APl"]
@@ -118,3 +122,42 @@ def reference(content, detections, task):
         by_category[category] = values.mean() if values.size else np.nan
     stats = np.where(evaluation.stats == -1, np.nan, evaluation.stats)
     return dict(zip(SUMMARY, stats, strict=True)), by_category
+
+
+class Oracle(nn.Module):
+    """Returns each record's ``instances``."""
+
+    def forward(self, inputs):
+        return [{"instances": record["instances"]} for record in inputs]
+
+
+def make_records(content, detections):
+    """Records whose instances are these detections."""
+    classes = {c: k for k, c in enumerate(sorted(c["id"] for c in content["categories"]))}
+    records = []
+    for image in content["images"]:
+        size = (image["height"], image["width"])
+        found = [d for d in detections if d["image_id"] == image["id"]]
+        boxes = torch.tensor([d["bbox"] for d in found], dtype=torch.float64).view(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        instances = Instances(
+            size,
+            pred_boxes=Boxes(boxes.float()),
+            scores=torch.tensor([d["score"] for d in found]),
+            pred_classes=torch.tensor([classes[d["category_id"]] for d in found]).long(),
+            pred_masks=decode_masks([d["segmentation"] for d in found], *size),
+        )
+        records.append(
+            {"image_id": image["id"], "file_name": image["file_name"], "instances": instances}
+        )
+    return records
+
+
+def write(folder, content):
+    path = folder / "instances.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def run(records, evaluator):
+    return inference_on_dataset(Oracle(), [[r] for r in records], evaluator)

@@ -8,53 +8,26 @@ import tracemalloc
 
 import pytest
 import torch
-from torch import nn
 
 from segsuite.errors import DataError
-from segsuite.evaluation import COCOEvaluator, inference_on_dataset
+from segsuite.evaluation import COCOEvaluator
 from segsuite.evaluation.coco_files import read_results
-from segsuite.evaluation.spool import Spool
-from segsuite.structures import Boxes, Instances, ROIMasks, decode_masks
+from segsuite.structures import Instances, ROIMasks
 from segsuite.utils import comm
 from tests.helpers import requires_coco_tiny
 from tests.processes import run_group
 
-from .coco_data import as_coco, coco_tiny, detections_near, made_up, reference
-
-
-class Oracle(nn.Module):
-    """Returns each record's ``instances``."""
-
-    def forward(self, inputs):
-        return [{"instances": record["instances"]} for record in inputs]
-
-
-def make_records(content, detections):
-    """Records whose instances are these detections."""
-    classes = {c: k for k, c in enumerate(sorted(c["id"] for c in content["categories"]))}
-    records = []
-    for image in content["images"]:
-        size = (image["height"], image["width"])
-        found = [d for d in detections if d["image_id"] == image["id"]]
-        boxes = torch.tensor([d["bbox"] for d in found], dtype=torch.float64).view(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        instances = Instances(
-            size,
-            pred_boxes=Boxes(boxes.float()),
-            scores=torch.tensor([d["score"] for d in found]),
-            pred_classes=torch.tensor([classes[d["category_id"]] for d in found]).long(),
-            pred_masks=decode_masks([d["segmentation"] for d in found], *size),
-        )
-        records.append(
-            {"image_id": image["id"], "file_name": image["file_name"], "instances": instances}
-        )
-    return records
-
-
-def write(folder, content):
-    path = folder / "instances.json"
-    path.write_text(json.dumps(content))
-    return path
+from .coco_data import (
+    Oracle,
+    as_coco,
+    coco_tiny,
+    detections_near,
+    made_up,
+    make_records,
+    reference,
+    run,
+    write,
+)
 
 
 @pytest.fixture
@@ -62,10 +35,6 @@ def made(tmp_path):
     """A file, its content and detections."""
     content = made_up(0)
     return write(tmp_path, content), content, detections_near(content, 0)
-
-
-def run(records, evaluator):
-    return inference_on_dataset(Oracle(), [[r] for r in records], evaluator)
 
 
 def check(results, content, detections, tasks=("bbox", "segm")):
@@ -186,6 +155,19 @@ def test_nothing_predicted(made, caplog):
     assert "made: 2 of the 6 images" in caplog.text and "the first is 5" in caplog.text
 
 
+def test_test_images_without_annotations(made, tmp_path, caplog):
+    """Their results are written for others to compare; there are no figures."""
+    _, content, detections = made
+    del content["annotations"]
+    path = write(tmp_path, content)
+    evaluator = COCOEvaluator(dataset_name="made", json_file=path, output_dir=tmp_path / "out")
+    assert run(make_records(content, detections), evaluator) == {}
+    assert "has no annotations" in caplog.text and "no figures; results are in" in caplog.text
+    written = tmp_path / "out/coco_instances_results.json"
+    assert len(json.loads(written.read_text())) == len(detections)
+    assert evaluator.evaluate_file(written) == {}
+
+
 def test_memory_stays_flat(made):
     path, content, detections = made
     evaluator = COCOEvaluator(dataset_name="made", json_file=path)
@@ -218,19 +200,6 @@ def test_two_processes(made, tmp_path):
     same(both[1], expected)
     name = "coco_instances_results.json"
     assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-
-
-def test_spool_orders_and_forgets_nothing(tmp_path):
-    spool = Spool(tmp_path / "new")
-    for image_id in (7, 3, 20):
-        spool.add(image_id, [{"a": image_id}])
-    assert [list(entry) for entry in spool.gather()] == [[i, [{"a": i}]] for i in (3, 7, 20)]
-    spool.add(1, [])
-    assert [i for i, _ in spool.gather()] == [1, 3, 7, 20]
-    assert list((tmp_path / "new").iterdir()) == []
-    spool.add(3, [])
-    with pytest.raises(ValueError, match="image 3 was predicted twice"):
-        spool.gather()
 
 
 class TestBadInput:

@@ -37,6 +37,15 @@ def test_evaluator_of_the_metadata(cfg):
         build_evaluator(cfg, "made")
 
 
+def test_other_limits_of_detections(cfg, tmp_path, caplog):
+    cfg.TEST.COCO_MAX_DETECTIONS = (300,)
+    (tmp_path / "results.json").write_text(json.dumps(detections_near(made_up(0), 0)))
+    with caplog.at_level("INFO", "segsuite"):
+        results = DefaultTrainer.test_results(cfg, tmp_path / "results.json")
+    assert results["segm"]["AP@300"] == results["segm"]["AP"] > 0
+    assert "AP@300" in caplog.text  # the table
+
+
 @pytest.mark.parametrize("read_first", [False, True])
 def test_results_file(cfg, tmp_path, read_first):
     if read_first:  # which adds to the metadata

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from segsuite.evaluation import coco_engines
+from segsuite.evaluation import coco_engine_choice, coco_engines
 from segsuite.evaluation.coco_arrays import COCODetections, COCOObjects, split_images
-from segsuite.evaluation.coco_engines import build_engine, choose_engine
+from segsuite.evaluation.coco_engine_choice import build_engine, choose_engine
 
 OTHERS = ["hotcoco", "faster_coco_eval"]
 SIZE = (40, 50)
@@ -163,7 +163,7 @@ class TestChoice:
     def installed(self, monkeypatch):
         """Versions by package; pycocotools is always there."""
         versions = {}
-        monkeypatch.setattr(coco_engines, "_installed", lambda p: versions.get(p))
+        monkeypatch.setattr(coco_engine_choice, "_installed", lambda p: versions.get(p))
         versions["pycocotools"] = "2.0.7"
         return versions
 

@@ -22,7 +22,6 @@ from segsuite.evaluation import (
     SemSegEvaluator,
     inference_on_dataset,
 )
-from segsuite.evaluation.coco_engines import choose_engine
 from segsuite.structures import BoxMode
 from tests.processes import run_group
 
@@ -159,11 +158,10 @@ def test_figures_of_one_process_of_several_are_refused(tmp_path):
 class TestRecords:
     """Without a file, the annotations of the records are the ground truth."""
 
-    @pytest.mark.parametrize("engine", ["pycocotools", "faster_coco_eval"])
+    @pytest.mark.parametrize("engine", ["pycocotools", "faster_coco_eval", "hotcoco"])
     @pytest.mark.parametrize("ids", [int, str])
     def test_same_figures_as_of_the_file(self, function, tmp_path, engine, ids):
-        if engine == "faster_coco_eval" and choose_engine("auto") != engine:
-            pytest.skip("faster_coco_eval is not installed")
+        pytest.importorskip(engine)
         expected = run(COCOEvaluator("any", json_file=tmp_path / "instances.json", engine=engine))
         predicted = make_records(CONTENT, DETECTIONS)
         for record in (*function, *predicted):

@@ -61,6 +61,9 @@ TEST.PANOPTIC.BOUNDARY_DILATION_RATIO = 0.02
 # What computes COCO's figures: "pycocotools", the reference, or the same in Rust or C++, "hotcoco"
 # or "faster_coco_eval"; "auto": the fastest that is installed and right.
 TEST.COCO_ENGINE = "auto"
+# AP and AR are of the best 100 detections of an image and category. Other limits, such as (300,),
+# for figures beside these: AP@300, AR@300.
+TEST.COCO_MAX_DETECTIONS = ()
 
 # The figure that chooses model_best and stops early, named as in metrics.json; larger is better.
 # Empty: the main figure of the task, panoptic_seg/PQ, segm/AP, bbox/AP or sem_seg/mIoU.

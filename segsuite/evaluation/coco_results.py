@@ -1,0 +1,250 @@
+"""Detections as COCO's results files have them, of this or another tool, as columns.
+
+The format is described at https://cocodataset.org/#format-results.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from segsuite.data.datasets.coco_faults import warn_once
+from segsuite.data.datasets.coco_values import Ids, as_integer, as_number
+from segsuite.errors import DataError, MissingFileError
+from segsuite.structures.rle import find_count_faults
+from segsuite.utils.json_list import read_json_list
+
+from .coco_arrays import COCODetections, Segmentation, concatenate
+from .coco_files import COCOIndex
+
+_TASK_OF = {"bbox": "bbox", "segmentation": "segm"}
+_LISTS = (list, tuple, np.ndarray)
+_NO_BOX = (math.nan,) * 4
+# What is raised by a detection that is not as the format has it, before anything is checked.
+_ODD = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+
+
+def read_coco_results(
+    path: str | os.PathLike[str], index: COCOIndex
+) -> tuple[COCODetections, list[str]]:
+    """Read and check a results file: a list of detections.
+
+    Args:
+        index: of the ground truth.
+
+    Returns:
+        The detections in the order of the file, and what they can be evaluated for: "bbox", "segm"
+        or both.
+
+    Raises:
+        MissingFileError: there is no such file.
+        DataError: it is another kind of file, or does not belong to this ground truth; the
+            message names the first such detection. Or some detections have a box or a mask and
+            others do not.
+    """
+    parts = [detection_columns([], index)]
+    first = 0
+    for detections in _read_list(path):
+        parts.append(detection_columns(detections, index, first, f"{path}, "))
+        first += len(detections)
+    columns = concatenate(parts)
+    with_boxes = int((~np.isnan(columns.boxes[:, 0])).sum())
+    with_masks = sum(mask is not None for mask in columns.masks)
+    return columns, tasks_of_counts(len(columns), with_boxes, with_masks, path)
+
+
+def tasks_of_counts(
+    total: int, with_boxes: int, with_masks: int, name: str | os.PathLike[str]
+) -> list[str]:
+    """What detections can be evaluated for: "bbox", "segm" or both.
+
+    Args:
+        total: how many detections there are.
+        with_boxes, with_masks: how many have a box, and how many a mask.
+        name: of their file or data set, for messages.
+
+    Raises:
+        DataError: some detections have a box or a mask and others do not.
+    """
+    having = {"bbox": with_boxes, "segmentation": with_masks}
+    for key, count in having.items():
+        if 0 < count < total:
+            raise DataError(
+                f"{name}: {count} of {total} detections have a '{key}'; expected all or none"
+            )
+    return [task for key, task in _TASK_OF.items() if having[key] or not total]
+
+
+def _read_list(path: str | os.PathLike[str]) -> Iterator[list[Any]]:
+    try:
+        yield from read_json_list(path)
+    except FileNotFoundError:
+        raise MissingFileError(f"there is no file {path}") from None
+    except TypeError as e:
+        raise DataError(f"{path} is not a COCO results file: {e} (of detections)") from None
+    except ValueError as e:
+        raise DataError(f"{path} is not a JSON file: {e}") from None
+
+
+def detection_columns(
+    detections: Sequence[Any],
+    index: COCOIndex,
+    first: int = 0,
+    where: str = "",
+    *,
+    check_masks: bool = True,
+) -> COCODetections:
+    """Entries of a results file as columns.
+
+    Args:
+        index: of the ground truth.
+        first: the number of the first of them in the file, for messages.
+        where: what messages begin with.
+        check_masks: False where the run lengths of masks are known to be right.
+
+    Raises:
+        DataError: a detection does not belong to the ground truth, lacks something, or has values
+            that can't be; the message has its number.
+    """
+    try:
+        columns = _columns(detections, index)
+    except _ODD:
+        columns = None
+    if columns is None:
+        columns = _odd_columns(detections, index, first, where)
+    if check_masks:
+        found = [(row, mask) for row, mask in enumerate(columns.masks) if mask is not None]
+        rows = [row for row, _ in found]
+        counts = [mask for _, mask in found if not isinstance(mask, list)]
+        faults = find_count_faults(counts, index.sizes[columns.images[rows]].prod(axis=1))
+        if faults:
+            row = min(faults)
+            raise DataError(f"{where}detection {first + rows[row]} (from 0): {faults[row]}")
+    return columns
+
+
+def _columns(detections: Sequence[Any], index: COCOIndex) -> COCODetections | None:
+    """None where something is not as most files have it: `_clean` looks at that."""
+    number = len(detections)
+    # Through the dicts: no array holds ids of all kinds without changing some.
+    image_numbers, category_numbers = index.image_numbers.exact, index.category_numbers.exact
+    images = [image_numbers[d["image_id"]] for d in detections]
+    categories = [category_numbers[d["category_id"]] for d in detections]
+    scores = np.array([d["score"] for d in detections])
+    masks: list[Segmentation | None] = [None] * number
+    columns = COCODetections(
+        np.array(images, dtype=np.int64),
+        np.array(categories, dtype=np.int64),
+        np.full((number, 4), math.nan),
+        masks,
+        scores.astype(np.float64),
+    )
+    if not number:
+        return columns
+    keys = {key: ["" for d in detections if key in d] for key in _TASK_OF}
+    if not all(len(having) in (0, number) for having in keys.values()) or not any(keys.values()):
+        return None
+    if scores.dtype.kind not in "iuf" or not np.isfinite(scores).all():
+        return None
+    if keys["bbox"]:
+        boxes = np.array([d["bbox"] for d in detections])
+        if boxes.dtype.kind not in "iuf" or boxes.shape != (number, 4):
+            return None
+        if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
+            return None
+        columns.boxes[:] = boxes
+    if keys["segmentation"]:
+        rles = [d["segmentation"] for d in detections]
+        masks[:] = [rle["counts"] for rle in rles]
+        if not set(map(type, masks)) <= {str, bytes}:
+            return None
+        if not np.array_equal([rle["size"] for rle in rles], index.sizes[columns.images]):
+            return None
+    return columns
+
+
+def _odd_columns(
+    detections: Sequence[Any], index: COCOIndex, first: int, where: str
+) -> COCODetections:
+    cleaned = []
+    for number, detection in enumerate(detections, first):
+        name = f"{where}detection {number} (from 0)"
+        try:
+            cleaned.append(_clean(detection, index, name))
+        except DataError as e:
+            raise DataError(f"{name}: {e}") from None
+    return concatenate([_columns([], index) or cleaned[0], *cleaned])
+
+
+def _clean(detection: Any, index: COCOIndex, name: str) -> COCODetections:
+    """One detection, whatever its values are like.
+
+    Args:
+        name: what warnings call it.
+    """
+    if not isinstance(detection, Mapping):
+        raise DataError(f"expected an object, got {type(detection).__name__}")
+    for key in ("image_id", "category_id", "score"):
+        if key not in detection:
+            raise DataError(f"'{key}' is missing; it has {', '.join(sorted(detection))}")
+    image = _find("image_id", detection, index.image_numbers, name)
+    if image is None:
+        raise DataError(f"image_id {detection['image_id']!r} is not in {index.source}")
+    category = _find("category_id", detection, index.category_numbers, name)
+    if category is None:
+        known = index.category_ids
+        span = f"go from {known[0]!r} to {known[-1]!r}" if known else "are none"
+        raise DataError(
+            f"category_id {detection['category_id']!r} is not in {index.source}, whose "
+            f"{len(known)} categories {span}"
+        )
+    score = as_number(detection["score"])
+    if score is None:
+        raise DataError(f"score {detection['score']!r} is not a finite number")
+    box, rle = detection.get("bbox"), detection.get("segmentation")
+    if box is None and rle is None:
+        raise DataError("it has neither 'bbox' nor 'segmentation'")
+    return COCODetections(
+        np.array([image]),
+        np.array([category]),
+        np.array([_NO_BOX if box is None else _clean_box(box)], dtype=np.float64),
+        [None if rle is None else _clean_mask(rle, index.sizes[image].tolist())],
+        np.array([score]),
+    )
+
+
+def _find(key: str, detection: Mapping[str, Any], ids: Ids, name: str) -> int | None:
+    given = detection[key]
+    number, is_exact = ids.find(given)
+    if number is not None and not is_exact:
+        warn_once(f"{name}: {key} is {given!r}, which is read as the id that the ground truth has")
+    return number
+
+
+def _clean_box(box: Any) -> list[float]:
+    numbers = [as_number(value) for value in box] if isinstance(box, _LISTS) else []
+    if len(numbers) != 4 or None in numbers:
+        raise DataError(f"bbox {str(box)[:100]} is not [x, y, width, height]")
+    values = [float(number) for number in numbers if number is not None]
+    if min(values[2:]) < 0:
+        raise DataError(
+            f"bbox {values} has a negative width or height; expected x, y, width, height"
+        )
+    return values
+
+
+def _clean_mask(rle: Any, size: Sequence[int]) -> str | bytes:
+    given, counts = (rle.get("size"), rle.get("counts")) if isinstance(rle, Mapping) else (0, 0)
+    numbers = [as_integer(v) for v in given] if isinstance(given, _LISTS) else []
+    if len(numbers) != 2 or not isinstance(counts, (str, bytes)):
+        raise DataError("segmentation is not a compressed RLE, {'size': ..., 'counts': text}")
+    if numbers != list(size):
+        raise DataError(
+            f"its mask is {numbers[0]} x {numbers[1]} (height x width), "
+            f"but the image is {size[0]} x {size[1]}"
+        )
+    return counts
