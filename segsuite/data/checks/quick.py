@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
+
+import numpy as np
 
 from segsuite.config import CfgNode
 from segsuite.errors import ConfigError, DataError, UserError
 from segsuite.utils import comm
 
-from ..boxes import annotation_name, as_coco_box, box_mode, record_size
-from ..build import get_records
-from ..cache import read_in_parallel, remember
+from ..build import Records, get_records
 from ..catalog import Metadata, MetadataCatalog
 from ..image import read_image_size
 from ..image_files import check_complete, open_image
 from ..mapper import check_recorded_size, size_mismatch
+from ..records import have_annotations, select_records
 from ..sem_seg import count_values, read_sem_seg
+from .files import faults_of_files, raise_faults
+from .instances import (
+    ObjectFacts,
+    check_objects,
+    check_records_annotations,
+    warn_of_many_objects,
+)
 from .panoptic import segments_fault
 
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5
-# Of what `_find_fault` and `_find_image_fault` look for: a change forgets what has been checked.
-_VERSION = 1
 
 
 def check_datasets(cfg: CfgNode) -> None:
@@ -50,6 +55,7 @@ def check_datasets(cfg: CfgNode) -> None:
                     use_masks=cfg.MODEL.MASK_ON,
                     read_images=cfg.DATALOADER.CHECK_LABELS,
                     anew=cfg.DATALOADER.CHECK_ANEW,
+                    for_training=name in cfg.DATASETS.TRAIN,
                 )
         except UserError as e:
             error = e
@@ -89,8 +95,8 @@ def check_semantic_dataset(
         return
     labelled = [record for record in records if "sem_seg_file_name" in record]
     find = functools.partial(_find_fault, num_classes=num_classes, ignore_label=ignore_label)
-    faults = _faults_of_files(name, find, labelled, "images and their label maps", anew)
-    _raise_faults(name, faults, "images or their label maps")
+    faults = faults_of_files(name, find, labelled, "images and their label maps", anew)
+    raise_faults(name, faults, "images or their label maps")
 
 
 def check_instance_dataset(
@@ -100,6 +106,7 @@ def check_instance_dataset(
     use_masks: bool = True,
     read_images: bool = True,
     anew: bool = False,
+    for_training: bool = True,
 ) -> None:
     """Check the annotations of a data set, if it has any, against the model that is to learn it.
 
@@ -108,6 +115,7 @@ def check_instance_dataset(
         use_masks: whether the model predicts masks, MODEL.MASK_ON.
         read_images: also read the header and the end of every image, and every panoptic PNG.
         anew: see `check_semantic_dataset`.
+        for_training: whether it is trained on, and not evaluated alone: it must have annotations.
 
     Raises:
         UnknownNameError: an unknown data set.
@@ -120,56 +128,46 @@ def check_instance_dataset(
             orientation turns them.
             The message names the files.
     """
-    records = [r for r in get_records(name) if "annotations" in r or "segments_info" in r]
-    if not records:
-        return
     metadata = MetadataCatalog.get(name)
-    classes = metadata.get("thing_classes")
-    if classes is not None and len(classes) != num_classes:
-        shown = ", ".join(classes[:_SHOWN]) + (", ..." if len(classes) > _SHOWN else "")
-        raise ConfigError(
-            f"data set '{name}' has {len(classes)} classes of objects ({shown}) but "
-            f"MODEL.ROI_HEADS.NUM_CLASSES is {num_classes}; set it to {len(classes)}"
-        )
-    objects = [annotation for record in records for annotation in record.get("annotations", ())]
-    outside = [a for a in objects if not 0 <= a["category_id"] < num_classes]
-    if outside:
-        raise DataError(
-            f"data set '{name}': annotation {outside[0].get('id')} has the class "
-            f"{outside[0]['category_id']}; expected 0 to {num_classes - 1}"
-        )
-    if use_masks and objects and not any(a.get("segmentation") for a in objects):
-        raise ConfigError(
-            f"data set '{name}' has boxes but no mask; set MODEL.MASK_ON False, or add a "
-            "'segmentation' to the annotations"
-        )
-    if objects and metadata.get("json_file") is None:  # those of a file are checked as it is read
-        of_objects = [record for record in records if record.get("annotations")]
-        faults = list(read_in_parallel(_find_box_fault, of_objects))
-        _raise_faults(name, faults, "images have boxes that")
+    records = get_records(name)
+    annotated = _annotated(records)
+    if not len(annotated):
+        _say_not_annotated(metadata, len(records), for_training)
+        return
+    is_file = metadata.get("evaluator_type") == "coco" and metadata.get("json_file") is not None
+    objects = ObjectFacts.of_file(metadata) if is_file else ObjectFacts.of_records(annotated)
+    check_objects(metadata, objects, len(annotated), num_classes=num_classes, use_masks=use_masks)
+    warn_of_many_objects(name, objects)
+    if metadata.get("json_file") is None:  # those of a file are checked as it is read
+        check_records_annotations(name, [r for r in annotated if r.get("annotations")])
     if read_images:
         find = functools.partial(_find_image_fault)
-        _raise_faults(name, _faults_of_files(name, find, records, "images", anew), "images")
+        raise_faults(name, faults_of_files(name, find, annotated, "images", anew), "images")
 
 
-def _find_box_fault(record: dict) -> str | None:
-    """What is wrong with the first box of a record that can't be used, or None."""
-    try:
-        size = record_size(record)
-    except (OSError, ValueError) as e:  # of the image file, which they name
-        return str(e)
-    for number, annotation in enumerate(record["annotations"]):
-        name = f"{record['file_name']}: {annotation_name(annotation, number)}"
-        try:
-            *_, width, height = as_coco_box(annotation, size)
-        except DataError as e:
-            return f"{name}: {e}"
-        if width < 0 or height < 0:
-            return (
-                f"{name}: bbox {list(annotation['bbox'])} has a negative size as "
-                f"{box_mode(annotation).name}; set its bbox_mode to what it is"
-            )
-    return None
+def _annotated(records: Records) -> Records:
+    """The records with objects or segments, also with an empty list of them."""
+    wanted = have_annotations(records)
+    if not wanted.all():
+        wanted |= np.fromiter(("segments_info" in record for record in records), bool)
+    return select_records(records, np.flatnonzero(wanted))
+
+
+def _say_not_annotated(metadata: Metadata, num_images: int, for_training: bool) -> None:
+    """Of a data set in COCO's format whose file has no annotations."""
+    if metadata.get("evaluator_type") != "coco":
+        return
+    source = metadata.get("json_file") or f"data set '{metadata.name}'"
+    if for_training:
+        raise DataError(
+            f"{source} has no 'annotations', so data set '{metadata.name}' has nothing to learn; "
+            "name the file that has them, or use it in DATASETS.TEST alone"
+        )
+    logger.warning(
+        "data set '%s': %s has no 'annotations': results of its %d images are written, and no "
+        "figures",
+        *(metadata.name, source, num_images),
+    )
 
 
 def _find_image_fault(record: dict) -> str | None:
@@ -183,43 +181,6 @@ def _find_image_fault(record: dict) -> str | None:
     except (OSError, DataError) as e:
         return str(e)
     return None
-
-
-def _faults_of_files(
-    name: str,
-    find: functools.partial[str | None],
-    records: Sequence[dict],
-    kind: str,
-    anew: bool,
-) -> list[str | None]:
-    """What `find` says about each record, whose files are not read again while they are as they
-    were when nothing was wrong with them."""
-    checked = remember(
-        find, records, of=name, version=_VERSION, keep=lambda fault: fault is None, anew=anew
-    )
-    if checked.num_old:
-        logger.info(
-            "data set '%s': %d of %d %s were checked on %s and are unchanged: not read again "
-            "(DATALOADER.CHECK_ANEW True reads them)",
-            *(name, checked.num_old, len(records), kind, checked.when()),
-        )
-    return checked.results
-
-
-def _raise_faults(name: str, faults: Sequence[str | None], kind: str) -> None:
-    """Raise an error with the first of the faults that there are.
-
-    Args:
-        faults: of each record, None where nothing is wrong.
-    """
-    found = [fault for fault in faults if fault]
-    if found:
-        more = f"\n... and {len(found) - _SHOWN} more files" if len(found) > _SHOWN else ""
-        raise DataError(
-            f"data set '{name}': {len(found)} of {len(faults)} {kind} can't be used:\n"
-            + "\n".join(found[:_SHOWN])
-            + more
-        )
 
 
 def _check_classes(metadata: Metadata, num_classes: int, ignore_label: int) -> None:
