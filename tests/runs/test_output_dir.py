@@ -16,10 +16,12 @@ from segsuite.engine import default_setup
 from segsuite.errors import ConfigError, FileAccessError
 from segsuite.runs import RunFiles, output_dir
 from segsuite.runs.output_dir import (
+    OutputDirGuard,
     check_free_space,
     claim_output_dir,
     leaving_nothing_if_refused,
     prepare_output_dir,
+    release_output_dir,
 )
 from tests.engine.tiny import tiny_config
 from tests.processes import python_command, run_group, run_segsuite, run_segsuite_here, wait_until
@@ -262,3 +264,43 @@ def test_a_training_without_room_leaves_nothing(tmp_path, monkeypatch, capsys):
     assert run_segsuite_here("train", "--config-file", tiny_config(), *options) == 2
     assert "make room" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def _remove(folder):
+    shutil.rmtree(folder)
+
+
+def _empty(folder):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def _replace(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / ".lock").touch()
+
+
+def _move(folder):
+    folder.rename(folder.with_name("elsewhere"))
+
+
+class TestGuard:
+    @pytest.mark.parametrize("change", [_remove, _empty, _replace, _move])
+    def test_a_folder_that_goes_away(self, tmp_path, change):
+        folder = tmp_path / "run"
+        prepare_output_dir(folder)
+        claim_output_dir(folder, resume=False)
+        guard = OutputDirGuard(folder)
+        guard.check()
+        change(folder)
+        try:
+            with pytest.raises(FileAccessError, match=rf"OUTPUT_DIR '{folder}' was removed"):
+                guard.check()
+        finally:
+            release_output_dir(folder)
+
+    def test_a_folder_that_is_not_claimed(self, tmp_path):
+        guard = OutputDirGuard(tmp_path)
+        (tmp_path / "file").touch()
+        guard.check()
