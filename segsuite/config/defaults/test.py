@@ -17,8 +17,8 @@ TEST.AMP.DTYPE = "auto"  # "float16", "bfloat16"; "auto": float16 on CUDA, bfloa
 # The most instances that are kept of an image.
 TEST.DETECTIONS_PER_IMAGE = 100
 
-# Semantic models: overlapping windows of an image instead of the whole, blended. See
-# docs/inference.md.
+# Overlapping windows of an image instead of the whole: blended by semantic models, by detectors
+# joined to whole objects. See docs/inference.md.
 TEST.SLIDING_WINDOW = CN()
 TEST.SLIDING_WINDOW.ENABLED = False
 TEST.SLIDING_WINDOW.SIZE = [512, 512]  # height, width
