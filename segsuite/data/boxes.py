@@ -91,6 +91,30 @@ def as_coco_box(annotation: Mapping[str, Any], size: tuple[int, int]) -> list[fl
     return BoxMode.convert(numbers, mode, BoxMode.XYWH_ABS, size)
 
 
+def with_box_masks(
+    annotations: Sequence[Mapping[str, Any]], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Annotations of which those without a mask have their box, filled, as a polygon.
+
+    Args:
+        size: (height, width) of the image.
+
+    Raises:
+        DataError: see `box_mode`.
+    """
+    completed = [dict(annotation) for annotation in annotations]
+    lacking = [a for a in completed if not has_mask(a)]
+    for annotation, (x0, y0, x1, y1) in zip(lacking, corner_boxes(lacking, size), strict=True):
+        annotation["segmentation"] = [np.array([x0, y0, x1, y0, x1, y1, x0, y1])]
+    return completed
+
+
+def has_mask(annotation: Mapping[str, Any]) -> bool:
+    """Whether an annotation has a ``segmentation`` that is not null or empty."""
+    segmentation = annotation.get("segmentation")
+    return segmentation is not None and len(segmentation) > 0
+
+
 def record_size(record: Mapping[str, Any]) -> tuple[int, int]:
     """(height, width) of the image of a record: as it says itself, else as the file does.
 

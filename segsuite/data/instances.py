@@ -10,7 +10,7 @@ import torch
 
 from segsuite.structures import BitMasks, Boxes, Instances, PolygonMasks
 
-from .boxes import corner_boxes
+from .boxes import corner_boxes, has_mask
 from .masks import draw_masks
 from .transforms import Transform
 
@@ -48,7 +48,7 @@ def annotations_to_instances(
     """
     annotations = [a for a in annotations if not a.get("iscrowd", 0)]
     if mask_format is not None:
-        annotations = [a for a in annotations if len(a.get("segmentation", ()))]
+        annotations = [a for a in annotations if has_mask(a)]
     new_size = transform.output_size(size)
     # Rounded where Detectron2 rounds.
     boxes = corner_boxes(annotations, size, np.float32)

@@ -12,6 +12,7 @@ import torch
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, DataError
 
+from .boxes import with_box_masks
 from .image import FORMATS, ImageReader, channel_order
 from .instances import MASK_FORMATS, annotations_to_instances
 from .panoptic import panoptic_to_annotations, panoptic_to_sem_seg, read_panoptic
@@ -43,6 +44,8 @@ class DatasetMapper:
             sets are mixed, a record's own ``label_map`` comes first.
         use_instance_mask: whether objects have masks besides their boxes.
         instance_mask_format: "polygon" or "bitmask", see `annotations_to_instances`.
+        masks_from_boxes: with masks, whether objects without one get their box, filled; otherwise
+            they are left out.
         recompute_boxes: whether boxes are taken from the masks, for augmentations that crop.
         ignore_label: what augmentations of torchvision make of labels beyond the image's edge.
     """
@@ -58,6 +61,7 @@ class DatasetMapper:
         label_map: Mapping[int, int] | None = None,
         use_instance_mask: bool = False,
         instance_mask_format: str = "polygon",
+        masks_from_boxes: bool = False,
         recompute_boxes: bool = False,
         ignore_label: int = IGNORE_LABEL,
     ) -> None:
@@ -73,6 +77,7 @@ class DatasetMapper:
         self.image_reader = image_reader or ImageReader(format=image_format)
         self.label_map = label_map
         self.mask_format = instance_mask_format if use_instance_mask else None
+        self.masks_from_boxes = use_instance_mask and masks_from_boxes
         self.recompute_boxes = recompute_boxes
 
     @classmethod
@@ -86,6 +91,7 @@ class DatasetMapper:
             "image_reader": ImageReader(cfg),
             "use_instance_mask": cfg.MODEL.MASK_ON,
             "instance_mask_format": cfg.INPUT.MASK_FORMAT,
+            "masks_from_boxes": cfg.INPUT.MASKS_FROM_BOXES,
             "recompute_boxes": cfg.MODEL.MASK_ON and crops,
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
         }
@@ -117,6 +123,8 @@ class DatasetMapper:
         size = image.shape[:2]
         check_recorded_size(record, size)
         sem_seg, annotations = self.read_labels(record, size)
+        if self.masks_from_boxes and annotations:
+            annotations = with_box_masks(annotations, size)
         sample = {
             "file_name": record["file_name"],
             "image_id": record["image_id"],

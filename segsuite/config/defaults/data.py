@@ -32,6 +32,9 @@ INPUT.DISPLAY_BANDS = ()
 # Masks of objects in training: "polygon" keeps polygons (images with RLE get bit masks), "bitmask"
 # draws them.
 INPUT.MASK_FORMAT = "polygon"
+# In training of masks, objects without one: False leaves them out, so they are background; True
+# takes their boxes, filled.
+INPUT.MASKS_FROM_BOXES = False
 # Share of the training samples that get objects of another image pasted on; needs "bitmask".
 INPUT.COPY_PASTE_PROB = 0.0
 

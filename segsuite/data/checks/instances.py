@@ -11,7 +11,7 @@ import numpy as np
 
 from segsuite.errors import ConfigError, DataError
 
-from ..boxes import annotation_name, as_coco_box, box_mode, record_size
+from ..boxes import annotation_name, as_coco_box, box_mode, has_mask, record_size
 from ..cache import read_in_parallel
 from ..catalog import Metadata
 from ..datasets.coco_annotations import clean_annotation
@@ -51,10 +51,8 @@ class ObjectFacts:
         for image, record in enumerate(records):
             for number, annotation in enumerate(record.get("annotations") or ()):
                 ids.append(annotation.get("id", f"number {number} (from 0) of image {image}"))
-                mask = annotation.get("segmentation")
-                is_masked = mask is not None and len(mask) > 0
                 crowd = bool(annotation.get("iscrowd"))
-                rows.append((image, annotation["category_id"], crowd, is_masked))
+                rows.append((image, annotation["category_id"], crowd, has_mask(annotation)))
         table = np.array(rows, np.int64).reshape(-1, 4)
         return cls(ids, table[:, 0], table[:, 1], table[:, 2] > 0, table[:, 3] > 0)
 
@@ -82,7 +80,13 @@ class ObjectFacts:
 
 
 def check_objects(
-    metadata: Metadata, objects: ObjectFacts, num_images: int, *, num_classes: int, use_masks: bool
+    metadata: Metadata,
+    objects: ObjectFacts,
+    num_images: int,
+    *,
+    num_classes: int,
+    use_masks: bool,
+    for_training: bool,
 ) -> None:
     """Check the classes and masks of objects; say which are not learned.
 
@@ -108,12 +112,12 @@ def check_objects(
             f"{objects.categories[outside[0]]}; expected 0 to {num_classes - 1}"
         )
     if use_masks:
-        _check_masks(name, objects)
+        _check_masks(name, objects, for_training)
     _warn_of_crowds(name, objects, num_images)
 
 
-def _check_masks(name: str, objects: ObjectFacts) -> None:
-    if len(objects) and not objects.masked.any():
+def _check_masks(name: str, objects: ObjectFacts, for_training: bool) -> None:
+    if for_training and len(objects) and not objects.masked.any():
         raise ConfigError(
             f"data set '{name}' has boxes but no mask; set MODEL.MASK_ON False, or add a "
             "'segmentation' to the annotations, or set INPUT.MASKS_FROM_BOXES True to make their "
@@ -122,10 +126,12 @@ def _check_masks(name: str, objects: ObjectFacts) -> None:
     lacking = (~objects.masked & ~objects.crowds).nonzero()[0].tolist()
     if lacking:
         logger.warning(
-            "data set '%s': %d of %d objects have no usable mask (annotation %s). Where masks are "
-            "trained they are background; INPUT.MASKS_FROM_BOXES True makes their masks from their "
-            "boxes, and MODEL.MASK_ON False trains boxes alone",
+            "data set '%s': %d of %d objects have no usable mask (annotation %s). %s",
             *(name, len(lacking), len(objects), some([objects.ids[i] for i in lacking])),
+            "Where masks are trained they are background; INPUT.MASKS_FROM_BOXES True makes their "
+            "masks from their boxes, and MODEL.MASK_ON False trains boxes alone"
+            if for_training
+            else "They don't count in the figures of masks",
         )
 
 

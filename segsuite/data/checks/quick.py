@@ -42,6 +42,7 @@ def check_datasets(cfg: CfgNode) -> None:
     if comm.is_main_process():
         try:
             for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
+                is_train = name in cfg.DATASETS.TRAIN
                 check_semantic_dataset(
                     name,
                     num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
@@ -52,10 +53,10 @@ def check_datasets(cfg: CfgNode) -> None:
                 check_instance_dataset(
                     name,
                     num_classes=cfg.MODEL.ROI_HEADS.NUM_CLASSES,
-                    use_masks=cfg.MODEL.MASK_ON,
+                    use_masks=cfg.MODEL.MASK_ON and not (is_train and cfg.INPUT.MASKS_FROM_BOXES),
                     read_images=cfg.DATALOADER.CHECK_LABELS,
                     anew=cfg.DATALOADER.CHECK_ANEW,
-                    for_training=name in cfg.DATASETS.TRAIN,
+                    for_training=is_train,
                 )
         except UserError as e:
             error = e
@@ -112,7 +113,7 @@ def check_instance_dataset(
 
     Args:
         num_classes: classes of the model, MODEL.ROI_HEADS.NUM_CLASSES.
-        use_masks: whether the model predicts masks, MODEL.MASK_ON.
+        use_masks: whether objects need masks: MODEL.MASK_ON without INPUT.MASKS_FROM_BOXES.
         read_images: also read the header and the end of every image, and every panoptic PNG.
         anew: see `check_semantic_dataset`.
         for_training: whether it is trained on, and not evaluated alone: it must have annotations.
@@ -136,7 +137,14 @@ def check_instance_dataset(
         return
     is_file = metadata.get("evaluator_type") == "coco" and metadata.get("json_file") is not None
     objects = ObjectFacts.of_file(metadata) if is_file else ObjectFacts.of_records(annotated)
-    check_objects(metadata, objects, len(annotated), num_classes=num_classes, use_masks=use_masks)
+    check_objects(
+        metadata,
+        objects,
+        len(annotated),
+        num_classes=num_classes,
+        use_masks=use_masks,
+        for_training=for_training,
+    )
     warn_of_many_objects(name, objects)
     if metadata.get("json_file") is None:  # those of a file are checked as it is read
         check_records_annotations(name, [r for r in annotated if r.get("annotations")])
