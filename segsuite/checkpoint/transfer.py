@@ -34,6 +34,10 @@ class ClassTransfer:
     in their number. Where they agree in the number, but not in the names, it is the one layer that
     has as many outputs.
 
+    A semantic head of one class, whose module has ``sigmoid_of_one_class``, and one of background
+    and that class are turned into each other: the logit of the sigmoid is the difference of the
+    two of the softmax, so the probabilities stay what they are.
+
     Args:
         model: what is loaded into.
         weights: tensors of the file, by the model's names.
@@ -54,6 +58,11 @@ class ClassTransfer:
     ):
         self.theirs, self.ours = theirs, ours
         modules = dict(model.named_modules())
+        self._binary = {
+            name
+            for name, module in modules.items()
+            if getattr(module, "sigmoid_of_one_class", False)
+        }
         said = {
             name: layers
             for name, module in modules.items()
@@ -91,10 +100,24 @@ class ClassTransfer:
             The tensor, how many rows were taken, and how many there are in file and model.
         """
         dims, group = self._dims.get(name, (0,)), _group(name)
+        if self._is_binary(name, source.shape[dims[0]], target.shape[dims[0]]):
+            tensor = _binary_rows(source, target.shape[dims[0]], dims)
+            return tensor, target.shape[dims[0]], (source.shape[dims[0]], target.shape[dims[0]])
         tensor, taken = carry_rows(
             source, target, self.theirs.get(group), self.ours.get(group), dims
         )
         return tensor, taken, (source.shape[dims[0]], target.shape[dims[0]])
+
+    def _is_binary(self, name: str, source_rows: int, target_rows: int) -> bool:
+        """Whether one side scores a class, and the other background and the same class."""
+        group = _group(name)
+        if {source_rows, target_rows} != {1, 2} or group not in self._binary:
+            return False
+        theirs, ours = self.theirs.get(group), self.ours.get(group)
+        if theirs is None or ours is None:
+            return name in self._dims
+        other, own = _comparable(ours, theirs)
+        return other[-1] == own[-1]
 
     def _differ(self, group: str) -> bool:
         theirs, ours = self.theirs.get(group), self.ours.get(group)
@@ -162,6 +185,26 @@ def carry_rows(
         source = source.index_select(dim, rows[:, 0])
         places.append((dim, rows[:, 1]))
     return _place(source, target, places), len(places[0][1])
+
+
+def _binary_rows(source: torch.Tensor, rows: int, dims: Sequence[int]) -> torch.Tensor:
+    """Scores of background and a class as those of the class alone, or the reverse.
+
+    Args:
+        source: with the two rows, or the one, in each of `dims`, (0,), (1,) or (0, 1).
+        rows: how many there are afterwards, 1 or 2.
+    """
+    if len(dims) == 1:
+        first, *second = source.split(1, dims[0])
+        if rows == 1:
+            return second[0] - first
+        return torch.cat([torch.zeros_like(first), first], dims[0])
+    # Scores of scores: what the two are multiplied by, where it depends on their difference alone.
+    if rows == 1:
+        (a, b), (c, d) = source
+        return ((a - b + d - c) / 2)[None, None]
+    row = torch.cat([source, torch.zeros_like(source)], 1)
+    return torch.cat([row, row.flip(1)])
 
 
 def _place(

@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> None:
         metadata = MetadataCatalog.get(names[0])
         footer = None
         if metadata.get("stuff_classes") and metadata.get("stuff_colors"):
-            footer = legend(metadata.stuff_classes, metadata.stuff_colors, _COLUMNS * _PANEL)
+            labels, colors = metadata.semantic_labels(), metadata.semantic_colors()
+            footer = legend(labels, colors, _COLUMNS * _PANEL)
         path = Path(args.output, "data.jpg")
         save_image(path, contact_sheet(drawn, columns=_COLUMNS, footer=footer))
         print(f"{path} ({files} images)")

@@ -70,7 +70,7 @@ def _examine(name: str, report: Any) -> int:
         labels = examine_label_map(
             record["sem_seg_file_name"],
             metadata.label_map,
-            len(metadata.stuff_classes),
+            len(metadata.semantic_labels()),
             metadata.ignore_label,
         )
         return record["file_name"], labels

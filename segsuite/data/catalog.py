@@ -8,6 +8,12 @@ from typing import Any
 from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
+from .palette import Color, default_colors
+
+# Of label 0 where a data set names one class.
+_BACKGROUND = "background"
+_BACKGROUND_COLOR = (64, 64, 64)
+
 
 class _DatasetCatalog:
     """Data sets by name, each a function that returns its list of records.
@@ -73,7 +79,8 @@ class Metadata:
     For semantic segmentation: ``stuff_classes`` (names by class id), ``stuff_colors`` (RGB
     tuples), ``ignore_label`` (the value of pixels that do not count, after `label_map`),
     ``label_map`` (stored value -> class id, or None where label maps store class ids) and
-    ``evaluator_type``. For instances: ``thing_classes``, ``thing_colors``,
+    ``evaluator_type``. A single class is label 1, and label 0 is background, see
+    `semantic_labels`. For instances: ``thing_classes``, ``thing_colors``,
     ``thing_dataset_id_to_contiguous_id`` (category id -> class id), ``json_file``, ``image_root``
     and ``evaluator_type``.
     """
@@ -120,6 +127,21 @@ class Metadata:
         """A fact, or `default` where it is not set."""
         return getattr(self, key) if key in self.__dict__ or key in self._later else default
 
+    def semantic_labels(self) -> list[str]:
+        """The name of each value in label maps: ``stuff_classes``, with "background" before a
+        single class, which is label 1.
+
+        Raises:
+            AttributeError: there are no ``stuff_classes``.
+        """
+        return label_names(self.stuff_classes)
+
+    def semantic_colors(self) -> list[Color]:
+        """The RGB colour of each of `semantic_labels`: ``stuff_colors``, or the default ones."""
+        classes = self.stuff_classes
+        colors = [*(self.get("stuff_colors") or default_colors(len(classes)))]
+        return [_BACKGROUND_COLOR, *colors] if len(colors) == 1 else colors
+
     def as_dict(self) -> dict[str, Any]:
         """All facts."""
         facts = {key: value for key, value in self.__dict__.items() if key != "_later"}
@@ -127,6 +149,14 @@ class Metadata:
 
     def __repr__(self) -> str:
         return f"Metadata({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"
+
+
+def label_names(classes: Sequence[str]) -> list[str]:
+    """The name of each value in label maps of these classes, see `Metadata.semantic_labels`."""
+    if len(classes) != 1:
+        return list(classes)
+    taken = classes[0].casefold() == _BACKGROUND
+    return [f"not {classes[0]}" if taken else _BACKGROUND, *classes]
 
 
 class _MetadataCatalog:

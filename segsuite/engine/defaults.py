@@ -22,6 +22,7 @@ from segsuite.runs.output_dir import (
     prepare_output_dir,
 )
 from segsuite.runs.run_info import note_start
+from segsuite.structures import num_labels
 from segsuite.utils import comm
 from segsuite.utils.arguments import add_num_gpus, add_plugin, add_resume
 from segsuite.utils.env import collect_env
@@ -141,7 +142,7 @@ def _set_class_weights(cfg: CfgNode) -> None:
     weights = None
     if comm.is_main_process():
         weights = compute_class_weights(
-            cfg.DATASETS.TRAIN, head.NUM_CLASSES, head.LOSS.CLASS_BALANCE
+            cfg.DATASETS.TRAIN, num_labels(head.NUM_CLASSES), head.LOSS.CLASS_BALANCE
         )
     head.LOSS.CLASS_WEIGHTS = tuple(comm.broadcast_object(weights))
 

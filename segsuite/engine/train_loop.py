@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segsuite.checkpoint import get_rng_state, set_rng_state
 from segsuite.errors import ConfigError
+from segsuite.modeling.losses import AccumulatedBatch
 from segsuite.utils import comm
 from segsuite.utils.events import EventStorage
 
@@ -187,7 +188,8 @@ class SimpleTrainer(TrainerBase):
         amp_dtype: compute in ``torch.bfloat16`` or ``torch.float16`` where autocast does; None:
             full precision. With float16 the loss is scaled, and a step that overflows left out.
         accumulate_steps: split each batch into this many parts of one size, forward and backward
-            one after another; the losses are the means over the parts.
+            one after another; the losses are the means over the parts. Pixel-wise losses of label
+            maps divide by the pixels of the whole batch, see `AccumulatedBatch`.
         clip_gradients: is given the parameters after each backward.
 
     Attributes:
@@ -250,8 +252,10 @@ class SimpleTrainer(TrainerBase):
         self.optimizer.zero_grad(set_to_none=True)
         self.losses = {}
         parts = _split(self.batch, self.accumulate_steps)
+        whole = AccumulatedBatch(self.batch, len(parts)) if len(parts) > 1 else None
         for part in parts:
-            self._forward_backward(part, is_last=part is parts[-1])
+            with nullcontext() if whole is None else whole.part(part):
+                self._forward_backward(part, is_last=part is parts[-1])
         total = functools.reduce(operator.add, self.losses.values())
         self.losses = {"total_loss": total, **self.losses}
         for name, loss in self.losses.items():

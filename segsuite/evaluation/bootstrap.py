@@ -7,13 +7,15 @@ Another Look at the Jackknife", 1979). Pixels of one image are not drawn apart: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from segsuite.errors import DataError
 
-from .metrics import class_ratio
+from .metrics import metrics_of_counts
 
 NUM_SAMPLES = 1000
 LEVEL = 0.95
@@ -44,6 +46,7 @@ def iou_intervals(
     counts: torch.Tensor,
     *,
     absent_classes: str = "detectron2",
+    averaged: Sequence[int] | None = None,
     num_samples: int = NUM_SAMPLES,
     level: float = LEVEL,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,6 +55,7 @@ def iou_intervals(
     Args:
         counts: (N, 3, K) int64 of N images, see `load_image_counts`.
         absent_classes: a key of `metrics.ABSENT_CLASS_RULES`, applied to every sample.
+        averaged: the classes that the mean is over; None: all.
         num_samples: how often N images are drawn.
         level: share of the samples between the two ends.
 
@@ -59,11 +63,17 @@ def iou_intervals(
         Two (1 + K,) float64 in [0, 1], the lower and the upper ends, the mean first; NaN where no
         sample has a figure. The same counts give the same ends.
     """
-    sampled = _sampled_ious(counts[None], absent_classes, num_samples)[0]
-    figures = torch.cat([sampled.nanmean(1, keepdim=True), sampled], 1)
-    tail = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
-    low, high = figures.nanquantile(tail, 0)
+    totals = sampled_totals(counts[None], num_samples)[0]
+    metrics = metrics_of_counts(totals, absent_classes=absent_classes, averaged=averaged)
+    figures = torch.cat([metrics.mean_iou[:, None], metrics.iou], 1)
+    low, high = percentile_ends(figures, level)
     return low, high
+
+
+def percentile_ends(samples: torch.Tensor, level: float = LEVEL) -> torch.Tensor:
+    """(S, F) figures of S samples -> (2, F) lower and upper ends, NaN where no sample has one."""
+    tail = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    return samples.double().nanquantile(tail, 0)
 
 
 def compare_mean_iou(
@@ -71,6 +81,7 @@ def compare_mean_iou(
     second: torch.Tensor,
     *,
     absent_classes: str = "detectron2",
+    averaged: Sequence[int] | None = None,
     num_samples: int = NUM_SAMPLES,
 ) -> Comparison:
     """Compare the mIoU of two runs on the same images by the paired bootstrap.
@@ -80,6 +91,7 @@ def compare_mean_iou(
 
     Args:
         first, second: (N, 3, K) int64, image by image the same.
+        averaged: the classes that the mean is over; None: all.
 
     Raises:
         DataError: counts of different shapes, or of another ground truth.
@@ -89,10 +101,11 @@ def compare_mean_iou(
             f"the counts, {tuple(first.shape)} and {tuple(second.shape)}, are not of the same "
             "ground truth; compare runs on the same images, in one order and with the same classes"
         )
+    options: dict[str, Any] = {"absent_classes": absent_classes, "averaged": averaged}
     both = torch.stack([first, second])
-    before, after = _ious(both.sum(1), absent_classes).nanmean(-1).tolist()
+    before, after = metrics_of_counts(both.sum(1), **options).mean_iou.tolist()
     difference = after - before
-    sampled = _sampled_ious(both, absent_classes, num_samples).nanmean(-1)
+    sampled = metrics_of_counts(sampled_totals(both, num_samples), **options).mean_iou
     differences = sampled[1] - sampled[0]
     low, high = differences.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     # The distribution under no difference is that of the samples, moved to zero.
@@ -101,11 +114,17 @@ def compare_mean_iou(
     return Comparison(before, after, difference=difference, low=low, high=high, p=p)
 
 
-def _sampled_ious(counts: torch.Tensor, absent_classes: str, num_samples: int) -> torch.Tensor:
-    """(R, N, 3, K) counts of R runs -> (R, num_samples, K) IoU on the same drawn images.
+def sampled_totals(counts: torch.Tensor, num_samples: int = NUM_SAMPLES) -> torch.Tensor:
+    """Draw as many images as there are, again and again, and sum up the counts of each sample.
 
     Memory does not grow with the number of images times the number of samples: samples are drawn
     in chunks.
+
+    Args:
+        counts: (R, N, ...) of R runs on the same N images; whole numbers.
+
+    Returns:
+        (R, num_samples, ...) float64, every run of the same drawn images.
     """
     runs, images = counts.shape[:2]
     flat = counts.double().flatten(2)  # whole numbers below 2^53 are exact
@@ -117,10 +136,5 @@ def _sampled_ious(counts: torch.Tensor, absent_classes: str, num_samples: int) -
         drawn = torch.randint(images, (size, images), generator=generator)
         times = torch.zeros(size, images, dtype=torch.float64)
         times.scatter_add_(1, drawn, torch.ones_like(times))
-        result.append(_ious((times @ flat).unflatten(2, counts.shape[2:]), absent_classes))
+        result.append((times @ flat).unflatten(2, counts.shape[2:]))
     return torch.cat(result, 1)
-
-
-def _ious(totals: torch.Tensor, absent_classes: str) -> torch.Tensor:
-    right, labelled, predicted = totals.unbind(-2)
-    return class_ratio(right, labelled + predicted - right, labelled, absent_classes)

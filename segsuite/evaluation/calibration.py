@@ -16,7 +16,7 @@ _UNIT = 1 << 24  # confidences are added up as integers, so that their order doe
 def calibration_counts(
     prediction: SemSegLogits, target: torch.Tensor, *, ignore_index: int = 255
 ) -> torch.Tensor:
-    """Sort pixels of one image by the confidence of their prediction, its largest probability.
+    """Sort pixels of one image by the confidence of their prediction, the probability of its label.
 
     Every n-th row and column is looked at, so that it costs the same for images of any size.
 
@@ -30,7 +30,7 @@ def calibration_counts(
     """
     step = max(1, math.ceil(math.sqrt(target.numel() / _SAMPLES)))
     rows, columns = (torch.arange(step // 2, n, step, device=target.device) for n in target.shape)
-    probability, label = prediction.grid(rows, columns).softmax(0).max(0)
+    probability, label = prediction.confident_labels(rows, columns)
     truth = target[rows][:, columns]
     counted = (truth != ignore_index) & probability.isfinite()
     confidence = probability.where(counted, 0.0).double()

@@ -43,11 +43,16 @@ def compare_runs(
     _check_same(folders, "classes", [text["classes"] for text in texts])
     rules = [text["results"]["absent_classes"] for text in texts]
     _check_same(folders, "rule for absent classes", rules)
+    averaged = [text.get("averaged") for text in texts]
+    _check_same(folders, "averaged classes", averaged)
     _check_same(folders, "images", [sorted(c["image_ids"]) for c in counts])
     row = {image_id: i for i, image_id in enumerate(counts[1]["image_ids"])}
     order = torch.tensor([row[image_id] for image_id in counts[0]["image_ids"]])
     comparison = compare_mean_iou(
-        counts[0]["counts"], counts[1]["counts"][order], absent_classes=rules[0]
+        counts[0]["counts"],
+        counts[1]["counts"][order],
+        absent_classes=rules[0],
+        averaged=averaged[0],
     )
     return comparison, len(order)
 
@@ -55,7 +60,7 @@ def compare_runs(
 def _check_same(folders: list[Path], what: str, values: list[Any]) -> None:
     if values[0] == values[1]:
         return
-    of_each = [v if isinstance(v, str) else f"{len(v)}, first {v[:3]}" for v in values]
+    of_each = [f"{len(v)}, first {v[:3]}" if isinstance(v, list) else str(v) for v in values]
     raise DataError(
         f"{folders[0]} and {folders[1]} have not the same {what} ({of_each[0]}; {of_each[1]}); "
         "evaluate both runs on the same data set in the same way"

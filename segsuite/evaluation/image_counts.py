@@ -11,6 +11,8 @@ from segsuite.errors import MissingFileError
 from segsuite.utils import comm
 from segsuite.utils.files import atomic_file
 
+from .metrics import pixel_counts
+
 
 @dataclass
 class ImageCounts:
@@ -30,9 +32,7 @@ class ImageCounts:
         """Take in an image's confusion matrix, (K + 1, K + 1) [target, prediction]."""
         self.image_ids.append(str(image_id))
         self.file_names.append(str(file_name))
-        inside = matrix[:-1]
-        counts = (inside.diagonal()[: len(inside)], inside.sum(1), inside.sum(0)[:-1])
-        self.counts.append(torch.stack(counts))
+        self.counts.append(pixel_counts(matrix))
 
     def gather(self) -> dict:
         """All processes' images: ``image_ids``, ``file_names`` and ``counts`` (N, 3, K) int64.

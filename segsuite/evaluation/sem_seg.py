@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from segsuite.config import CfgNode, configurable
-from segsuite.data.catalog import MetadataCatalog
+from segsuite.data.catalog import MetadataCatalog, label_names
 from segsuite.data.sem_seg import read_sem_seg
 from segsuite.errors import ConfigError, DataError
 from segsuite.ops.confusion_matrix import confusion_matrix, confusion_matrix_from_logits
 from segsuite.runs.files import EvaluationFiles
-from segsuite.structures import SemSegLogits, as_sem_seg, sem_seg_labels
+from segsuite.structures import SemSegLogits, as_sem_seg, num_labels, sem_seg_labels
 from segsuite.utils import comm
 from segsuite.utils.files import write_json
 from segsuite.utils.record_name import record_name
@@ -28,14 +28,18 @@ from .build import EVALUATOR_REGISTRY
 from .calibration import NUM_BINS, calibration_counts, calibration_figures
 from .evaluator import DatasetEvaluator, check_distributed
 from .image_counts import ImageCounts, save_image_counts
-from .metrics import check_rule, sem_seg_metrics
+from .metrics import averaged_labels, check_rule, sem_seg_metrics
 
 logger = logging.getLogger(__name__)
 
 
 @EVALUATOR_REGISTRY.register(name="sem_seg")
 class SemSegEvaluator(DatasetEvaluator):
-    """IoU and accuracy of semantic predictions, by class and in the mean.
+    """IoU, accuracy and Dice of semantic predictions, by class and in the mean.
+
+    Of a data set that names one class, label maps hold 0 for background and 1 for the class. The
+    figures of both are given, and the means are those of the class alone: that most of an image is
+    background, and found, says little.
 
     What is kept is one confusion matrix on the predictions' device, which processes add up at the
     end; where files are written, each image's pixel counts too. Predictions are ``{"sem_seg":
@@ -67,7 +71,7 @@ class SemSegEvaluator(DatasetEvaluator):
             distributed: False says that there is one process; the figures are of all anyway.
             output_dir: gets ``sem_seg_evaluation.json`` (figures, intervals of IoU, confusion
                 matrix, calibration) and ``image_counts.pt`` (see `load_image_counts`).
-            class_names: of the classes 0 .. K - 1; None: the data set's.
+            class_names: of the classes 0 .. K - 1; None: the data set's. A single one is label 1.
             ignore_index: label of the pixels that do not count; None: the data set's, else 255.
             label_map: stored value -> label, where the ground truth is read from files; None: the
                 data set's.
@@ -91,9 +95,10 @@ class SemSegEvaluator(DatasetEvaluator):
         if ignore_index is None:
             ignore_index = metadata.get("ignore_label", 255)
         if colors is None:
-            colors = metadata.get("stuff_colors", ())
+            colors = metadata.semantic_colors() if metadata.get("stuff_classes") else ()
         self._dataset_name = dataset_name
-        self._class_names = list(class_names)
+        self._class_names = label_names(class_names)
+        self._averaged = averaged_labels(class_names)
         self._ignore_index: int = ignore_index
         self._label_map = metadata.get("label_map") if label_map is None else label_map
         self._absent_classes = absent_classes
@@ -109,7 +114,7 @@ class SemSegEvaluator(DatasetEvaluator):
     ) -> dict[str, Any]:
         metadata = MetadataCatalog.get(dataset_name)
         num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-        if len(metadata.stuff_classes) != num_classes:
+        if len(metadata.semantic_labels()) != num_labels(num_classes):
             raise ConfigError(
                 f"data set '{dataset_name}' has {len(metadata.stuff_classes)} classes, but "
                 f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}; set it to the data set's"
@@ -162,7 +167,7 @@ class SemSegEvaluator(DatasetEvaluator):
         num_classes, ignored = self._num_classes, self._ignore_index
         if isinstance(prediction, SemSegLogits):
             matrix = confusion_matrix_from_logits(
-                prediction.logits[None],
+                prediction.deciding_logits()[None],
                 target[None],
                 num_classes,
                 ignore_index=ignored,
@@ -196,9 +201,10 @@ class SemSegEvaluator(DatasetEvaluator):
         """The figures of all processes' images, in percent, NaN for classes left out by the rule.
 
         Returns:
-            ``{"sem_seg": {"mIoU", "fwIoU", "mACC", "pACC", "IoU-<class>", "ACC-<class>",
-            "absent_classes"}}``, with boundary IoU ``"mBIoU"`` and ``"BIoU-<class>"`` too. The
-            last is the rule, as text: the means are not comparable without it.
+            ``{"sem_seg": {"mIoU", "fwIoU", "mACC", "pACC", "mDice", "IoU-<class>", "ACC-<class>",
+            "Dice-<class>", "absent_classes"}}``, with boundary IoU ``"mBIoU"`` and
+            ``"BIoU-<class>"`` too. ``absent_classes`` is the rule, as text: the means are not
+            comparable without it. Where the data set names one class ``means`` says so.
 
         Raises:
             DataError: the ground truth holds labels that are no classes.
@@ -220,22 +226,19 @@ class SemSegEvaluator(DatasetEvaluator):
                 "%s: %d pixels have NaN logits, or are predicted as no class, and count as wrong",
                 *(self._dataset_name, not_finite),
             )
-        metrics = sem_seg_metrics(matrix, absent_classes=self._absent_classes)
-        figures = {
-            "mIoU": metrics.mean_iou,
-            "fwIoU": metrics.frequency_weighted_iou,
-            "mACC": metrics.mean_accuracy,
-            "pACC": metrics.pixel_accuracy,
-        }
-        by_class = {"IoU": metrics.iou, "ACC": metrics.accuracy}
+        rule, averaged = self._absent_classes, self._averaged
+        metrics = sem_seg_metrics(matrix, absent_classes=rule, averaged=averaged)
+        figures = metrics.named(self._class_names)
         if self._boundary_dilation_ratio is not None:
-            by_class["BIoU"] = boundary_iou(boundary_matrix, absent_classes=self._absent_classes)
-            figures["mBIoU"] = by_class["BIoU"].nanmean()
-        for figure, values in by_class.items():
-            for name, value in zip(self._class_names, values, strict=True):
-                figures[f"{figure}-{name}"] = value
+            biou = boundary_iou(boundary_matrix, absent_classes=rule)
+            figures["mBIoU"] = biou[averaged].nanmean()
+            named = zip(self._class_names, biou, strict=True)
+            figures |= {f"BIoU-{name}": value for name, value in named}
         results: dict[str, Any] = {name: 100 * value.item() for name, value in figures.items()}
-        results["absent_classes"] = self._absent_classes
+        results["absent_classes"] = rule
+        if len(averaged) < self._num_classes:
+            (name,) = (self._class_names[k] for k in averaged)
+            results["means"] = f"of {name} alone; the figures of background stand beside them"
         if self._files is not None:
             images = self._image_counts.gather()
             calibration = comm.all_reduce_sum_(self._calibration.clone())
@@ -263,10 +266,10 @@ class SemSegEvaluator(DatasetEvaluator):
         prediction: SemSegLogits | torch.Tensor,
         target: torch.Tensor,
     ) -> None:
-        if isinstance(prediction, SemSegLogits) and len(prediction.logits) != self._num_classes:
+        if isinstance(prediction, SemSegLogits) and prediction.num_labels != self._num_classes:
             raise ConfigError(
                 f"the model predicts {len(prediction.logits)} classes, data set "
-                f"'{self._dataset_name}' has {self._num_classes}; set "
+                f"'{self._dataset_name}' has {len(self._averaged)}; set "
                 "MODEL.SEM_SEG_HEAD.NUM_CLASSES to the data set's"
             )
         size = prediction.size if isinstance(prediction, SemSegLogits) else prediction.shape
@@ -310,6 +313,7 @@ class SemSegEvaluator(DatasetEvaluator):
         content = {
             "dataset": self._dataset_name,
             "classes": self._class_names,
+            "averaged": self._averaged,
             "results": {k: None if v != v else v for k, v in results.items()},  # JSON has no NaN
             "confusion_matrix": matrix.tolist(),
             "calibration": calibration_figures(calibration),
@@ -323,7 +327,11 @@ class SemSegEvaluator(DatasetEvaluator):
 
     def _intervals(self, image_counts: torch.Tensor) -> dict[str, list[float | None]]:
         """Lower and upper ends in percent, None for classes left out."""
-        bounds = torch.stack(iou_intervals(image_counts, absent_classes=self._absent_classes), 1)
+        options: dict[str, Any] = {
+            "absent_classes": self._absent_classes,
+            "averaged": self._averaged,
+        }
+        bounds = torch.stack(iou_intervals(image_counts, **options), 1)
         names = ["mIoU", *(f"IoU-{name}" for name in self._class_names)]
         return {
             name: [None if end != end else 100 * end for end in ends]

@@ -44,7 +44,7 @@ def semantic_scores(files: EvaluationFiles, metadata: Metadata) -> ImageScores |
     saved = load_image_counts(path)
     if saved["counts"] is None:
         return None
-    names = metadata.stuff_classes
+    names = metadata.semantic_labels()
     ious = image_ious(saved["counts"])
     present = saved["counts"][:, 1:].sum(1) > 0
     scores = {i: s for i, s in zip(saved["image_ids"], ious.tolist(), strict=True) if s == s}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from segsuite.config import CfgNode
-from segsuite.structures import BitMasks, Boxes, Instances
+from segsuite.structures import BitMasks, Boxes, Instances, num_labels
 
 
 def synthetic_batch(
@@ -26,7 +26,7 @@ def synthetic_batch(
         same every time.
     """
     generator = torch.Generator().manual_seed(0)
-    classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    classes = num_labels(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
     stripes = (torch.arange(width) * 4 * classes // width) % classes
     size = torch.tensor([width, height])
     batch = []

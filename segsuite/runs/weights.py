@@ -22,6 +22,10 @@ def class_names(cfg: CfgNode) -> dict[str, list[str]]:
         return {}
     metadata = MetadataCatalog.get(names[0])
     stuff, things = metadata.get("stuff_classes"), metadata.get("thing_classes")
+    if stuff and cfg.MODEL.META_ARCHITECTURE != "PanopticFPN":
+        stuff = metadata.semantic_labels()
+        if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES == 1:
+            stuff = stuff[1:]  # background has no row
     groups = {"sem_seg_head": stuff, "aux_head": stuff, "roi_heads": things}
     return {group: list(classes) for group, classes in groups.items() if classes}
 

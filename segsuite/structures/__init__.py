@@ -8,7 +8,7 @@ from .instances import Instances
 from .masks import BitMasks, PolygonMasks
 from .rle import decode_masks, encode_masks, encode_window, rasterize_polygons, to_rle
 from .roi_masks import ROIMasks, whole_pixel_boxes
-from .sem_seg import SemSegLogits, as_sem_seg, sem_seg_labels
+from .sem_seg import SemSegLogits, as_sem_seg, label_logits, num_labels, sem_seg_labels
 
 __all__ = [
     "BitMasks",
@@ -28,7 +28,9 @@ __all__ = [
     "decode_masks",
     "encode_masks",
     "encode_window",
+    "label_logits",
     "masks_union",
+    "num_labels",
     "padded_size",
     "pairwise_iou",
     "rasterize_polygons",

@@ -15,9 +15,38 @@ from segsuite.ops.bilinear import half_pixel_positions, neighbours
 _ROWS = 64
 
 
+def num_labels(num_classes: int) -> int:
+    """How many labels a semantic model of so many classes predicts: as many, but two of one class.
+
+    A model of one class, NUM_CLASSES 1, has a sigmoid: label 1 is the class and 0 is background.
+    """
+    return max(num_classes, 2)
+
+
+def label_logits(logits: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    """One logit for each label, whose softmax are the probabilities of the labels.
+
+    The logit z of one class is that of the softmax over (0, z), whose second probability is the
+    sigmoid of z.
+
+    Args:
+        logits: with K classes in `dim`.
+
+    Returns:
+        The same where K is 2 or more; with two entries in `dim`, 0 and the logit, where it is 1.
+    """
+    if logits.shape[dim] > 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], dim)
+
+
 @dataclass
 class SemSegLogits:
     """Class scores of one image at the resolution of the head.
+
+    The scores of K classes are those of a softmax, and the label of a pixel is the class of the
+    largest one. A single score, K = 1, is that of a sigmoid, the probability of label 1; label 0 is
+    background. In what follows L labels are K, or 2 where K = 1.
 
     Output row y lies at ``(y + 0.5) * source_h / H - 0.5`` in rows of `logits`, columns likewise:
     bilinear interpolation with pixel centres at one half, see `segsuite.ops.bilinear`.
@@ -27,11 +56,22 @@ class SemSegLogits:
         source_size: (source_h, source_w) <= (h, w), the part of `logits` that the image covers
             without its padding; fractional.
         size: (H, W), the pixels of the prediction.
+        threshold: where K = 1, pixels whose probability is above it have label 1; in (0, 1).
     """
 
     logits: torch.Tensor
     source_size: tuple[float, float]
     size: tuple[int, int]
+    threshold: float = 0.5
+
+    @property
+    def num_labels(self) -> int:
+        """L."""
+        return num_labels(len(self.logits))
+
+    def deciding_logits(self) -> torch.Tensor:
+        """(L, h, w): as `logits`, and the largest one is that of the label whatever K is."""
+        return self._deciding(self.logits)
 
     def full(self) -> torch.Tensor:
         """The logits at full size: (K, H, W) float32."""
@@ -52,26 +92,51 @@ class SemSegLogits:
             x = _resample(x, dim, pixels, self.source_size[dim - 1] / self.size[dim - 1])
         return x
 
+    def probabilities(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """The probability of each label, as `grid`: (L, R, C) float32."""
+        return label_logits(self.grid(rows, columns)).softmax(0)
+
     def labels(self) -> torch.Tensor:
-        """The class of the largest logit at each pixel, without the full-size logits in memory.
+        """The label of each pixel, without the full-size logits in memory.
 
         Returns:
-            (H, W) uint8 where K <= 255 and else int16, in [0, K); K where the logits are NaN.
+            (H, W) uint8 where L <= 255 and else int16, in [0, L); L where the logits are NaN.
         """
-        return argmax_from_logits(self.logits[None], self.size, self.source_size)[0]
+        return argmax_from_logits(self.deciding_logits()[None], self.size, self.source_size)[0]
+
+    def confident_labels(
+        self, rows: torch.Tensor, columns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The probability of the label, and the label, as `grid`: (R, C) float32 and int64."""
+        return self._decide(self.grid(rows, columns))
 
     def confidence(self) -> torch.Tensor:
-        """The softmax probability of `labels` at each pixel: (H, W) float32 in [1 / K, 1]."""
-        return self._pixelwise(lambda logits: logits.softmax(0).amax(0))
+        """The probability of `labels` at each pixel: (H, W) float32, in [1 / K, 1] for a softmax
+        and in [min(t, 1 - t), 1] for a sigmoid with the threshold t."""
+        return self._pixelwise(lambda logits: self._decide(logits)[0])
 
     def entropy(self) -> torch.Tensor:
-        """The entropy of the softmax probabilities at each pixel, as a share of its largest value.
+        """The entropy of the probabilities at each pixel, as a share of its largest value.
 
         Returns:
-            (H, W) float32 in [0, 1]: 0 where one class is certain, 1 where all are equally likely.
+            (H, W) float32 in [0, 1]: 0 where one label is certain, 1 where all are equally likely.
         """
-        nats = self._pixelwise(lambda logits: torch.special.entr(logits.softmax(0)).sum(0))
-        return nats / math.log(max(len(self.logits), 2))
+        nats = self._pixelwise(
+            lambda logits: torch.special.entr(label_logits(logits).softmax(0)).sum(0)
+        )
+        return nats / math.log(self.num_labels)
+
+    def _deciding(self, logits: torch.Tensor) -> torch.Tensor:
+        if len(logits) > 1:
+            return logits
+        least = math.log(self.threshold / (1 - self.threshold))
+        return torch.cat([torch.full_like(logits, least), logits])
+
+    def _decide(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Probability and label of logits (K, R, C)."""
+        labels = self._deciding(logits).argmax(0, keepdim=True)
+        probabilities = label_logits(logits).softmax(0)
+        return probabilities.gather(0, labels)[0], labels[0]
 
     def _pixelwise(self, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """`function` of the full-size logits (K, R, W), a few rows at a time: (H, W)."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from segsuite.data import ImageReader, Metadata, default_colors, read_sem_seg
+from segsuite.data import ImageReader, Metadata, read_sem_seg
 from segsuite.data.boxes import corner_boxes
 from segsuite.structures import (
     HasWindows,
@@ -113,7 +113,7 @@ def _draw(
     picture = image if width is None else fit_width(image, width)
     size = picture.shape[1], picture.shape[0]
     if sem_seg is not None:
-        colors = metadata.get("stuff_colors") or default_colors(len(metadata.stuff_classes))
+        colors = metadata.semantic_colors()
         labels = cv2.resize(sem_seg.astype(np.int16), size, interpolation=cv2.INTER_NEAREST_EXACT)
         picture = overlay(picture, labels, colors)
     if objects is not None:

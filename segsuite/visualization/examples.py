@@ -48,8 +48,7 @@ def semantic_pictures(
         classes: names of those whose errors are shown one by one.
     """
     metadata = prediction.metadata
-    names = metadata.stuff_classes
-    colors = metadata.get("stuff_colors") or default_colors(len(names))
+    names, colors = metadata.semantic_labels(), metadata.semantic_colors()
     size = _small_size(prediction.image)
     image = cv2.resize(prediction.image, size, interpolation=cv2.INTER_AREA)
     labels, truth = (

@@ -113,7 +113,8 @@ class Prediction:
             )
         if self.instances is not None:
             return self._draw_instances(colors)
-        return overlay(self.image, required(self.labels, "label map"), self.stuff_colors)
+        colors = self.metadata.semantic_colors()
+        return overlay(self.image, required(self.labels, "label map"), colors)
 
     @property
     def stuff_colors(self) -> Sequence[Color]:
@@ -183,7 +184,8 @@ class Prediction:
         if labels.dtype != np.uint8:
             return Image.fromarray(labels.astype(np.uint16))
         image = Image.fromarray(labels)
-        image.putpalette([value for color in self.stuff_colors for value in color])
+        colors = self.metadata.semantic_colors()
+        image.putpalette([value for color in colors for value in color])
         return image
 
     def panoptic_image(self) -> Image.Image:
@@ -232,9 +234,9 @@ class Prediction:
             names = [self.metadata.thing_classes[c] for c in classes]
         else:
             labels = required(self.labels, "label map")
-            counts = np.bincount(labels.ravel(), minlength=len(self.metadata.stuff_classes))
-            shares = 100 * counts / labels.size
-            pairs = zip(self.metadata.stuff_classes, shares.tolist(), strict=False)
+            names = self.metadata.semantic_labels()
+            shares = 100 * np.bincount(labels.ravel(), minlength=len(names)) / labels.size
+            pairs = zip(names, shares.tolist(), strict=False)
             return {n: round(s, 2) for n, s in sorted(pairs, key=lambda p: -p[1]) if s}
         return {n: names.count(n) for n in sorted(set(names), key=lambda n: (-names.count(n), n))}
 

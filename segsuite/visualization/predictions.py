@@ -45,7 +45,7 @@ def draw_predictions(
         The files written: ``contact_sheet.png`` with all of them, then ``<image_id>.png`` of each.
     """
     output_dir, reader = Path(output_dir), reader or ImageReader()
-    names, colors = metadata.stuff_classes, metadata.stuff_colors
+    names, colors = metadata.semantic_labels(), metadata.semantic_colors()
     rows: list[np.ndarray] = []
     files = []
     for record in islice(chain.from_iterable(loader), limit):

@@ -55,7 +55,8 @@ def confidence_map(confidence: np.ndarray) -> np.ndarray:
 
 
 def _label_map(prediction: Prediction) -> list[ClassSummary]:
-    names, colors = prediction.metadata.stuff_classes, prediction.stuff_colors
+    names = prediction.metadata.semantic_labels()
+    colors = prediction.metadata.semantic_colors()
     labels = required(prediction.labels, "label map").ravel()
     confidence = required(prediction.confidence, "confidence").ravel()
     pixels = np.bincount(labels, minlength=len(names))

@@ -12,7 +12,7 @@ from segsuite.modeling.box_regression import Box2BoxTransform
 from segsuite.modeling.roi_heads.box_head import FastRCNNConvFCHead
 from segsuite.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from segsuite.modeling.roi_heads.mask_head import MaskRCNNConvUpsampleHead
-from segsuite.modeling.sem_seg import FCNHead
+from segsuite.modeling.sem_seg import FCNHead, FCNSkipHead
 
 
 class Model(nn.Module):
@@ -70,6 +70,45 @@ def test_some_of_the_classes(old):
     classes = {"sem_seg_head": ["cat", "background"], "roi_heads": ["cat"]}
     report = load_weights(Model(2, 1), path, classes=classes)
     assert len(report.carried) == 6 and report.reinitialized == []
+
+
+class TestOneClass:
+    """Background and a class, and the class alone: the probabilities stay what they are."""
+
+    TWO, ONE = ["ground", "roof"], ["roof"]
+
+    def head(self, names, name="FCNHead"):
+        options = {"num_classes": len(names), "in_features": ["x"]}
+        if name == "FCNSkipHead":
+            head = FCNSkipHead(input_shape={"x": ShapeSpec(4, 8)}, to_full_size=True, **options)
+            nn.init.normal_(head.score["x"].weight)
+        else:
+            head = FCNHead(input_shape={"x": ShapeSpec(4, 8)}, convs_dim=4, norm="GN", **options)
+        return nn.ModuleDict({"sem_seg_head": head}).eval()
+
+    def probability(self, model, x):
+        logits = model["sem_seg_head"]({"x": x})
+        return logits[:, 0].sigmoid() if logits.shape[1] == 1 else logits.softmax(1)[:, 1]
+
+    @pytest.mark.parametrize("kind", ["FCNHead", "FCNSkipHead"])
+    @pytest.mark.parametrize("theirs, ours", [(TWO, ONE), (ONE, TWO)])
+    @pytest.mark.parametrize("named", [True, False])
+    def test_the_same_probabilities(self, tmp_path, kind, theirs, ours, named):
+        source, target = self.head(theirs, kind), self.head(ours, kind)
+        path = tmp_path / "weights.pth"
+        classes = {"sem_seg_head": theirs} if named else None
+        torch.save({"model": source.state_dict(), "classes": classes}, path)
+        report = load_weights(target, path, classes={"sem_seg_head": ours})
+        assert report.reinitialized == report.missing == [] and report.carried
+        x = torch.randn(2, 4, 6, 7)
+        torch.testing.assert_close(self.probability(target, x), self.probability(source, x))
+
+    def test_another_class_is_none_of_the_two(self, tmp_path):
+        source, target = self.head(self.TWO), self.head(["tree"])
+        path = tmp_path / "weights.pth"
+        save_weights(path, source.state_dict(), {"sem_seg_head": self.TWO})
+        report = load_weights(target, path, classes={"sem_seg_head": ["tree"]})
+        assert len(report.reinitialized) == 2
 
 
 def test_same_number_of_other_classes(old):

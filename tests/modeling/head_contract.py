@@ -82,6 +82,15 @@ class HeadContract:
         sum(losses.values()).backward()
         assert [n for n, p in head.named_parameters() if p.grad is None or not p.grad.any()] == []
 
+    def test_one_class_is_a_sigmoid(self):
+        head = self.build(**{"MODEL.SEM_SEG_HEAD.NUM_CLASSES": 1})
+        features, targets = self.features(), torch.randint(0, 2, (2, 64, 96))
+        assert head(features).shape[1] == 1
+        losses = head.training_losses(features, targets)
+        sum(losses.values()).backward()
+        assert all(loss > 0 for loss in losses.values())
+        assert [n for n, p in head.named_parameters() if p.grad is None or not p.grad.any()] == []
+
     def test_nothing_to_learn_from_ignored_pixels(self):
         head = self.build()
         losses = head.training_losses(self.features(), torch.full((2, 64, 96), 255))

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segsuite.layers import Conv2d
-from segsuite.modeling.losses import SEM_SEG_LOSS_REGISTRY, SemSegCriterion
+from segsuite.modeling.losses import SEM_SEG_LOSS_REGISTRY, AccumulatedBatch, SemSegCriterion
 from segsuite.utils import comm
 from tests.processes import run_group
 
@@ -40,12 +40,31 @@ def step(indices):
     }
 
 
+def accumulated_step(indices):
+    """The gradient of pixel-wise losses on images `indices`, one image after the other."""
+    torch.manual_seed(0)
+    images, targets = torch.randn(4, 3, 12, 16), torch.randint(0, 5, (4, 12, 16))
+    targets[1, :10] = 255
+    targets[3] = 255
+    model = nn.Conv2d(3, 5, 3, padding=1)
+    criterion = SemSegCriterion(
+        losses={"cross_entropy": 1.0, "focal": 1.0}, class_weights=[1.0, 2.0, 0.5, 1.0, 3.0]
+    )
+    batch = AccumulatedBatch([{"sem_seg": targets[i]} for i in indices], parts=len(indices))
+    for i in indices:
+        with batch.part([{"sem_seg": targets[i]}]):
+            losses = criterion(model(images[i : i + 1]), targets[i : i + 1])
+        (sum(losses.values()) / len(indices)).backward()
+    return comm.all_reduce_mean(torch.cat([p.grad.flatten() for p in model.parameters()]))
+
+
 DIVISIONS = [([0, 1], [2, 3]), ([0, 1, 2], [3])]
 
 
 def steps():
-    """This process's part of each division."""
-    return [step(division[comm.get_rank()]) for division in DIVISIONS]
+    """This process's part of each division, and of an accumulated step."""
+    of_rank = [step(division[comm.get_rank()]) for division in DIVISIONS]
+    return [*of_rank, accumulated_step(DIVISIONS[0][comm.get_rank()])]
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +86,8 @@ def test_two_processes(results, division):
             torch.testing.assert_close(
                 torch.tensor(first[kind][name]), torch.tensor(value), rtol=1e-5, atol=1e-5
             )
+
+
+def test_accumulated_in_two_processes(results):
+    """Each pixel counts alike, in whatever process and part its image is."""
+    torch.testing.assert_close(results[0][-1], accumulated_step([0, 1, 2, 3]))

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from segsuite.config import get_cfg
 from segsuite.modeling.losses import (
     SEM_SEG_LOSS_REGISTRY,
+    AccumulatedBatch,
     SemSegCriterion,
     cross_entropy,
     dice,
     focal,
     hard_pixel_mining,
     lovasz,
+    num_valid,
     tversky,
 )
 
@@ -199,6 +201,79 @@ def test_ignored_label_may_be_a_class(name):
     function = SEM_SEG_LOSS_REGISTRY.get(name)
     without = function(logits, targets.where(targets != 0, 255), ignore_index=255)
     torch.testing.assert_close(function(logits, targets, ignore_index=0), without)
+
+
+@pytest.mark.parametrize("name", ALL_LOSSES)
+@pytest.mark.parametrize("weights", [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
+def test_pixels_without_a_weight_take_no_part(name, weights):
+    """Neither by the smoothing of labels, which for PyTorch gives other classes a share of them."""
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8, requires_grad=True)
+    criterion = SemSegCriterion(
+        losses={name: 1.0}, class_weights=weights, options={"label_smoothing": 0.1}
+    )
+    targets = torch.zeros(2, 8, 8, dtype=torch.long)
+    sum(criterion(logits, targets).values()).backward()
+    assert logits.grad.isfinite().all() and logits.grad.abs().max() < 1
+    if name in ("cross_entropy", "hard_pixel_mining", "focal"):
+        assert not logits.grad.any()
+    if name == "cross_entropy":
+        targets[1] = 1
+        both = sum(criterion(logits, targets).values())
+        alone = sum(criterion(logits[1:], targets[1:]).values())
+        torch.testing.assert_close(both, alone)
+
+
+class TestAccumulatedBatch:
+    """The mean over the parts is the loss of the whole, wherever the ignored pixels are."""
+
+    @pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+    @pytest.mark.parametrize("weights", [(), (0.0, 1.0, 5.0)])
+    def test_pixels_of_all_parts_count_alike(self, name, weights):
+        torch.manual_seed(0)
+        targets = torch.randint(0, 3, (4, 8, 9))
+        targets[1, 1:] = 255
+        targets[2] = 255
+        logits = torch.randn(4, 3, 8, 9, requires_grad=True)
+        criterion = SemSegCriterion(
+            losses={name: 1.0}, class_weights=weights, options={"label_smoothing": 0.1}
+        )
+        whole = sum(criterion(logits, targets).values())
+        (expected,) = torch.autograd.grad(whole, logits)
+
+        records = [{"sem_seg": labels.byte()} for labels in targets]
+        batch, total = AccumulatedBatch(records, parts=4), 0.0
+        for i, record in enumerate(records):
+            with batch.part([record]):
+                part = sum(criterion(logits[i : i + 1], targets[i : i + 1]).values()) / 4
+            part.backward()
+            total += part.item()
+        assert total == pytest.approx(whole.item(), rel=1e-6)
+        torch.testing.assert_close(logits.grad, expected)
+
+    def test_smaller_targets_count_as_their_label_maps_do(self):
+        """A head may learn at a lower resolution."""
+        targets = torch.zeros(2, 8, 8, dtype=torch.long)
+        targets[1, 2:] = 255
+        records = [{"sem_seg": labels} for labels in targets]
+        batch = AccumulatedBatch(records, parts=2)
+        counts = []
+        for i, record in enumerate(records):
+            with batch.part([record]):
+                counts.append(num_valid(targets[i : i + 1, ::2, ::2], 255).item())
+        assert counts == [10.0, 10.0]  # of 16 and 4
+        assert num_valid(targets[:, ::2, ::2], 255) == 20
+
+    def test_records_without_label_maps_change_nothing(self):
+        targets = torch.zeros(1, 2, 3, dtype=torch.long)
+        with AccumulatedBatch([{}, {}], parts=2).part([{}]):
+            assert num_valid(targets, 255) == 6
+
+    def test_a_wrong_label_is_told_with_its_own_part(self):
+        records = [{"sem_seg": torch.zeros(2, 2)}, {"sem_seg": torch.full((2, 2), 7)}]
+        with AccumulatedBatch(records, parts=2).part(records[:1]):
+            weights = torch.ones(3)
+            assert num_valid(torch.zeros(1, 2, 2, dtype=torch.long), 255, weights) == 4
 
 
 class TestCriterion:

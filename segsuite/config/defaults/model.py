@@ -82,8 +82,11 @@ MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
 # all features for the others.
 MODEL.SEM_SEG_HEAD.IN_FEATURES = optional(list)
 # Label maps hold 0 .. NUM_CLASSES-1 and IGNORE_VALUE, which takes no part in loss or metrics.
+# NUM_CLASSES 1 is a sigmoid instead of a softmax: label 1 is the class, and 0 is background.
 MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 255
 MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
+# NUM_CLASSES 1: pixels whose probability is above this are predicted as the class.
+MODEL.SEM_SEG_HEAD.THRESHOLD = 0.5
 MODEL.SEM_SEG_HEAD.CONVS_DIM = optional(int)
 # SemSegFPNHead: stride that the levels are brought to, and of the logits. (That of DeepLab's logits
 # follows from IN_FEATURES.)
@@ -117,7 +120,8 @@ MODEL.SEM_SEG_HEAD.LOSS_TYPE = optional(str)
 # One weight for each name in LOSS_TYPE; empty: all 1.
 MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS = ()
 MODEL.SEM_SEG_HEAD.LOSS = CN()
-# One weight per class, or empty for none.
+# One weight per class, or empty for none. NUM_CLASSES 1: that of the class, background has 1; or
+# two, of background and the class.
 MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS = ()
 # Fills CLASS_WEIGHTS from the training labels at start: "median_frequency", "inverse_log",
 # "inverse_sqrt", or empty for off.

@@ -59,7 +59,7 @@ def _examine(name: str, report: Report) -> list[ImageFacts]:
         examine = functools.partial(
             examine_label_map,
             label_map=metadata.get("label_map"),
-            num_classes=len(metadata.stuff_classes),
+            num_classes=len(metadata.semantic_labels()),
             ignore_label=metadata.ignore_label,
         )
         label_files = [record["sem_seg_file_name"] for record in labelled]

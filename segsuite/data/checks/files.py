@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from segsuite.errors import DataError
 
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 _SHOWN = 5
 # Of what the quick check looks for in files: a change forgets what has been checked.
-VERSION = 1
+VERSION = 2
 
 
 def faults_of_files(
@@ -26,9 +27,20 @@ def faults_of_files(
 ) -> list[str | None]:
     """What `find` says about each record, whose files are not read again while they are as they
     were when nothing was wrong with them."""
-    checked = remember(
-        find, records, of=name, version=VERSION, keep=lambda fault: fault is None, anew=anew
-    )
+    return results_of_files(name, find, records, kind, anew, lambda fault: fault is None)
+
+
+def results_of_files(
+    name: str,
+    examine: functools.partial,
+    records: Sequence[dict],
+    kind: str,
+    anew: bool,
+    is_right: Callable[[Any], bool],
+) -> list[Any]:
+    """What `examine` finds for each record, values of JSON; files are not read again while they are
+    as they were when the result `is_right`."""
+    checked = remember(examine, records, of=name, version=VERSION, keep=is_right, anew=anew)
     if checked.num_old:
         logger.info(
             "data set '%s': %d of %d %s were checked on %s and are unchanged: not read again "

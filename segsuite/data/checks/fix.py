@@ -19,6 +19,7 @@ from segsuite.utils.files import write_json
 
 from ..catalog import Metadata, MetadataCatalog
 from ..image import read_image
+from ..palette import rgb
 from ..sem_seg import colors_to_labels
 from .coco import CocoFile, annotation_faults
 from .doctor import list_records
@@ -80,7 +81,7 @@ def _fix_label_maps(name: str, metadata: Metadata, output: Path) -> list[str]:
         labels = examine_label_map(
             record["sem_seg_file_name"],
             metadata.get("label_map"),
-            len(metadata.stuff_classes),
+            len(metadata.semantic_labels()),
             metadata.ignore_label,
         )
         fixed, how = _fixed_labels(labels, metadata)
@@ -135,11 +136,12 @@ def _fixed_labels(facts: LabelFacts, metadata: Metadata) -> tuple[np.ndarray | N
         return _from_colors(facts.file_name, metadata, stored_as)
     with Image.open(facts.file_name) as image:
         pixels = np.asarray(image)
-    if "binary-mask" in kinds and len(metadata.stuff_classes) == 2 and not label_map:
+    if "binary-mask" in kinds and len(metadata.semantic_labels()) == 2 and not label_map:
         return (pixels > 0).astype(np.uint8), "255 is class 1"
     if "ignore-value" in kinds:
         ignored = stored_as.get(metadata.ignore_label, metadata.ignore_label)
-        allowed = [*label_map] or [*range(len(metadata.stuff_classes)), metadata.ignore_label]
+        labels = range(len(metadata.semantic_labels()))
+        allowed = [*label_map] or [*labels, metadata.ignore_label]
         return np.where(np.isin(pixels, allowed), pixels, ignored).astype(
             pixels.dtype
         ), f"ignored pixels are stored as {ignored}"
@@ -154,7 +156,7 @@ def _from_colors(
         if (pixels == pixels[..., :1]).all():
             return np.ascontiguousarray(pixels[..., 0]), "three equal channels made one"
         colors = {
-            tuple(color): stored_as.get(i, i) for i, color in enumerate(metadata.stuff_colors)
+            rgb(color): stored_as.get(i, i) for i, color in enumerate(metadata.semantic_colors())
         }
         return colors_to_labels(pixels, colors), "the colours of the classes made class ids"
     except (OSError, DataError):

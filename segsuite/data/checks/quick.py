@@ -9,6 +9,7 @@ import numpy as np
 
 from segsuite.config import CfgNode
 from segsuite.errors import ConfigError, DataError, UserError
+from segsuite.structures import num_labels
 from segsuite.utils import comm
 
 from ..build import Records, get_records
@@ -18,7 +19,8 @@ from ..image_files import check_complete, open_image
 from ..mapper import check_recorded_size, size_mismatch
 from ..records import have_annotations, select_records
 from ..sem_seg import count_values, read_sem_seg
-from .files import faults_of_files, raise_faults
+from .amounts import LabelAmounts, check_classes_labelled, check_something_labelled
+from .files import faults_of_files, raise_faults, results_of_files
 from .instances import (
     ObjectFacts,
     check_objects,
@@ -41,15 +43,22 @@ def check_datasets(cfg: CfgNode) -> None:
     error = None
     if comm.is_main_process():
         try:
+            head = cfg.MODEL.SEM_SEG_HEAD
+            of_training = LabelAmounts()
             for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
                 is_train = name in cfg.DATASETS.TRAIN
-                check_semantic_dataset(
+                amounts = check_semantic_dataset(
                     name,
-                    num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
-                    ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+                    num_classes=head.NUM_CLASSES,
+                    ignore_label=head.IGNORE_VALUE,
                     read_labels=cfg.DATALOADER.CHECK_LABELS,
                     anew=cfg.DATALOADER.CHECK_ANEW,
+                    for_training=is_train,
                 )
+                if is_train:
+                    of_training += amounts
+                else:
+                    check_classes_labelled(amounts, [name], head.NUM_CLASSES, for_training=False)
                 check_instance_dataset(
                     name,
                     num_classes=cfg.MODEL.ROI_HEADS.NUM_CLASSES,
@@ -58,6 +67,8 @@ def check_datasets(cfg: CfgNode) -> None:
                     anew=cfg.DATALOADER.CHECK_ANEW,
                     for_training=is_train,
                 )
+            names = list(dict.fromkeys(cfg.DATASETS.TRAIN))
+            check_classes_labelled(of_training, names, head.NUM_CLASSES, for_training=True)
         except UserError as e:
             error = e
     error = comm.broadcast_object(error)
@@ -72,7 +83,8 @@ def check_semantic_dataset(
     ignore_label: int,
     read_labels: bool = True,
     anew: bool = False,
-) -> None:
+    for_training: bool = True,
+) -> LabelAmounts:
     """Check a data set against the model that is to learn it.
 
     Args:
@@ -81,23 +93,34 @@ def check_semantic_dataset(
         read_labels: also read every label map, and the header and the end of every image.
         anew: also those that have been checked before and are unchanged, which are passed over
             otherwise, with a line in the log.
+        for_training: that there is no labelled pixel is an error, not a warning.
+
+    Returns:
+        What the label maps hold; nothing where they were not read.
 
     Raises:
         UnknownNameError: an unknown data set.
         MissingFileError: missing or empty folders.
         ConfigError: another number of classes.
         DataError: images without labels or the reverse; label maps of the wrong size, format or
-            values; images that are cut short. The message names the files.
+            values; images that are cut short. The message names the files. Or no pixel is labelled.
     """
+    amounts = LabelAmounts()
     metadata = MetadataCatalog.get(name)
     records = get_records(name)
     _check_classes(metadata, num_classes, ignore_label)
     if not read_labels:
-        return
+        return amounts
     labelled = [record for record in records if "sem_seg_file_name" in record]
-    find = functools.partial(_find_fault, num_classes=num_classes, ignore_label=ignore_label)
-    faults = faults_of_files(name, find, labelled, "images and their label maps", anew)
-    raise_faults(name, faults, "images or their label maps")
+    labels = num_labels(num_classes)
+    examine = functools.partial(_examine_labels, num_classes=labels, ignore_label=ignore_label)
+    kind = "images and their label maps"
+    examined = results_of_files(name, examine, labelled, kind, anew, lambda result: not result[0])
+    raise_faults(name, [fault for fault, _ in examined], "images or their label maps")
+    for record, (_, pixels) in zip(labelled, examined, strict=True):
+        amounts.add(record["sem_seg_file_name"], dict(pixels), ignore_label)
+    check_something_labelled(amounts, metadata, ignore_label, for_training=for_training)
+    return amounts
 
 
 def check_instance_dataset(
@@ -193,7 +216,7 @@ def _find_image_fault(record: dict) -> str | None:
 
 def _check_classes(metadata: Metadata, num_classes: int, ignore_label: int) -> None:
     classes = metadata.get("stuff_classes")
-    if classes is not None and len(classes) != num_classes:
+    if classes is not None and len(metadata.semantic_labels()) != num_labels(num_classes):
         raise ConfigError(
             f"data set '{metadata.name}' has {len(classes)} classes ({', '.join(classes)}) but "
             f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}; set it to {len(classes)}"
@@ -207,29 +230,33 @@ def _check_classes(metadata: Metadata, num_classes: int, ignore_label: int) -> N
         )
 
 
-def _find_fault(record: dict, num_classes: int, ignore_label: int) -> str | None:
-    """What is wrong with the label map of a record, or None."""
+def _examine_labels(
+    record: dict, num_classes: int, ignore_label: int
+) -> tuple[str | None, list[tuple[int, int]]]:
+    """What is wrong with the label map of a record, or None, and each label with its pixels."""
     image, labels = record["file_name"], record["sem_seg_file_name"]
     try:
         image_size = read_image_size(image)
         check_complete(image)
         pixels = read_sem_seg(labels, record.get("label_map"))
     except (OSError, DataError) as e:
-        return str(e)
+        return str(e), []
     if image_size != pixels.shape:
-        return size_mismatch(image, image_size, labels, pixels.shape)
+        return size_mismatch(image, image_size, labels, pixels.shape), []
     values, counts = count_values(pixels)
+    amounts = list(zip(values.tolist(), counts.tolist(), strict=True))
     outside = ((values < 0) | (values >= num_classes)) & (values != ignore_label)
     if not outside.any():
-        return None
+        return None, amounts
     found = ", ".join(
         f"{value} ({count} pixels)"
         for value, count in zip(values[outside][:_SHOWN], counts[outside], strict=False)
     )
-    return (
+    fault = (
         f"{labels} holds the label {found}; expected 0 to {num_classes - 1}, or {ignore_label} for "
         f"pixels to leave out. {_advice(labels, int(outside.sum()))}"
     )
+    return fault, amounts
 
 
 def _advice(labels: str, num_outside: int) -> str:

@@ -78,6 +78,10 @@ KINDS = {
         "Use a label_map {0: 0, 255: 1}",
     ),
     "labels-empty": ("warning", "Label maps with nothing but ignored pixels"),
+    "nothing-labelled": (
+        "error",
+        "Every pixel of every label map is ignored, so there is nothing to learn; see label_map",
+    ),
     "size-mismatch": ("error", "An image and its annotations differ in size"),
     "class-unseen": ("warning", "Classes that never occur"),
     "class-imbalance": (

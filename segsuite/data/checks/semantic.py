@@ -115,14 +115,17 @@ def report_label_maps(
                 detail += "; turned by a quarter, as EXIF orientation does it"
             report.add(name, "size-mismatch", facts.file_name, detail)
     maps = [facts for _, facts in pairs]
-    classes, label_map = metadata.stuff_classes, metadata.get("label_map")
+    classes, label_map = metadata.semantic_labels(), metadata.get("label_map")
+    labels = [facts.labels(label_map) for facts in maps]
+    if any(labels) and {label for found in labels for label in found} == {metadata.ignore_label}:
+        report.add(name, "nothing-labelled", name, f"{len(maps)} label maps")
     if label_map is None:
         stored = set().union(*(facts.stored for facts in maps)) - {metadata.ignore_label}
         if 0 not in stored and len(classes) in stored and max(stored) == len(classes):
             report.add(name, "labels-from-one", name, f"values {min(stored)} to {max(stored)}")
         if stored | {255} == {0, 255} and len(classes) > 1 and any(255 in f.stored for f in maps):
             report.add(name, "binary-mask", name, "no label map holds anything else")
-    counts = class_counts([facts.labels(label_map) for facts in maps], len(classes))
+    counts = class_counts(labels, len(classes))
     report_classes(name, classes, *counts, len(maps), report)
 
 

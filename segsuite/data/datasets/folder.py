@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segsuite.errors import ConfigError, DataError, MissingFileError
 
-from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
+from ..catalog import DatasetCatalog, Metadata, MetadataCatalog, label_names
 from ..palette import default_colors, rgb
 from ..sem_seg import IGNORE_LABEL
 from .root import PATH_ADVICE
@@ -57,7 +57,8 @@ def register_sem_seg_folder(
         name: the name for DATASETS.TRAIN and DATASETS.TEST.
         images: folder of images, subfolders included.
         labels: folder of label maps, 8- or 16-bit PNG files with a class id in each pixel.
-        classes: class names, in the order of their ids.
+        classes: class names, in the order of their ids. A single one has the id 1, and 0 is
+            background.
         colors: an RGB colour for each class, 0-255; a fixed palette by default.
         ignore_label: the label of pixels that belong to no class, after `label_map`.
         label_map: stored value -> class id or `ignore_label`; other values are then errors.
@@ -73,11 +74,12 @@ def register_sem_seg_folder(
         raise ConfigError(f"data set '{name}': {len(colors)} colors for {len(classes)} classes")
     if label_map is not None:
         label_map = {int(k): int(v) for k, v in label_map.items()}
-        outside = [v for v in label_map.values() if v not in (*range(len(classes)), ignore_label)]
+        known = range(len(label_names(classes)))
+        outside = [v for v in label_map.values() if v not in (*known, ignore_label)]
         if outside:
             raise ConfigError(
                 f"data set '{name}': label_map leads to {outside[0]}; expected a class id, "
-                f"0 to {len(classes) - 1}, or the ignore_label {ignore_label}"
+                f"0 to {known[-1]}, or the ignore_label {ignore_label}"
             )
     metadata = MetadataCatalog.get(name).set(
         stuff_classes=classes,

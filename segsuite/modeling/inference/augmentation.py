@@ -20,7 +20,8 @@ class SemSegAugmentation(nn.Module):
     """Averages class probabilities over scaled and mirrored versions of an image.
 
     Takes and returns records as the model in evaluation does. The logits returned are the
-    logarithms of the mean probabilities, at full size: (K, H, W) float32 of memory. Each version is
+    logarithms of the mean probabilities, of one class their log-odds, at full size: (K, H, W)
+    float32 of memory, while they are summed up two maps for one class. Each version is
     interpolated once, from the model's logits to the pixels; mirroring is exact at any size.
 
     Args:
@@ -59,7 +60,7 @@ class SemSegAugmentation(nn.Module):
     def _predict(self, record: dict[str, Any]) -> SemSegLogits:
         height, width = record["image"].shape[-2:]
         size = record.get("height", height), record.get("width", width)
-        total: torch.Tensor | None = None
+        total, first = torch.empty(0), None
         for min_size in self.min_sizes:
             image = self._resized(record["image"], min_size)
             for flipped in (False, True) if self.flip else (False,):
@@ -70,13 +71,16 @@ class SemSegAugmentation(nn.Module):
                     "width": size[1],
                 }
                 prediction = self.model([version])[0]["sem_seg"]
-                if total is None:
-                    logits = prediction.logits
-                    total = logits.new_zeros((len(logits), *size), dtype=torch.float32)
+                if first is None:
+                    first, shape = prediction, (prediction.num_labels, *size)
+                    total = prediction.logits.new_zeros(shape, dtype=torch.float32)
                 _add_probabilities(prediction, flipped, total)
-        assert total is not None  # min_sizes is not empty
+        assert first is not None  # min_sizes is not empty
         count = len(self.min_sizes) * (2 if self.flip else 1)
-        return SemSegLogits(total.div_(count).log_(), size, size)
+        logits = total.div_(count).log_()
+        if len(first.logits) == 1:
+            logits = logits[1:] - logits[:1]
+        return SemSegLogits(logits, size, size, first.threshold)
 
     def _resized(self, image: torch.Tensor, min_size: int) -> torch.Tensor:
         height, width = image.shape[-2:]
@@ -91,11 +95,11 @@ class SemSegAugmentation(nn.Module):
 
 
 def _add_probabilities(prediction: SemSegLogits, flipped: bool, total: torch.Tensor) -> None:
-    """Add the class probabilities at every pixel to `total` (K, H, W)."""
+    """Add the probabilities of the labels at every pixel to `total` (L, H, W)."""
     height, width = prediction.size
     columns = torch.arange(width, device=total.device)
     if flipped:
         columns = columns.flip(0)
     for first in range(0, height, _ROWS):
         rows = torch.arange(first, min(first + _ROWS, height), device=total.device)
-        total[:, first : first + len(rows)] += prediction.grid(rows, columns).softmax(0)
+        total[:, first : first + len(rows)] += prediction.probabilities(rows, columns)

@@ -78,7 +78,7 @@ class SlidingWindow(nn.Module):
 
         Yields:
             rows: of pixels, a slice.
-            logits: (K, rows, W) float32.
+            logits: (L, rows, W) float32, one for each label, see `SemSegLogits`.
         """
         plan, size = self._plan(record), _size(record)
         scale = plan.source_size[0] / size[0]
@@ -90,7 +90,8 @@ class SlidingWindow(nn.Module):
             block_start = end - block.shape[1]
             is_last = end == plan.rows.ends[-1]
             until = size[0] if is_last else min(pixels_up_to(end - 1, scale), size[0])
-            prediction = SemSegLogits(block, plan.source_size, size)
+            logits = SemSegLogits(block, plan.source_size, size, plan.threshold).deciding_logits()
+            prediction = SemSegLogits(logits, plan.source_size, size)
             columns = torch.arange(size[1], device=block.device)
             for first in range(done, until, _ROWS):
                 rows = slice(first, min(first + _ROWS, until))
@@ -103,7 +104,7 @@ class SlidingWindow(nn.Module):
         logits = plan.zeros(plan.rows.ends[-1])
         for start, band in self._bands_of_cells(record, plan):
             logits[:, start : start + band.shape[1]] = band
-        return SemSegLogits(logits, plan.source_size, _size(record))
+        return SemSegLogits(logits, plan.source_size, _size(record), plan.threshold)
 
     def _plan(self, record: dict[str, Any]) -> _Plan:
         starts = [
@@ -180,6 +181,11 @@ class _Plan:
     columns: _Axis
     source_size: tuple[float, float]
     known: dict[tuple[int, int], SemSegLogits]
+
+    @property
+    def threshold(self) -> float:
+        """Of one class, see `SemSegLogits`."""
+        return next(iter(self.known.values())).threshold
 
     def zeros(self, rows: int) -> torch.Tensor:
         """(K, rows, w) float32: no logits yet."""

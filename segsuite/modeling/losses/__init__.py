@@ -7,11 +7,12 @@ from .dice import dice
 from .focal import focal
 from .hard_pixel_mining import hard_pixel_mining
 from .lovasz import lovasz
-from .normalizer import num_valid
+from .normalizer import AccumulatedBatch, num_valid
 from .tversky import tversky
 
 __all__ = [
     "SEM_SEG_LOSS_REGISTRY",
+    "AccumulatedBatch",
     "SemSegCriterion",
     "cross_entropy",
     "dice",

@@ -12,6 +12,7 @@ from torch import nn
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import BilinearResize
+from segsuite.structures import num_labels
 
 from .build import SEM_SEG_LOSS_REGISTRY
 
@@ -24,7 +25,8 @@ class SemSegCriterion(nn.Module):
     Args:
         losses: weight of each loss, by its name in SEM_SEG_LOSS_REGISTRY.
         ignore_index: label that takes no part.
-        class_weights: K numbers, or empty for none.
+        class_weights: K numbers, or empty for none; of a model of one class two, of background and
+            the class.
         options: further arguments, for the losses that have them.
         loss_weight: factor on all of them.
 
@@ -67,15 +69,20 @@ class SemSegCriterion(nn.Module):
                 f"MODEL.SEM_SEG_HEAD.LOSS_TYPE_WEIGHTS has {len(weights)} entries, but LOSS_TYPE "
                 f"'{loss_type}' names {len(names)} losses"
             )
-        if c.LOSS.CLASS_WEIGHTS and len(c.LOSS.CLASS_WEIGHTS) != c.NUM_CLASSES:
+        class_weights = c.LOSS.CLASS_WEIGHTS
+        if c.NUM_CLASSES == 1 and len(class_weights) == 1:
+            class_weights = (1.0, *class_weights)
+        if class_weights and len(class_weights) != num_labels(c.NUM_CLASSES):
+            also = ": that of the class, or two, of background and the class"
             raise ConfigError(
-                f"MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS has {len(c.LOSS.CLASS_WEIGHTS)} entries; "
+                f"MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS has {len(class_weights)} entries; "
                 f"it takes one for each class, and NUM_CLASSES is {c.NUM_CLASSES}"
+                + (also if c.NUM_CLASSES == 1 else "")
             )
         return {
             "losses": dict(zip(names, weights, strict=True)),
             "ignore_index": c.IGNORE_VALUE,
-            "class_weights": c.LOSS.CLASS_WEIGHTS,
+            "class_weights": class_weights,
             "options": {key.lower(): v for key, v in c.LOSS.items() if v is not None},
             "loss_weight": c.LOSS_WEIGHT,
         }
@@ -85,7 +92,7 @@ class SemSegCriterion(nn.Module):
 
         Args:
             logits: (N, K, h, w) of any float type; upsampled bilinearly to the targets' size.
-            targets: (N, H, W) int64 in [0, K) or `ignore_index`.
+            targets: (N, H, W) int64 in [0, K) or `ignore_index`; 0 or 1 where K = 1.
 
         Returns:
             ``{"loss_sem_seg": ()}`` for a single loss, else ``{"loss_sem_seg_<name>": ()}``.

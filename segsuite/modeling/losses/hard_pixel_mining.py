@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 
 from segsuite.errors import ConfigError
 from segsuite.utils import comm
 
 from .build import SEM_SEG_LOSS_REGISTRY
+from .cross_entropy import weighted_cross_entropy
 from .gather import gather_uneven
 
 
@@ -25,9 +25,9 @@ def hard_pixel_mining(
     """Mean cross entropy of the pixels where it is largest, as DeepLab is trained in Detectron2.
 
     Args:
-        logits: (N, K, H, W) float32.
-        targets: (N, H, W) int64 in [0, K) or `ignore_index`.
-        class_weights: (K,) float32.
+        logits: (N, K, H, W) float32; K = 1 for a sigmoid.
+        targets: (N, H, W) int64 in [0, K) or `ignore_index`; 0 or 1 where K = 1.
+        class_weights: (K,) float32; (2,) where K = 1.
         top_k_percent_pixels: share in (0, 1] of the batch's pixels, over all processes, that count.
             Ignored pixels belong to the batch, with a loss of zero.
 
@@ -39,13 +39,8 @@ def hard_pixel_mining(
             f"MODEL.SEM_SEG_HEAD.LOSS.TOP_K_PERCENT_PIXELS is {top_k_percent_pixels}; expected a "
             "share in (0, 1], such as 0.2"
         )
-    losses = F.cross_entropy(
-        logits,
-        targets,
-        weight=class_weights,
-        ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
-        reduction="none",
+    losses = weighted_cross_entropy(
+        logits, targets, ignore_index, class_weights, label_smoothing, reduction="none"
     ).flatten()
     candidates, _ = gather_uneven(losses)
     k = max(int(top_k_percent_pixels * candidates.numel()), 1)

@@ -21,14 +21,14 @@ def tversky(
 ) -> torch.Tensor:
     """``1 - TP / (TP + alpha FP + beta FN)`` of soft counts, averaged over classes.
 
-    TP, FP and FN are ``|P T|``, ``|P (1 - T)|`` and ``|(1 - P) T|`` of softmax probabilities P and
-    target T. With alpha = beta = 0.5 it is the Dice loss; a larger beta misses less. The sums run
+    TP, FP and FN are ``|P T|``, ``|P (1 - T)|`` and ``|(1 - P) T|`` of probabilities P and target
+    T. With alpha = beta = 0.5 it is the Dice loss; a larger beta misses less. The sums run
     over all pixels of the batch that are not ignored, of all processes; the mean over the classes
     that occur among their targets.
 
     Args:
-        logits: (N, K, H, W) float32.
-        targets: (N, H, W) int64 in [0, K) or `ignore_index`.
+        logits: (N, K, H, W) float32; K = 1 for a sigmoid, whose one class is label 1.
+        targets: (N, H, W) int64 in [0, K) or `ignore_index`; 0 or 1 where K = 1.
         tversky_alpha, tversky_beta: weights of what is wrongly predicted and of what is missed.
 
     Raises:

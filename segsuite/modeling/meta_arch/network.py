@@ -36,7 +36,7 @@ class SemSegNetwork(nn.Module):
             head's stride, or straight to the size of the padded images. See `SemanticSegmentor`.
 
     Attributes:
-        num_classes: K, of the logits.
+        num_classes: K, of the logits; 1 for a sigmoid (see `SemSegHead`).
     """
 
     pixel_mean: Tensor
@@ -114,7 +114,7 @@ class SemSegNetwork(nn.Module):
 
         Args:
             x: (N, C, H, W), normalised.
-            targets: (N, H, W) int64 in [0, K), or `ignore_value`.
+            targets: (N, H, W) int64 in [0, K), or `ignore_value`; 0 or 1 where K = 1.
 
         Returns:
             Scalars by name, weighted: their sum is what is minimised.

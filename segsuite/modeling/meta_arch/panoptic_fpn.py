@@ -58,6 +58,12 @@ class PanopticFPN(GeneralizedRCNN):
                 "MODEL.PANOPTIC_FPN.COMBINE needs the masks of things; set MODEL.MASK_ON to True, "
                 "or MODEL.PANOPTIC_FPN.COMBINE.ENABLED to False"
             )
+        if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES < 2:
+            raise ConfigError(
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}; "
+                "PanopticFPN has things as its class 0 and at least one class of stuff. For things "
+                "alone set MODEL.META_ARCHITECTURE to GeneralizedRCNN"
+            )
         return {
             **arguments,
             "sem_seg_head": build_sem_seg_head(cfg, arguments["backbone"].output_shape()),

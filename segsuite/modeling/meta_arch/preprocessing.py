@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from segsuite.errors import DataError
-from segsuite.structures import ImageList
+from segsuite.structures import ImageList, num_labels
 from segsuite.utils.record_name import record_name
 
 
@@ -81,12 +81,13 @@ def check_label_maps(batched_inputs: list[dict], num_classes: int, ignore_value:
     """
     for x in batched_inputs:
         labels = x["sem_seg"]
-        wrong = (labels != ignore_value) & ((labels < 0) | (labels >= num_classes))
+        largest = num_labels(num_classes) - 1
+        wrong = (labels != ignore_value) & ((labels < 0) | (labels > largest))
         if wrong.any():
             values, counts = labels[wrong].unique(return_counts=True)
             found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values, counts, strict=True))
             raise DataError(
                 f"{record_name(x)}: 'sem_seg' holds {found}; labels go from 0 to "
-                f"{num_classes - 1} (MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}), and "
+                f"{largest} (MODEL.SEM_SEG_HEAD.NUM_CLASSES is {num_classes}), and "
                 f"{ignore_value} (IGNORE_VALUE) is ignored"
             )

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from segsuite.config import CfgNode, configurable
+from segsuite.errors import ConfigError
 from segsuite.structures import ImageList, SemSegLogits
 
 from ..backbone import Backbone, build_backbone
@@ -32,6 +33,11 @@ class SemanticSegmentor(nn.Module):
         ignore_value: label that pads `sem_seg`.
         resize_in_two_steps: how logits get to the size asked for, see `sem_seg_predictions`: by the
             head's stride to the image's size and from there, as in Detectron2, or straight.
+        threshold: of a model of one class: pixels whose probability is above it are predicted as
+            the class; in (0, 1).
+
+    Raises:
+        ConfigError: the threshold is out of range, or there are several classes to choose from.
     """
 
     pixel_mean: torch.Tensor
@@ -48,13 +54,16 @@ class SemanticSegmentor(nn.Module):
         pixel_std: Sequence[float],
         ignore_value: int = 255,
         resize_in_two_steps: bool = False,
+        threshold: float = 0.5,
     ):
         super().__init__()
+        _check_threshold(threshold, sem_seg_head.num_classes)
         self.backbone = backbone
         self.sem_seg_head = sem_seg_head
         self.aux_head = aux_head
         self.ignore_value = ignore_value
         self.resize_in_two_steps = resize_in_two_steps
+        self.threshold = threshold
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
 
@@ -70,6 +79,7 @@ class SemanticSegmentor(nn.Module):
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
             "resize_in_two_steps": cfg.MODEL.SEM_SEG_HEAD.RESIZE_IN_TWO_STEPS,
+            "threshold": cfg.MODEL.SEM_SEG_HEAD.THRESHOLD,
         }
 
     @property
@@ -98,7 +108,8 @@ class SemanticSegmentor(nn.Module):
         Args:
             batched_inputs: one record an image, with
                 ``image``: (C, H, W) uint8 or float, 0-255, channels as in INPUT.FORMAT.
-                ``sem_seg``: (H, W) integers in [0, K) or the ignored label; training only.
+                ``sem_seg``: (H, W) integers in [0, K) or the ignored label, of one class 0 for
+                background and 1; training only.
                 ``height``, ``width``: the size the prediction is wanted in; by default the image's.
 
         Returns:
@@ -145,5 +156,17 @@ class SemanticSegmentor(nn.Module):
             for x, (height, width) in zip(batched_inputs, images.image_sizes, strict=True)
         ]
         stride = self.sem_seg_head.stride if self.resize_in_two_steps else None
-        predictions = sem_seg_predictions(logits, images, sizes, stride)
+        predictions = sem_seg_predictions(logits, images, sizes, stride, self.threshold)
         return [{"sem_seg": prediction} for prediction in predictions]
+
+
+def _check_threshold(threshold: float, num_classes: int) -> None:
+    if not 0 < threshold < 1:
+        raise ConfigError(
+            f"MODEL.SEM_SEG_HEAD.THRESHOLD is {threshold}; expected a probability between 0 and 1"
+        )
+    if threshold != 0.5 and num_classes != 1:
+        raise ConfigError(
+            f"MODEL.SEM_SEG_HEAD.THRESHOLD is {threshold}, but of {num_classes} classes the most "
+            "likely one is predicted; leave it at 0.5, or set NUM_CLASSES to 1"
+        )

@@ -26,7 +26,8 @@ class SemSegHead(nn.Module, ABC):
         input_shape: the features there are; the backbone's `output_shape()`.
         in_features: names of those the head reads; they are put in the order of their strides.
             None: all of them, or the coarsest for a head that reads one.
-        num_classes: K, without the ignored label.
+        num_classes: K, without the ignored label. 1 makes the logit that of a sigmoid, the
+            probability of label 1; label 0 is background.
         criterion: the losses.
 
     Attributes:
@@ -37,6 +38,8 @@ class SemSegHead(nn.Module, ABC):
             are the classes. Weights of other classes are carried over by name in these and in no
             other layer; a transposed convolution with as many inputs has classes for inputs, too.
             None: not said; such weights are refused where it is not plain which layer it is.
+        sigmoid_of_one_class: see `num_classes`; by it, weights of one class become those of
+            background and the class, and the reverse.
         stride: logits have ceil(image size / stride) pixels, or a little more where the head
             upsamples beyond its finest feature.
 
@@ -48,6 +51,7 @@ class SemSegHead(nn.Module, ABC):
     stride: int
     reads_one_feature: bool = False
     class_layers: Sequence[str] | None = None
+    sigmoid_of_one_class = True
 
     def __init__(
         self,
@@ -108,5 +112,6 @@ class SemSegHead(nn.Module, ABC):
         return self.losses(self(features), targets)
 
     def losses(self, logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The losses of logits (N, K, h, w) for targets (N, H, W) int64, by name."""
+        """The losses of logits (N, K, h, w) for targets (N, H, W) int64 in [0, K), of one class 0
+        or 1, by name."""
         return self.criterion(logits, targets)

@@ -18,7 +18,8 @@ from .head import SemSegHead
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class OCRHead(SemSegHead):
-    """Pixels attend to the mean features of the regions that a first, coarse prediction names.
+    """Pixels attend to the mean features of the regions that a first, coarse prediction names; of
+    one class these are the class and background.
 
     The features are joined at the finest one's size, whose stride the logits have. The first
     prediction has losses of its own in training, their names ending in "_regions".
@@ -98,6 +99,8 @@ class OCRHead(SemSegHead):
             for name in self.in_features
         ]
         pixels = self.pixel_conv(torch.cat(joined, dim=1))
+        if self.num_classes == 1:  # to attend to a single region would be to attend to nothing
+            regions = torch.cat([-regions, regions], dim=1)
         context = self.attention(pixels, regions)
         return self.predictor(self.dropout(self.conv(torch.cat([context, pixels], dim=1))))
 

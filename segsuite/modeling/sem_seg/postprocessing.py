@@ -14,6 +14,7 @@ def sem_seg_predictions(
     images: ImageList,
     sizes: Sequence[tuple[int, int]],
     stride: int | None = None,
+    threshold: float = 0.5,
 ) -> list[SemSegLogits]:
     """The prediction of each image, without its padding.
 
@@ -25,6 +26,7 @@ def sem_seg_predictions(
             edge. Else as Detectron2 does it: logits are upsampled by this stride and cropped to
             the image, and that is resized to H x W. Where H x W is the image's own size this takes
             no more memory than the other way, else (K, height, width) float32 of the image.
+        threshold: of one class, see `SemSegLogits`.
     """
     (padded_h, padded_w), (h, w) = images.tensor.shape[-2:], logits.shape[-2:]
     scale_h, scale_w = (h / padded_h, w / padded_w) if stride is None else (1 / stride, 1 / stride)
@@ -36,5 +38,5 @@ def sem_seg_predictions(
         if stride is not None and size != image_size:
             image_logits = SemSegLogits(image_logits, source_size, image_size).full()
             source_size = image_size
-        predictions.append(SemSegLogits(image_logits, source_size, size))
+        predictions.append(SemSegLogits(image_logits, source_size, size, threshold))
     return predictions

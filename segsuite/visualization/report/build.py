@@ -182,7 +182,7 @@ def _class_colors(columns: Sequence[dict[str, Any]], task: str) -> list[tuple[st
     for column in columns if task == "sem_seg" else ():
         metadata = column["run"].metadata
         if metadata is not None and metadata.get("stuff_colors"):
-            pairs = zip(metadata.stuff_classes, metadata.stuff_colors, strict=True)
+            pairs = zip(metadata.semantic_labels(), metadata.semantic_colors(), strict=True)
             return [(name, "rgb({}, {}, {})".format(*color)) for name, color in pairs]
     return []
 

@@ -12,6 +12,7 @@ from segsuite.data import (
     check_semantic_dataset,
     register_sem_seg_folder,
 )
+from segsuite.errors import ConfigError, DataError
 
 NAME = "test_checks"
 
@@ -34,7 +35,7 @@ def register(folder, **kwargs):
 
 
 def check(**kwargs):
-    check_semantic_dataset(NAME, **{"num_classes": 3, "ignore_label": 255, **kwargs})
+    return check_semantic_dataset(NAME, **{"num_classes": 3, "ignore_label": 255, **kwargs})
 
 
 def write(path, array):
@@ -203,3 +204,103 @@ class TestUnchanged:
         register(folder)
         with pytest.raises(ValueError, match="holds the label 200"):
             check()
+
+
+class TestNothingToLearn:
+    """It is said before the training, with numbers."""
+
+    def labels(self, folder, *maps):
+        for k in range(8):
+            (folder / "images" / f"{k}.jpg").unlink()
+            (folder / "labels" / f"{k}.png").unlink()
+        for k, labels in enumerate(maps):
+            write(folder / "images" / f"{k}.jpg", np.zeros((6, 8, 3), np.uint8))
+            write(folder / "labels" / f"{k}.png", np.array(labels, np.uint8))
+
+    def config(self, **keys):
+        cfg = get_cfg()
+        cfg.DATASETS.TRAIN = (NAME,)
+        cfg.MODEL.SEM_SEG_HEAD.merge_from_list([x for pair in keys.items() for x in pair])
+        return cfg
+
+    def test_everything_is_ignored(self, folder, caplog):
+        self.labels(folder, np.full((6, 8), 255), np.full((6, 8), 255))
+        register(folder)
+        message = "has no labelled pixel: all 96 pixels of its 2 label maps are 255"
+        with pytest.raises(DataError, match=message):
+            check()
+        cfg = self.config(NUM_CLASSES=3)
+        with pytest.raises(DataError, match=message):
+            check_datasets(cfg)
+        cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (), (NAME,)
+        check_datasets(cfg)
+        assert message in caplog.text
+
+    def test_the_label_map_leads_everything_to_the_ignored_label(self, folder):
+        register(folder, label_map={0: 255, 1: 255, 2: 255})
+        with pytest.raises(DataError, match=r"no labelled pixel.*its label_map, \{0: 255, 1: 255"):
+            check()
+
+    def test_some_maps_are_empty(self, folder, caplog):
+        write(folder / "labels" / "5.png", np.full((6, 8), 255, np.uint8))
+        register(folder)
+        amounts = check()
+        assert "1 of 8 label maps hold nothing but 255" in caplog.text
+        assert "5.png" in caplog.text and amounts.pixels == {0: 144, 1: 144, 2: 48, 255: 48}
+
+    def test_classes_without_a_pixel(self, folder, caplog):
+        self.labels(folder, np.zeros((6, 8)), np.ones((6, 8)))
+        register(folder)
+        check_datasets(self.config(NUM_CLASSES=3))
+        (message,) = [r.getMessage() for r in caplog.records]
+        assert message == (
+            f"data set '{NAME}': no pixel in 2 label maps is of the class 2 (c); it will never be "
+            "learnt"
+        )
+
+    def test_a_class_of_one_set_need_not_be_in_the_other(self, folder, caplog):
+        self.labels(folder, np.zeros((6, 8)), np.ones((6, 8)))
+        register(folder)
+        other = "test_checks_other"
+        (folder / "more").mkdir()
+        for k in range(2):
+            write(folder / "more" / f"{k}.png", np.full((6, 8), 2, np.uint8))
+        register_sem_seg_folder(other, folder / "images", folder / "more", ["a", "b", "c"])
+        cfg = self.config(NUM_CLASSES=3)
+        cfg.DATASETS.TRAIN = (NAME, other)
+        check_datasets(cfg)
+        DatasetCatalog.remove(other)
+        assert caplog.text == ""
+
+    @pytest.mark.parametrize("classes", [["roof"], ["ground", "roof"]])
+    def test_masks_of_0_and_255(self, folder, classes):
+        mask = np.zeros((6, 8))
+        mask[2:4] = 255
+        self.labels(folder, mask, np.zeros((6, 8)))
+        register_sem_seg_folder(NAME, folder / "images", folder / "labels", classes)
+        expected = (
+            r"hold nothing but 0 \(80 pixels\) and 255 \(16 pixels\).*no pixel of 'roof'.*"
+            r"LABEL_MAP: \{0: 0, 255: 1\}"
+        )
+        with pytest.raises(DataError, match=expected):
+            check_datasets(self.config(NUM_CLASSES=len(classes)))
+
+    def test_masks_of_0_and_255_with_their_label_map(self, folder):
+        mask = np.zeros((6, 8))
+        mask[2:4] = 255
+        self.labels(folder, mask)
+        options = {"label_map": {0: 0, 255: 1}}
+        register_sem_seg_folder(NAME, folder / "images", folder / "labels", ["roof"], **options)
+        for num_classes in (1, 2):  # a sigmoid, or a softmax of background and the class
+            check_datasets(self.config(NUM_CLASSES=num_classes))
+        with pytest.raises(ConfigError, match=r"has 1 classes .*NUM_CLASSES is 3"):
+            check_datasets(self.config(NUM_CLASSES=3))
+
+    def test_one_label_alone_teaches_a_sigmoid_nothing(self, folder, caplog):
+        self.labels(folder, np.zeros((6, 8)))
+        register_sem_seg_folder(NAME, folder / "images", folder / "labels", ["roof"])
+        message = r"of the class 1 \(roof\); .* Every labelled pixel is 0 \(background\)"
+        with pytest.raises(DataError, match=message):
+            check_datasets(self.config(NUM_CLASSES=1))
+        check_datasets(self.config(NUM_CLASSES=2))
+        assert "nothing to tell apart" in caplog.text
