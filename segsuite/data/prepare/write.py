@@ -144,10 +144,12 @@ def _of_labels(record: Mapping[str, Any], metadata: Metadata) -> list[dict[str, 
     labels = read_sem_seg(record["sem_seg_file_name"], label_map)
     size = labels.shape[0], labels.shape[1]
     annotations = []
+    background = len(metadata.semantic_labels()) - len(metadata.stuff_classes)  # of a single class
     for category in range(len(metadata.stuff_classes)):
-        if category == metadata.get("ignore_label"):
+        label = category + background
+        if label == metadata.get("ignore_label"):
             continue
-        _, regions = cv2.connectedComponents((labels == category).astype(np.uint8))
+        _, regions = cv2.connectedComponents((labels == label).astype(np.uint8))
         for _, bitmap in objects_of(regions):
             shapes = [bitmap]
             annotation = {"bbox": box_of(shapes), "segmentation": segmentation_of(shapes, size)}

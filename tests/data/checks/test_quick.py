@@ -12,6 +12,7 @@ from segsuite.data import (
     check_semantic_dataset,
     register_sem_seg_folder,
 )
+from segsuite.data.checks import examine_datasets
 from segsuite.errors import ConfigError, DataError
 
 NAME = "test_checks"
@@ -235,6 +236,12 @@ class TestNothingToLearn:
         cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (), (NAME,)
         check_datasets(cfg)
         assert message in caplog.text
+
+    def test_the_doctor_says_so_too(self, folder):
+        self.labels(folder, np.full((6, 8), 255), np.full((6, 8), 255))
+        register(folder)
+        report = examine_datasets([NAME])
+        assert report.found("nothing-labelled") == [NAME] and report.count("error")
 
     def test_the_label_map_leads_everything_to_the_ignored_label(self, folder):
         register(folder, label_map={0: 255, 1: 255, 2: 255})
