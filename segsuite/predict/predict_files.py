@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from segsuite.data.folders import IMAGE_SUFFIXES, list_files
 from segsuite.errors import DataError, FileAccessError, MissingFileError
 from segsuite.runs.files import EvaluationFiles
 from segsuite.utils.files import atomic_path
@@ -21,7 +22,6 @@ from segsuite.visualization.video import VideoReader, VideoWriter
 
 from .predictor import Predictor
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 STDIN = "-"
 
@@ -29,8 +29,8 @@ STDIN = "-"
 def find_inputs(inputs: Iterable[str]) -> dict[str, str]:
     """Output names and files: of images and videos, of those in folders, and of patterns.
 
-    Files of a folder keep their place below it; the ending stays in a name where two files would
-    share it.
+    Of a folder the images are taken that training would take, see `list_files`, and videos. They
+    keep their place below it; the ending stays in a name where two files would share it.
 
     Raises:
         MissingFileError: a file is not there, or a folder or pattern has no image or video.
@@ -41,11 +41,11 @@ def find_inputs(inputs: Iterable[str]) -> dict[str, str]:
         if entry == STDIN:
             found.append(("stdin", STDIN))
         elif path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES + VIDEOS)
+            files = list_files(path, IMAGE_SUFFIXES + VIDEOS)
             if not files:
                 raise MissingFileError(
                     f"no image or video in {entry}: expected files that end in "
-                    f"{' '.join(IMAGES + VIDEOS)}"
+                    f"{' '.join(IMAGE_SUFFIXES + VIDEOS)}"
                 )
             found += [(p.relative_to(path).as_posix(), str(p)) for p in files]
         elif path.exists():

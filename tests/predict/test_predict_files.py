@@ -68,6 +68,7 @@ def test_semantic_predictions_of_a_folder_with_a_damaged_file(tmp_path, capsys):
         shutil.copy(file, folder)
     (folder / "01.png").write_bytes((folder / "01.png").read_bytes()[:300])
     predictor = Predictor(tiny_run())
+    capsys.readouterr()  # what the run has logged
     failures = predict_files(predictor, find_inputs([str(folder)]), tmp_path / "out", live=True)
     assert len(failures) == 1 and str(folder / "01.png") in failures[0]
     for name in ("00", "02", "03"):

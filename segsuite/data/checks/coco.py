@@ -7,7 +7,6 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from segsuite.structures import to_rle
 from ..datasets.coco_annotations import clean_annotation
 from ..datasets.coco_faults import Fault
 from ..datasets.coco_reading import check_box_modes, read_json
-from ..datasets.folder import IMAGE_SUFFIXES
+from ..folders import IMAGE_SUFFIXES, list_files
 from .images import ImageFacts
 from .report import Report
 from .semantic import class_counts, report_classes
@@ -195,8 +194,8 @@ def _report_images(
                 report.add(name, "duplicate-annotation", where, f"the same as {seen[content]}")
             seen.setdefault(content, annotation.get("id"))
     listed = {os.path.normpath(coco.image_file(image)) for image in coco.images.values()}
-    for path in sorted(Path(coco.image_root).rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and os.path.normpath(path) not in listed:
+    for path in list_files(coco.image_root, IMAGE_SUFFIXES):
+        if os.path.normpath(path) not in listed:
             report.add(name, "file-unlisted", path)
 
 

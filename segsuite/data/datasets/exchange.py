@@ -20,11 +20,11 @@ from segsuite.errors import ConfigError, DataError, FileAccessError, MissingFile
 from segsuite.utils.files import parse_json
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
+from ..folders import IMAGE_SUFFIXES, list_files
 from ..image import read_image_size
 from .annotation_shapes import Shape, box_of, segmentation_of
 from .coco import records_of
 from .coco_reading import CocoInstances, parse_instances
-from .folder import IMAGE_SUFFIXES
 from .root import PATH_ADVICE
 
 logger = logging.getLogger(__name__)
@@ -293,20 +293,6 @@ class ImageFinder:
                 "so; give the folder that the names start from as IMAGES"
             )
         return found[0] if found else None
-
-
-def list_files(folder: str | os.PathLike[str], suffixes: Sequence[str]) -> list[Path]:
-    """The files of a folder and its subfolders that end in one of `suffixes`, sorted; hidden ones
-    aside."""
-    found = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        found += [
-            Path(parent, name)
-            for name in names
-            if name.lower().endswith(tuple(suffixes)) and not name.startswith(".")
-        ]
-    return sorted(found)
 
 
 def read_json_file(path: str | os.PathLike[str], what: str) -> Any:

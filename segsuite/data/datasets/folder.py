@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from segsuite.errors import ConfigError, DataError, MissingFileError
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog, label_names
+from ..folders import IMAGE_SUFFIXES, LABEL_SUFFIXES, list_files
 from ..palette import default_colors, rgb
 from ..sem_seg import IGNORE_LABEL
+from .class_names import read_class_names, read_integer, read_label_map
 from .root import PATH_ADVICE
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
-LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm")
+# Label maps in these are read to be refused: they change the values.
+_LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp", ".jp2", ".avif")
 _ENDINGS = (
     ". Where the names end differently, say how: IMAGE_SUFFIX and LABEL_SUFFIX in "
     "DATASETS.REGISTER, such as LABEL_SUFFIX: _mask.png"
@@ -40,7 +43,7 @@ def register_sem_seg_folder(
     name: str,
     images: str | os.PathLike,
     labels: str | os.PathLike,
-    classes: Sequence[str],
+    classes: Sequence[str] | Mapping[int, str],
     *,
     colors: Sequence[tuple[int, int, int]] | None = None,
     ignore_label: int = IGNORE_LABEL,
@@ -56,9 +59,10 @@ def register_sem_seg_folder(
     Args:
         name: the name for DATASETS.TRAIN and DATASETS.TEST.
         images: folder of images, subfolders included.
-        labels: folder of label maps, 8- or 16-bit PNG files with a class id in each pixel.
-        classes: class names, in the order of their ids. A single one has the id 1, and 0 is
-            background.
+        labels: folder of label maps with a class id in each pixel, see `read_sem_seg`. It may be
+            the same as `images`, where the suffixes tell the files apart.
+        classes: class names, in the order of their ids, or by id. A single one has the id 1, and 0
+            is background.
         colors: an RGB colour for each class, 0-255; a fixed palette by default.
         ignore_label: the label of pixels that belong to no class, after `label_map`.
         label_map: stored value -> class id or `ignore_label`; other values are then errors.
@@ -68,12 +72,13 @@ def register_sem_seg_folder(
     Raises:
         ConfigError: the arguments contradict each other or an earlier registration.
     """
-    classes = list(classes)
+    classes = read_class_names(classes, f"data set '{name}': CLASSES")
+    ignore_label = read_integer(ignore_label, f"data set '{name}': IGNORE_LABEL")
     colors = default_colors(len(classes)) if colors is None else [rgb(c) for c in colors]
     if len(colors) != len(classes):
         raise ConfigError(f"data set '{name}': {len(colors)} colors for {len(classes)} classes")
     if label_map is not None:
-        label_map = {int(k): int(v) for k, v in label_map.items()}
+        label_map = read_label_map(label_map, f"data set '{name}': LABEL_MAP")
         known = range(len(label_names(classes)))
         outside = [v for v in label_map.values() if v not in (*known, ignore_label)]
         if outside:
@@ -103,7 +108,9 @@ def load_sem_seg_folder(
     image_suffix: str = "",
     label_suffix: str = "",
 ) -> list[dict]:
-    """Pair the images and label maps of two folders; see `register_sem_seg_folder`.
+    """Pair the images and label maps of two folders, or of one; see `register_sem_seg_folder`.
+
+    Hidden files are left out, and links to folders are followed once, see `list_files`.
 
     Returns:
         Records with ``file_name``, ``sem_seg_file_name`` and ``image_id`` (the path inside the
@@ -112,10 +119,23 @@ def load_sem_seg_folder(
     Raises:
         MissingFileError: a folder is missing or has no images.
         UnpairedFilesError: an image without label map, or a label map without image.
-        DataError: two files of the same stem.
+        DataError: two files of the same stem, or files of one folder that may be either.
     """
-    image_files = files_by_stem(Path(images), image_suffix, IMAGE_SUFFIXES, "images")
-    label_files = files_by_stem(Path(labels), label_suffix, LABEL_SUFFIXES, "label maps")
+    image_paths = _matching(Path(images), image_suffix, IMAGE_SUFFIXES, "images")
+    label_paths = _matching(Path(labels), label_suffix, LABEL_SUFFIXES, "label maps")
+    _tell_apart(image_paths, label_paths, images, labels, image_suffix, label_suffix)
+    image_files = _by_stem(Path(images), image_paths, "images", image_suffix or IMAGE_SUFFIXES)
+    if not label_suffix:
+        lossy = _matching(Path(labels), "", _LOSSY_SUFFIXES, "label maps")
+        stems = {_stem(Path(labels), path, ending) for path, ending in label_paths.items()}
+        label_paths |= {
+            path: ending
+            for path, ending in lossy.items()
+            if (stem := _stem(Path(labels), path, ending)) in image_files
+            and stem not in stems
+            and path not in image_paths
+        }
+    label_files = _by_stem(Path(labels), label_paths, "label maps", label_suffix or LABEL_SUFFIXES)
     unlabelled = sorted(image_files.keys() - label_files.keys())
     unused = sorted(label_files.keys() - image_files.keys())
     records = [
@@ -152,30 +172,88 @@ def files_by_stem(
     folder: Path, suffix: str, default_suffixes: tuple[str, ...], kind: str
 ) -> dict[str, Path]:
     """Map each file's path inside `folder`, without its ending, to the file."""
+    paths = _matching(folder, suffix, default_suffixes, kind)
+    return _by_stem(folder, paths, kind, suffix or default_suffixes)
+
+
+def _matching(
+    folder: Path, suffix: str, default_suffixes: tuple[str, ...], kind: str
+) -> dict[Path, str]:
+    """The files of a folder that end in `suffix` or one of the defaults, with that ending."""
     if not folder.is_dir():
         raise MissingFileError(f"no folder {folder} of {kind}; {PATH_ADVICE}")
     suffixes = (suffix,) if suffix else default_suffixes
+    return {
+        path: max((s for s in suffixes if path.name.lower().endswith(s.lower())), key=len)
+        for path in list_files(folder, suffixes)
+    }
+
+
+def _tell_apart(
+    image_paths: dict[Path, str],
+    label_paths: dict[Path, str],
+    images: str | os.PathLike,
+    labels: str | os.PathLike,
+    image_suffix: str,
+    label_suffix: str,
+) -> None:
+    """Leave each file in one of the two, where images and label maps share a folder.
+
+    The longer suffix decides, since ``.png`` fits ``0_mask.png`` as well; where none is given, the
+    inner folder.
+
+    Raises:
+        DataError: nothing decides.
+    """
+    by_place = {os.path.abspath(path): path for path in label_paths}
+    shared = [(path, by_place.get(os.path.abspath(path))) for path in image_paths]
+    images_at, labels_at = Path(os.path.abspath(images)), Path(os.path.abspath(labels))
+    for image, label in shared:
+        if label is None:
+            continue
+        of_image = len(image_paths[image]) if image_suffix else 0
+        of_label = len(label_paths[label]) if label_suffix else 0
+        if of_image == of_label:
+            # The inner of two folders is there for its own.
+            of_image, of_label = labels_at in images_at.parents, images_at in labels_at.parents
+        if of_image == of_label:
+            raise DataError(
+                f"{image} may be an image or a label map: both are in {images}. Say how the names "
+                "end: IMAGE_SUFFIX and LABEL_SUFFIX in DATASETS.REGISTER, such as IMAGE_SUFFIX: "
+                ".jpg and LABEL_SUFFIX: .png, or LABEL_SUFFIX: _mask.png"
+            )
+        if of_image > of_label:
+            del label_paths[label]
+        else:
+            del image_paths[image]
+
+
+def _by_stem(
+    folder: Path, paths: Mapping[Path, str], kind: str, suffixes: str | tuple[str, ...]
+) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        for name in names:
-            ending = next((s for s in suffixes if name.lower().endswith(s.lower())), None)
-            if ending is None or name.startswith("."):
-                continue
-            path = Path(parent, name)
-            stem = path.relative_to(folder).as_posix()[: -len(ending)]
-            if stem in files:
-                raise DataError(
-                    f"{files[stem]} and {path} have the same name but for the ending, so that it "
-                    f"is open which one to pair; remove one, or name the ending of the {kind} "
-                    "by IMAGE_SUFFIX or LABEL_SUFFIX in DATASETS.REGISTER"
-                )
-            files[stem] = path
+    for path, ending in paths.items():
+        stem = _stem(folder, path, ending)
+        if stem in files:
+            raise DataError(
+                f"{files[stem]} and {path} have the same name but for the ending, so that it "
+                f"is open which one to pair; remove one, or name the ending of the {kind} "
+                "by IMAGE_SUFFIX or LABEL_SUFFIX in DATASETS.REGISTER"
+            )
+        files[stem] = path
     if not files:
+        expected = suffixes if isinstance(suffixes, str) else " ".join(suffixes)
         raise MissingFileError(
-            f"no {kind} in {folder}: expected files that end in {' '.join(suffixes)}{_ENDINGS}"
+            f"no {kind} in {folder}: expected files that end in {expected}{_ENDINGS}"
         )
     return files
+
+
+def _stem(folder: Path, path: Path, ending: str) -> str:
+    """A file's path inside a folder without its ending, accents in the one way to write them:
+    macOS writes them in another than other systems."""
+    inside = path.relative_to(folder).as_posix()
+    return unicodedata.normalize("NFC", inside[: -len(ending)])
 
 
 def _count(names: list[str], kind: str) -> str:

@@ -13,6 +13,7 @@ from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 from ..catalog import DatasetCatalog
+from .class_names import read_class_names, read_integer, read_label_map
 from .coco import register_coco_instances
 from .coco_panoptic import register_coco_panoptic
 from .cvat import register_cvat
@@ -48,6 +49,12 @@ def _register_coco_panoptic(
     register_coco_panoptic(name, annotations, panoptic, images, instances)
 
 
+# What several formats take, and what reads it: keys of a configuration are text, for one.
+_READ: dict[str, Callable[[Any, str], Any]] = {
+    "CLASSES": read_class_names,
+    "LABEL_MAP": read_label_map,
+    "IGNORE_LABEL": read_integer,
+}
 _CLASS_KEYS = ("CLASSES", "IGNORE_CLASSES")
 _PARQUET_KEYS = ("IMAGE_COLUMN", "LABEL_COLUMN", "EXTRACT_TO")
 FORMATS = {
@@ -150,9 +157,9 @@ def _register(name: str, entry: Any) -> None:
     missing = [key for key in format.required if key not in arguments]
     if missing:
         raise ConfigError(f"{where} lacks {', '.join(missing)}")
-    if "LABEL_MAP" in arguments:
-        # Keys of a configuration are text.
-        arguments["LABEL_MAP"] = {int(k): v for k, v in arguments["LABEL_MAP"].items()}
+    for key, read in _READ.items():
+        if arguments.get(key) is not None:
+            arguments[key] = read(arguments[key], f"{where}.{key}")
     described = (format_name, arguments)
     if name in DatasetCatalog and _registered.get(name, described) != described:
         DatasetCatalog.remove(name)

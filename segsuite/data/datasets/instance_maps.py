@@ -17,10 +17,11 @@ import numpy as np
 from segsuite.errors import ConfigError, DataError, MissingFileError
 
 from ..catalog import Metadata
+from ..folders import IMAGE_SUFFIXES, LABEL_SUFFIXES
 from ..sem_seg import read_sem_seg
 from .annotation_shapes import Bitmap
 from .exchange import COCOContent, as_names, register_annotations
-from .folder import IMAGE_SUFFIXES, LABEL_SUFFIXES, files_by_stem, load_sem_seg_folder
+from .folder import files_by_stem, load_sem_seg_folder
 from .root import PATH_ADVICE
 from .voc import CLASSES as VOC_CLASSES
 

@@ -19,6 +19,7 @@ import numpy as np
 from segsuite.errors import DataError, MissingFileError
 
 from ..catalog import Metadata
+from ..folders import IMAGE_SUFFIXES, list_files
 from .annotation_shapes import (
     Bitmap,
     Polygon,
@@ -34,11 +35,9 @@ from .exchange import (
     ImageFinder,
     as_names,
     expect,
-    list_files,
     read_json_file,
     register_annotations,
 )
-from .folder import IMAGE_SUFFIXES
 from .root import PATH_ADVICE
 
 # Shapes that have no inside.

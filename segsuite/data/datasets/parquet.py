@@ -22,9 +22,10 @@ from segsuite.errors import ConfigError, DataError, MissingFileError, MissingPac
 from segsuite.utils.files import atomic_path
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
+from ..folders import list_files
 from ..palette import default_colors
 from ..sem_seg import IGNORE_LABEL
-from .exchange import COCOContent, as_names, list_files, register_annotations
+from .exchange import COCOContent, as_names, register_annotations
 from .instance_maps import InstanceMap, add_maps
 from .root import PATH_ADVICE, datasets_root
 

@@ -16,12 +16,12 @@ from typing import Any
 from segsuite.errors import DataError, MissingFileError
 
 from ..catalog import Metadata
+from ..folders import list_files
 from .annotation_shapes import Bitmap, Box, Polygon, Shape, decode_bitmap, outline, to_points
 from .exchange import (
     COCOContent,
     as_names,
     expect,
-    list_files,
     read_json_file,
     register_annotations,
 )

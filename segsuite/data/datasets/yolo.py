@@ -21,10 +21,10 @@ import yaml
 from segsuite.errors import ConfigError, DataError, MissingFileError
 
 from ..catalog import Metadata
+from ..folders import IMAGE_SUFFIXES, list_files
 from ..image import read_image_size
 from .annotation_shapes import Box, Polygon, Shape
-from .exchange import COCOContent, list_files, register_annotations
-from .folder import IMAGE_SUFFIXES
+from .exchange import COCOContent, register_annotations
 from .root import PATH_ADVICE
 
 SPLITS = ("train", "val", "test")
