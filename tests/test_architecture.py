@@ -52,6 +52,7 @@ IMAGE_PACKAGES_ALLOWED = (
     "structures/masks.py",  # polygons stay polygons up to the targets of the mask head
     "structures/polygons.py",  # ... and are made safe to draw before pycocotools draws them
     "structures/rle.py",  # COCO's run lengths are pycocotools' work
+    "structures/run_lengths.py",
     "checkpoint/rng.py",  # NumPy's generator is part of a run's state
     "evaluation/sem_seg.py",  # writes predictions as PNG
     "evaluation/coco",  # the arrays and run-length encodings of pycocotools

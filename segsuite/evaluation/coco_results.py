@@ -15,7 +15,7 @@ import numpy as np
 from segsuite.data.datasets.coco_faults import warn_once
 from segsuite.data.datasets.coco_values import Ids, as_integer, as_number
 from segsuite.errors import DataError, MissingFileError
-from segsuite.structures.rle import find_count_faults
+from segsuite.structures.run_lengths import find_count_faults
 from segsuite.utils.json_list import read_json_list
 
 from .coco_arrays import COCODetections, Segmentation, concatenate

@@ -19,12 +19,9 @@ from torch import Tensor
 from segsuite.errors import DataError
 
 from .polygons import check_mask_size, drawable
+from .run_lengths import find_count_faults, runs_fault
 
 RLE = dict[str, Any]
-# Characters of run lengths that are decoded at a time.
-_CHUNK = 1 << 20
-# Groups of 5 bits in the text of one run: more would not fit into 32 bits.
-_MOST_GROUPS = 7
 
 
 def encode_masks(masks: Tensor) -> list[RLE]:
@@ -157,133 +154,9 @@ def _as_runs(counts: Any) -> list[int]:
 
 
 def _check_runs(shortest: int, total: int, pixels: int) -> None:
-    fault = _runs_fault(shortest, total, pixels)
+    fault = runs_fault(shortest, total, pixels)
     if fault:
         raise DataError(fault)
-
-
-def _runs_fault(shortest: int, total: int, pixels: int) -> str:
-    if shortest < 0:
-        return f"the RLE has a run of {shortest} pixels"
-    if total != pixels:
-        return f"the runs of the RLE add up to {total}; expected height * width = {pixels}"
-    return ""
-
-
-def find_count_faults(counts: Sequence[str | bytes], pixels: np.ndarray) -> dict[int, str]:
-    """Which compressed RLEs can't be decoded, or are not as long as their image.
-
-    Args:
-        counts: the texts of N masks.
-        pixels: (N,) height times width of each.
-
-    Returns:
-        What is wrong, by the index of the mask.
-    """
-    faults: dict[int, str] = {}
-    start = 0
-    while start < len(counts):
-        texts: list[bytes] = []
-        length = 0
-        while start + len(texts) < len(counts) and length < _CHUNK:
-            text = counts[start + len(texts)]
-            texts.append(text.encode("utf-8", "replace") if isinstance(text, str) else text)
-            length += len(texts[-1])
-        shortest, total, undecoded = _decode(texts)
-        bad = (shortest < 0) | (total != pixels[start : start + len(texts)])
-        for i in bad.nonzero()[0].tolist():
-            faults[start + i] = undecoded.get(i) or _runs_fault(
-                int(shortest[i]), int(total[i]), int(pixels[start + i])
-            )
-        start += len(texts)
-    return faults
-
-
-def decode_counts(counts: str | bytes) -> list[int]:
-    """The run lengths that the text of a compressed RLE stands for.
-
-    Each number is written in groups of 5 bits, the lowest first, as characters from "0" on; bit 5
-    says that more follow. From the fourth on a run is the difference from the one two before it.
-
-    Raises:
-        DataError: the text ends within a number or has other characters.
-    """
-    text = counts.encode("utf-8", "replace") if isinstance(counts, str) else counts
-    fault = _text_fault(text)
-    if fault:
-        raise DataError(fault)
-    return _runs([text])[0].tolist()
-
-
-def _decode(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """The shortest run of each text, the sum of its runs, and what is wrong with its characters.
-
-    Of those the shortest run is -1.
-    """
-    faults = {}
-    for i in _suspects(texts):
-        fault = _text_fault(texts[i])
-        if fault:
-            faults[i] = fault
-    if faults:
-        texts = [b"" if i in faults else text for i, text in enumerate(texts)]
-    runs, of_text = _runs(texts)
-    total = np.zeros(len(texts), np.int64)
-    np.add.at(total, of_text, runs)
-    shortest = np.zeros(len(texts), np.int64)
-    np.minimum.at(shortest, of_text, runs)
-    shortest[list(faults)] = -1
-    return shortest, total, faults
-
-
-def _suspects(texts: list[bytes]) -> list[int]:
-    """Texts that may hold characters or numbers that no RLE has."""
-    data = np.frombuffer(b"".join(texts), np.uint8)
-    ends = np.cumsum([len(text) for text in texts])
-    bad = (data < 48) | (data > 111)
-    more = (data - 48) & 32 > 0
-    long = more.copy()
-    for shift in range(1, _MOST_GROUPS):
-        long[shift:] &= more[:-shift]
-    long[: _MOST_GROUPS - 1] = False
-    found = set(np.searchsorted(ends, (bad | long).nonzero()[0], "right").tolist())
-    last = np.array([text[-1] if text else 48 for text in texts], np.int64)
-    found.update((((last - 48) & 32) > 0).nonzero()[0].tolist())
-    return sorted(found)
-
-
-def _text_fault(text: bytes) -> str:
-    groups = 0
-    for byte in text:
-        if not 48 <= byte < 112:
-            return f"the RLE has the character {chr(byte)!r}; expected '0' to 'o'"
-        groups = groups + 1 if (byte - 48) & 32 else 0
-        if groups >= _MOST_GROUPS:
-            return "the RLE has a run of more than 32 bits"
-    return "the text of the RLE is cut short" if groups else ""
-
-
-def _runs(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """The runs of texts without fault, one after another, and which text each is of."""
-    groups = np.frombuffer(b"".join(texts), np.uint8).astype(np.int64) - 48
-    if not len(groups):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    stops = ((groups & 32) == 0).nonzero()[0]
-    starts = np.concatenate([[0], stops[:-1] + 1])
-    shift = 5 * (np.arange(len(groups)) - np.repeat(starts, stops - starts + 1))
-    values = np.add.reduceat((groups & 31) << shift, starts)
-    negative = (groups[stops] & 16) > 0
-    values[negative] -= np.int64(1) << (shift[stops][negative] + 5)
-    of_text = np.searchsorted(np.cumsum([len(text) for text in texts]), stops, "right")
-    first = np.searchsorted(of_text, np.arange(len(texts)), "left")
-    number = np.arange(len(values)) - first[of_text]
-    # From the fourth on a run is a difference: sums over every other one, from 1 and from 2 on.
-    runs = values.copy()
-    for parity in (1, 0):
-        chosen = (number % 2 == parity) & (number > 0)
-        sums = np.concatenate([[0], np.cumsum(np.where(chosen, values, 0))])
-        runs[chosen] = (sums[1:] - sums[first[of_text]])[chosen]
-    return runs, of_text
 
 
 def rasterize_polygons(polygons: Sequence[Sequence[Any]], height: int, width: int) -> Tensor:

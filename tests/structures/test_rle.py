@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
 from segsuite.structures import decode_masks, encode_masks, rasterize_polygons, to_rle
-from segsuite.structures.rle import decode_counts
+from segsuite.structures.run_lengths import decode_counts
 
 MASKS = hnp.arrays(np.bool_, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)))
 SQUARE = [2.0, 1.0, 5.0, 1.0, 5.0, 4.0, 2.0, 4.0]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from segsuite.structures.polygons import reach
-from segsuite.structures.rle import find_count_faults
+from segsuite.structures.run_lengths import find_count_faults
 
 from .coco_annotations import clean_annotation, mask_area
 from .coco_faults import (

@@ -1,0 +1,156 @@
+"""The text of compressed run lengths: what it stands for, and whether it can be right.
+
+Each number is written in groups of 5 bits, the lowest first, as characters from "0" on; bit 5 says
+that more follow. From the fourth on a number is the difference from the run two before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from segsuite.errors import DataError
+
+# Characters that are decoded at a time: the arrays stay in the processor's cache.
+_CHUNK = 1 << 16
+# Groups of 5 bits in the text of one run: more would not fit into 32 bits.
+_MOST_GROUPS = 7
+
+
+def find_count_faults(counts: Sequence[str | bytes], pixels: np.ndarray) -> dict[int, str]:
+    """Which compressed RLEs can't be decoded, or are not as long as their image.
+
+    Args:
+        counts: the texts of N masks.
+        pixels: (N,) height times width of each.
+
+    Returns:
+        What is wrong, by the index of the mask.
+    """
+    faults: dict[int, str] = {}
+    start = 0
+    while start < len(counts):
+        texts: list[bytes] = []
+        length = 0
+        while start + len(texts) < len(counts) and length < _CHUNK:
+            texts.append(_as_bytes(counts[start + len(texts)]))
+            length += len(texts[-1])
+        faults |= _faults_of_chunk(texts, pixels[start : start + len(texts)], start)
+        start += len(texts)
+    return faults
+
+
+def runs_fault(shortest: int, total: int, pixels: int) -> str:
+    """What is wrong with runs, by the shortest one and their sum; empty: nothing."""
+    if shortest < 0:
+        return f"the RLE has a run of {shortest} pixels"
+    if total != pixels:
+        return f"the runs of the RLE add up to {total}; expected height * width = {pixels}"
+    return ""
+
+
+def decode_counts(counts: str | bytes) -> list[int]:
+    """The run lengths that the text of a compressed RLE stands for.
+
+    Raises:
+        DataError: the text ends within a number or has other characters.
+    """
+    text = _as_bytes(counts)
+    fault = _text_fault(text)
+    if fault:
+        raise DataError(fault)
+    if not text:
+        return []
+    values, _ = _numbers([text]) or (np.zeros(0, np.int64), None)
+    runs = values.astype(np.int64)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs.tolist()
+
+
+def _as_bytes(text: str | bytes) -> bytes:
+    return text.encode("utf-8", "replace") if isinstance(text, str) else text
+
+
+def _faults_of_chunk(texts: list[bytes], pixels: np.ndarray, start: int) -> dict[int, str]:
+    """
+    Args:
+        start: the index of the first text.
+    """
+    of_texts: dict[int, str] = {}
+    numbers = _numbers(texts)
+    if numbers is None:
+        of_texts = {i: fault for i, text in enumerate(texts) if (fault := _text_fault(text))}
+        # "0" is one run of no pixel.
+        texts = [b"0" if i in of_texts or not text else text for i, text in enumerate(texts)]
+        numbers = _numbers(texts)
+        assert numbers is not None
+    shortest, total = _shortest_and_sum(*numbers)
+    bad = (shortest < 0) | (total != pixels)
+    bad[list(of_texts)] = True
+    return {
+        start + i: of_texts.get(i) or runs_fault(int(shortest[i]), int(total[i]), int(pixels[i]))
+        for i in bad.nonzero()[0].tolist()
+    }
+
+
+def _numbers(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The numbers in all texts, one after another, and the index of the first one of each text.
+
+    None where a text is empty, or has characters or numbers that no RLE has.
+    """
+    groups = np.frombuffer(b"".join(texts), np.uint8) - 48
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ends = np.cumsum(lengths)
+    if not lengths.all() or not len(groups) or groups.max() > 63 or (groups[ends - 1] > 31).any():
+        return None
+    stops = (groups < 32).nonzero()[0]
+    sizes = np.diff(stops, prepend=-1)
+    if sizes.max() > _MOST_GROUPS:
+        return None
+    last = groups[stops].astype(np.int64)
+    values = last - ((last & 16) << 1)  # bit 4 of the last group is the sign
+    rows = (sizes > 1).nonzero()[0]
+    back = 1
+    while len(rows):
+        values[rows] = (values[rows] << 5) | (groups[stops[rows] - back] & 31)
+        back += 1
+        rows = rows[sizes[rows] > back]
+    return values, np.searchsorted(stops, ends - lengths)
+
+
+def _shortest_and_sum(values: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the runs of each text the shortest one, or 0 if all are longer, and the sum.
+
+    Args:
+        values, first: see `_numbers`.
+    """
+    # Runs are sums over every other number. The sums go on from text to text; what came before is
+    # taken off. Two zeros stand for what is before the first, large numbers follow the last.
+    sums = np.zeros(len(values) + 4, np.int64)
+    sums[-2:] = np.iinfo(np.int64).max
+    for parity in (0, 1):
+        np.cumsum(values[parity::2], out=sums[2 + parity : -2 : 2])
+    number = np.diff(first, append=len(values))
+    before, odd, even = sums[first], sums[first + 1], sums[first + 2]
+    total = np.add.reduceat(sums[2:-2], first) - before
+    total -= odd * (number // 2) + even * ((number - 1) // 2)
+    # The smallest sums over the numbers of a text at even and at odd places of `sums`.
+    at_even = np.minimum.reduceat(sums[2::2], (first + 1) // 2)
+    at_odd = np.minimum.reduceat(sums[3::2], first // 2)
+    starts_odd = first % 2 == 1
+    shortest = np.minimum(even - before, np.where(starts_odd, at_odd, at_even) - even)
+    others = np.where(starts_odd, at_even, at_odd) - odd
+    return np.minimum(shortest, np.where(number > 1, others, 0)), total
+
+
+def _text_fault(text: bytes) -> str:
+    groups = 0
+    for byte in text:
+        if not 48 <= byte < 112:
+            return f"the RLE has the character {chr(byte)!r}; expected '0' to 'o'"
+        groups = groups + 1 if (byte - 48) & 32 else 0
+        if groups >= _MOST_GROUPS:
+            return "the RLE has a run of more than 32 bits"
+    return "the text of the RLE is cut short" if groups else ""
