@@ -8,6 +8,7 @@ from .coco import COCOEvaluator
 from .coco_metrics import COCOFigures, coco_figures
 from .evaluator import DatasetEvaluator, DatasetEvaluators, evaluating, inference_on_dataset
 from .image_counts import image_ious, load_image_counts
+from .lvis_metrics import lvis_figures
 from .metrics import ABSENT_CLASS_RULES, SemSegMetrics, sem_seg_metrics
 from .panoptic import PanopticEvaluator
 from .panoptic_metrics import (
@@ -44,6 +45,7 @@ __all__ = [
     "inference_on_dataset",
     "iou_intervals",
     "load_image_counts",
+    "lvis_figures",
     "panoptic_counts",
     "panoptic_quality",
     "results_table",

@@ -129,7 +129,7 @@ def figures_of(curves: COCOCurves, category_ids: Sequence[Hashable]) -> COCOFigu
     Args:
         category_ids: by the number of the category.
     """
-    summary = {name: _figure(curves, *what) for name, what in _SUMMARY.items()}
+    summary = {name: figure_at(curves, *what) for name, what in _SUMMARY.items()}
     by_category_at = {}
     for limit in curves.max_detections:
         if limit in MAX_DETECTIONS:
@@ -137,19 +137,20 @@ def figures_of(curves: COCOCurves, category_ids: Sequence[Hashable]) -> COCOFigu
         for name in (*_AT_LIMIT, *_AT_LIMIT_AS):
             kind, iou, area, _ = _SUMMARY[name]
             at_limit = f"{_AT_LIMIT_AS.get(name, name)}@{limit}"
-            summary[at_limit] = _figure(curves, kind, iou, area, limit)
-        by_category_at[limit] = _by_category(curves, category_ids, limit)
+            summary[at_limit] = figure_at(curves, kind, iou, area, limit)
+        by_category_at[limit] = ap_by_category(curves, category_ids, limit)
+    by_category = ap_by_category(curves, category_ids, 100)
+    return COCOFigures(summary, by_category, pr_curves(curves, 100), by_category_at)
+
+
+def pr_curves(curves: COCOCurves, max_detections: int) -> dict[str, list[float]]:
+    """Precision at the recalls 0, 0.01, ..., 1, see `COCOFigures`."""
+    of_all = curves.precision[..., 0, curves.max_detections.index(max_detections)]  # (T, R, K)
     thresholds = {"0.50": _at(0.5), "0.75": _at(0.75), "0.50:0.95": slice(None)}
-    of_all = curves.precision[..., 0, curves.max_detections.index(100)]  # (T, R, K)
-    return COCOFigures(
-        summary,
-        _by_category(curves, category_ids, 100),
-        {
-            name: [_mean(of_all[chosen, recall]) for recall in range(len(RECALLS))]
-            for name, chosen in thresholds.items()
-        },
-        by_category_at,
-    )
+    return {
+        name: [mean_defined(of_all[chosen, recall]) for recall in range(len(RECALLS))]
+        for name, chosen in thresholds.items()
+    }
 
 
 def named_figures(figures: COCOFigures, names: Mapping[Any, str]) -> dict[str, float]:
@@ -166,22 +167,31 @@ def named_figures(figures: COCOFigures, names: Mapping[Any, str]) -> dict[str, f
     return {name: 100 * value for name, value in named.items()}
 
 
-def _figure(
+def figure_at(
     curves: COCOCurves, kind: str, iou: float | None, area: str, max_detections: int
 ) -> float:
+    """The mean precision or recall over all categories.
+
+    Args:
+        kind: "precision" or "recall".
+        iou: the threshold; None: the mean over all.
+        area: one of `AREA_RANGES`.
+        max_detections: one of the limits of `curves`.
+    """
     values = curves.precision if kind == "precision" else curves.recall
     if iou is not None:
         values = values[_at(iou)]
     a, m = AREA_RANGES.index(area), curves.max_detections.index(max_detections)
-    return _mean(values[..., a, m])
+    return mean_defined(values[..., a, m])
 
 
-def _by_category(
+def ap_by_category(
     curves: COCOCurves, category_ids: Sequence[Any], max_detections: int
 ) -> dict[Any, float]:
     m = curves.max_detections.index(max_detections)
     return {
-        category: _mean(curves.precision[:, :, k, 0, m]) for k, category in enumerate(category_ids)
+        category: mean_defined(curves.precision[:, :, k, 0, m])
+        for k, category in enumerate(category_ids)
     }
 
 
@@ -190,7 +200,7 @@ def _at(iou: float) -> slice:
     return slice(index, index + 1)
 
 
-def _mean(values: np.ndarray) -> float:
+def mean_defined(values: np.ndarray) -> float:
     """Over what is defined: -1 stands where there is nothing to find."""
     values = values[values > -1]
     return float(values.mean()) if values.size else float("nan")

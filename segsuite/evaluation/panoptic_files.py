@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from segsuite.data.datasets.coco_values import Ids
 from segsuite.data.datasets.panoptic_json import normalized_segments, read_panoptic_json
 from segsuite.data.panoptic import read_panoptic
 from segsuite.errors import DataError
@@ -100,6 +101,7 @@ def read_panoptic_results(
             f"{path} is not a file of panoptic results: expected an object with 'annotations', a "
             "list"
         )
+    categories = Ids(truth.indices)
     seen = set()
     for annotation in content["annotations"]:
         for key in ("image_id", "file_name", "segments_info"):
@@ -111,7 +113,7 @@ def read_panoptic_results(
         if image_id in seen:
             raise DataError(f"{path}: image_id {image_id} occurs twice")
         seen.add(image_id)
-        segments = _segments(normalized_segments(annotation, truth.indices, path), truth.indices)
+        segments = _segments(normalized_segments(annotation, categories, path), truth.indices)
         ids = read_panoptic(path.with_suffix("") / annotation["file_name"])
         yield image_id, torch.from_numpy(ids), segments
 

@@ -196,7 +196,7 @@ def parse_instances(
         image_ids=image_ids,
         file_names=file_names,
         sizes=sizes,
-        image_facts=_read_image_facts(images, find_category, source),
+        image_facts=read_image_facts(images, find_category, source),
         category_ids=category_ids,
         category_names=[_name(c, id) for c, id in zip(categories, category_ids, strict=True)],
         category_facts=categories,
@@ -320,10 +320,15 @@ def _size_of_file(id: Any, file_name: str, source: str, root: str | None) -> tup
         raise DataError(f"{where}, so they are read from the image: {e}") from None
 
 
-def _read_image_facts(
+def read_image_facts(
     images: Sequence[Mapping[str, Any]], categories: Ids, source: str
 ) -> list[dict[str, list[int]]]:
-    """What LVIS says about images, with the numbers of categories."""
+    """What LVIS says about images, with the numbers of categories. Those that are not listed are
+    passed over with a warning.
+
+    Raises:
+        DataError: it is no list of ids.
+    """
     facts: list[dict[str, list[int]]] = []
     unknown: dict[Any, None] = {}
     for image in images:
@@ -331,6 +336,11 @@ def _read_image_facts(
         for key in _LVIS_KEYS:
             if image.get(key) is None:
                 continue
+            if not isinstance(image[key], list):
+                raise DataError(
+                    f"{source}: image {image.get('id')} has {key} {image[key]!r:.80}; expected a "
+                    "list of the ids of categories"
+                )
             found = [categories.find(category)[0] for category in image[key]]
             unknown.update({c: None for c, k in zip(image[key], found, strict=True) if k is None})
             of_image[key] = [k for k in found if k is not None]

@@ -11,10 +11,10 @@ from segsuite.errors import DataError
 
 from .coco_faults import some
 from .coco_reading import read_json
+from .coco_values import Ids, as_flag, as_id, as_integer, id_order
 
 # Ids of segments are three bytes of colour; 0 says that a pixel has none.
 _MAX_SEGMENT = 256**3 - 1
-_FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ def read_panoptic_json(path: str | os.PathLike, *, with_images: bool = True) -> 
     content: Mapping[str, Any] = read_json(path, keys)
     refuse_instances(content["annotations"], path)
     categories = _by_id("category", path, _categories(content["categories"], path))
-    entries = _annotations(content["annotations"], categories, path)
-    annotations = _by_id("annotation of image", path, entries)
     images = _by_id("image", path, _images(content["images"], path)) if with_images else {}
+    entries = _annotations(content["annotations"], Ids(categories), Ids(images), path)
+    annotations = _by_id("annotation of image", path, entries)
     apart = images.keys() ^ annotations.keys() if with_images else set()
     if apart:
         raise DataError(
             f"{path}: {len(apart)} images without an annotation, or annotations without an image: "
-            f"{some(sorted(apart, key=_order))}"
+            f"{some(sorted(apart, key=id_order))}"
         )
     return PanopticJSON(path, categories, annotations, images)
 
@@ -87,13 +87,13 @@ def refuse_instances(annotations: list[Any], path: str) -> None:
 
 
 def normalized_segments(
-    annotation: Mapping[str, Any], categories: Mapping[Any, Any], path: str | os.PathLike
+    annotation: Mapping[str, Any], categories: Ids, path: str | os.PathLike
 ) -> list[dict[str, Any]]:
     """The segments of an annotation: ``id``, ``category_id`` and ``iscrowd`` 0 or 1 of each.
 
     Args:
         annotation: with ``file_name`` and ``segments_info``.
-        categories: by their ids; others are refused.
+        categories: those that there are; others are refused.
         path: the JSON file, for messages.
 
     Raises:
@@ -103,9 +103,10 @@ def normalized_segments(
     infos = annotation["segments_info"]
     if not isinstance(infos, list):
         raise DataError(f"{path}: segments_info {of} is {infos!r:.80}; expected a list of objects")
+    known = [*categories.exact]
     segments: dict[int, dict[str, Any]] = {}
     for info in infos:
-        id_ = _whole(_need(info, "id", f"a segment {of}", path))
+        id_ = as_integer(_need(info, "id", f"a segment {of}", path))
         if id_ is None or not 0 < id_ <= _MAX_SEGMENT:
             none = ", which says that a pixel has no segment" if id_ == 0 else ""
             raise DataError(
@@ -114,18 +115,19 @@ def normalized_segments(
             )
         if id_ in segments:
             raise DataError(f"{path}: segment {id_} {of} is listed twice; ids must be unique there")
-        category = _need_id(info, "category_id", f"segment {id_} {of}", path)
-        if category not in categories:
+        stated = _need(info, "category_id", f"segment {id_} {of}", path)
+        number, _ = categories.find(stated)
+        if number is None:
             raise DataError(
-                f"{path}: segment {id_} {of} has the category {category!r}, which is not in the "
-                f"list of categories; it has the ids {some([*categories])}"
+                f"{path}: segment {id_} {of} has the category {stated!r}, which is not in the "
+                f"list of categories; it has the ids {some(known)}"
             )
-        crowd = _flag(info.get("iscrowd") or 0)
+        crowd = as_flag(info.get("iscrowd"))
         if crowd is None:
             raise DataError(
                 f"{path}: segment {id_} {of} has iscrowd {info['iscrowd']!r}; expected 0 or 1"
             )
-        segments[id_] = {"id": id_, "category_id": category, "iscrowd": int(crowd)}
+        segments[id_] = {"id": id_, "category_id": known[number], "iscrowd": int(crowd)}
     return [*segments.values()]
 
 
@@ -137,8 +139,8 @@ def normalized_category(category: Any, path: str | os.PathLike) -> dict[str, Any
     """
     id_ = _need_id(category, "id", "a category", path)
     name = str(category.get("name", id_))
-    kind = _flag(category.get("isthing"))
-    if kind is None:
+    kind = as_flag(category.get("isthing"))
+    if kind is None or category.get("isthing") is None:
         found = category.get("isthing", "none")
         raise DataError(
             f"{path}: category {id_!r} ('{name}') needs an 'isthing', 1 for things, of which "
@@ -155,10 +157,13 @@ def _categories(entries: list[Any], path: str) -> Iterator[tuple[Any, dict[str, 
 
 
 def _annotations(
-    entries: list[Any], categories: Mapping[Any, Any], path: str
+    entries: list[Any], categories: Ids, images: Ids, path: str
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
+    known = [*images.exact]
     for entry in entries:
         image_id = _need_id(entry, "image_id", "an annotation", path)
+        number, _ = images.find(image_id)
+        image_id = image_id if number is None else known[number]
         name = f"the annotation of image {image_id!r}"
         file_name = _need(entry, "file_name", name, path)
         _need(entry, "segments_info", f"{name} ({file_name})", path)
@@ -173,7 +178,7 @@ def _images(entries: list[Any], path: str) -> Iterator[tuple[Any, dict[str, Any]
         entry = {"id": id_, "file_name": str(_need(image, "file_name", f"image {id_!r}", path))}
         for key in ("height", "width"):
             stated = image.get(key)
-            entry[key] = None if stated is None else _whole(stated)
+            entry[key] = None if stated is None else as_integer(stated)
             if stated is not None and (entry[key] or 0) <= 0:
                 raise DataError(
                     f"{path}: image {id_!r} ({entry['file_name']}) has the {key} {stated!r}; "
@@ -194,7 +199,7 @@ def _by_id(
                 f"{path}: {kind} {id_!r} is there twice ({names[0]} and {names[1]}); expected one"
             )
         found[id_] = entry
-    return {id_: found[id_] for id_ in sorted(found, key=_order)}
+    return {id_: found[id_] for id_ in sorted(found, key=id_order)}
 
 
 def _need(entry: Any, key: str, name: str, path: str | os.PathLike) -> Any:
@@ -205,32 +210,10 @@ def _need(entry: Any, key: str, name: str, path: str | os.PathLike) -> Any:
     return entry[key]
 
 
-def _order(id_: Any) -> tuple[bool, Any]:
-    """Text after numbers: the two have no order between them."""
-    return isinstance(id_, str), id_
-
-
 def _need_id(entry: Any, key: str, name: str, path: str | os.PathLike) -> Any:
     """An id: a whole number or text."""
     value = _need(entry, key, name, path)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
+    id_ = as_id(value)
+    if id_ is None:
         raise DataError(f"{path}: {name} has the {key} {value!r}; expected a number or text")
-    return value
-
-
-def _whole(value: Any) -> int | None:
-    """A whole number, which may be written as 7.0 or "7"; None for anything else."""
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return int(number) if number.is_integer() else None
-
-
-def _flag(value: Any) -> bool | None:
-    """Yes or no, written as a number, true, or text; None for anything else."""
-    return _FLAGS.get(str(value).lower())
+    return id_
