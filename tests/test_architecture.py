@@ -56,6 +56,7 @@ IMAGE_PACKAGES_ALLOWED = (
     "checkpoint/rng.py",  # NumPy's generator is part of a run's state
     "evaluation/sem_seg.py",  # writes predictions as PNG
     "evaluation/coco",  # the arrays and run-length encodings of pycocotools
+    "evaluation/lvis",  # the same by LVIS's rules
 )
 SEGSUITE = REPO / "segsuite"
 FILES = {path.relative_to(SEGSUITE).as_posix(): path for path in sorted(SEGSUITE.rglob("*.py"))}
