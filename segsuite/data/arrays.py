@@ -13,6 +13,8 @@ import numpy as np
 
 from segsuite.errors import DataError
 
+from .damaged import damaged
+
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 # What the arrays of a file with several are called: that which is an image, or a label map.
 IMAGE_NAMES = ("image", "images", "img")
@@ -44,7 +46,7 @@ def read_array_header(
             needed = start + int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
             size = stream.seek(0, os.SEEK_END)
             if size < needed:
-                raise _damaged(name, f"it has {size} bytes of {needed}")
+                raise damaged(name, f"it has {size} bytes of {needed}")
     return shape, dtype
 
 
@@ -55,7 +57,7 @@ def read_array(file: IO[bytes], name: object, wanted: Sequence[str] = IMAGE_NAME
         try:
             array = np.lib.format.read_array(stream, allow_pickle=False)
         except (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as e:
-            raise _damaged(name, e) from None
+            raise damaged(name, e) from None
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
@@ -100,7 +102,7 @@ def _array_stream(file: IO[bytes], name: object, wanted: Sequence[str]) -> Itera
     try:
         archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile as e:
-        raise _damaged(name, e) from None
+        raise damaged(name, e) from None
     with archive:
         arrays = {n.removesuffix(".npy"): n for n in archive.namelist() if n.endswith(".npy")}
         chosen = list(arrays) if len(arrays) == 1 else [n for n in arrays if n in wanted]
@@ -124,7 +126,7 @@ def _header(stream: IO[bytes], name: object) -> tuple[tuple[int, ...], np.dtype]
         )
         shape, _, dtype = read(stream)
     except (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as e:
-        raise _damaged(name, e) from None
+        raise damaged(name, e) from None
     if dtype.kind not in "buif":
         what = (
             "Python objects, which are not loaded: a file could run code by them"
@@ -135,10 +137,3 @@ def _header(stream: IO[bytes], name: object) -> tuple[tuple[int, ...], np.dtype]
             f"{name} holds {what}; expected an array of integers, real numbers or booleans"
         )
     return shape, dtype
-
-
-def _damaged(name: object, why: object) -> DataError:
-    return DataError(
-        f"{name} can't be decoded: {why}. The file is cut short or damaged; copy it again or leave "
-        "it out of the data set"
-    )

@@ -38,6 +38,9 @@ class ImageReader:
         display_bands: the three channels of the model that pictures show as red, green and blue, or
             one, shown as grey; empty: the first three, or the only one.
 
+    Attributes:
+        settings: these arguments.
+
     Raises:
         ConfigError: one of these that can't be.
     """
@@ -56,6 +59,13 @@ class ImageReader:
             raise ConfigError(
                 f"image format '{format}' (INPUT.FORMAT): expected one of {', '.join(FORMATS)}"
             )
+        self.settings: dict[str, Any] = {
+            "channels": channels,
+            "format": format if format == "L" else "RGB",  # which of the two makes no difference
+            "bands": list(bands),
+            "value_range": list(value_range),
+            "display_bands": list(display_bands),
+        }
         self.channels, self.bands = channels, _band_numbers(bands, "INPUT.BANDS")
         self.value_range = ValueRange(value_range)
         self.display_bands = _band_numbers(display_bands, "INPUT.DISPLAY_BANDS")
@@ -175,12 +185,18 @@ class ImageReader:
                 f"{self.channels or _COLOR}) uint8, or what can be read as that; {e}"
             ) from None
 
-    def check(self, header: ImageHeader, name: object) -> None:
-        """Check, by its header, that an image can be read.
+    def check(self, file_name: str | os.PathLike) -> ImageHeader:
+        """Check, by its header, that the model can take an image, and return the header.
 
         Raises:
-            DataError: as `read`.
+            MissingFileError, MissingPackageError, DataError: as `read`.
         """
+        header = read_header(file_name, None, self._expected)
+        self.check_header(header, file_name)
+        return header
+
+    def check_header(self, header: ImageHeader, name: object) -> None:
+        """`check` for an image whose header is known."""
         bands = self._chosen(header, name)
         count = header.bands if bands is None else len(bands)
         self.value_range.check(header.dtype, count, name)

@@ -21,6 +21,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 from segsuite.errors import DataError, FileAccessError, MissingFileError
 
 from .arrays import band_axis, is_array_file, read_array, read_array_header, without_ones
+from .damaged import damaged
 from .tiff import (
     TiffPage,
     check_one_page,
@@ -57,6 +58,8 @@ class ImageHeader:
         bits: that are used of an unsigned type, where they may be fewer than it has; else 0.
         format: as Pillow calls it, or "NPY".
         no_data: the value of pixels without data that the file declares, as GIS programs do.
+        orientation: of EXIF; 1 is upright.
+        mode: as Pillow calls it, of files that Pillow reads.
     """
 
     size: tuple[int, int]
@@ -66,6 +69,8 @@ class ImageHeader:
     bits: int = 0
     format: str = ""
     no_data: float | None = None
+    orientation: int = 1
+    mode: str = ""
 
 
 def open_image(
@@ -110,10 +115,7 @@ def decode(image: Image.Image, name: object) -> None:
     try:
         image.load()
     except (OSError, SyntaxError, ValueError) as e:
-        raise DataError(
-            f"{name} can't be decoded: {e}. The file is cut short or damaged; "
-            "copy it again or leave it out of the data set"
-        ) from None
+        raise damaged(name, e) from None
 
 
 def read_header(
@@ -275,19 +277,21 @@ def plain_header(image: Image.Image, name: object) -> ImageHeader:
     width, height = image.size
     # Pillow would decode a whole PNG in search of EXIF data at its end.
     has_exif = image.format != "PNG" or "exif" in image.info
-    turned = has_exif and image.getexif().get(EXIF_ORIENTATION, 1) >= 5
+    orientation = image.getexif().get(EXIF_ORIENTATION, 1) if has_exif else 1
     dtype, bits = stored_type(image)
     mode = image.mode
     if mode == "P" and "transparency" in image.info:
         mode = "RGBA"
     return ImageHeader(
-        size=(width, height) if turned else (height, width),
+        size=(width, height) if orientation >= 5 else (height, width),
         bands=_WITH_ALPHA.get(mode, 1 if mode in _GREY else 3),
         has_alpha=mode in _WITH_ALPHA,
         dtype=dtype,
         bits=bits,
         format=image.format or "",
         no_data=plain_no_data(image) if image.format == "TIFF" else None,
+        orientation=orientation,
+        mode=image.mode,
     )
 
 
@@ -352,7 +356,7 @@ def _other_header(stream: IO[bytes], name: object, expected: int | None) -> Imag
             bands = len(_PNG_BANDS[png_depth(image)[1]])
             plain = plain_header(image, name)
         header = dataclasses.replace(
-            plain, bands=bands, has_alpha=bands in (2, 4), dtype=np.dtype(np.uint16)
+            plain, bands=bands, has_alpha=bands in (2, 4), dtype=np.dtype(np.uint16), mode=""
         )
     check_pixels(header.size, name)
     return header
@@ -368,6 +372,7 @@ def _tiff_header(page: TiffPage) -> ImageHeader:
         bits=page.bits,
         format="TIFF",
         no_data=page.no_data,
+        orientation=page.orientation,
     )
 
 
@@ -403,7 +408,7 @@ def _read_deep_png(stream: IO[bytes], name: object) -> np.ndarray:
         if pixels is None or PNG_END not in content[-4096:]:
             stream.seek(0)
             decode(Image.open(stream), name)  # says what is wrong
-            raise DataError(f"{name} can't be decoded by OpenCV; save it anew")
+            raise damaged(name, "OpenCV does not read it")
     pixels = pixels[..., _PNG_BANDS[color]] if pixels.ndim == 3 else pixels[..., None]
     return upright(pixels, orientation)
 

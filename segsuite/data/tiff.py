@@ -12,6 +12,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from segsuite.errors import DataError, MissingPackageError
 
+from .damaged import damaged
+
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 258, 259, 262, 277
 _DESCRIPTION, _ORIENTATION, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _GDAL_NODATA = 270, 274, 338, 339, 42113
@@ -157,10 +159,7 @@ def read_tiff(
     except Exception as e:  # whatever its parsers meet in a damaged file
         if "imagecodecs" in str(e):
             raise _missing(name, "imagecodecs", str(e)) from None
-        raise DataError(
-            f"{name} can't be decoded: {e}. The file is cut short or damaged; copy it again or "
-            "leave it out of the data set"
-        ) from None
+        raise damaged(name, e) from None
     if values is not None:
         values = values.reshape(shape).transpose(order).reshape(page.shape)
         values = values.astype(page.dtype, copy=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,11 @@ from segsuite.utils import comm
 
 from ..build import Records, get_records
 from ..catalog import Metadata, MetadataCatalog
-from ..image import read_image_size
-from ..image_files import check_complete, open_image
+from ..image import ImageReader
+from ..image_files import check_complete
 from ..mapper import check_recorded_size, size_mismatch
 from ..records import have_annotations, select_records
-from ..sem_seg import count_values, read_sem_seg
+from ..sem_seg import count_values, no_data_note, read_sem_seg
 from .amounts import LabelAmounts, check_classes_labelled, check_something_labelled
 from .files import faults_of_files, raise_faults, results_of_files
 from .instances import (
@@ -32,6 +33,7 @@ from .panoptic import segments_fault
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5
+_RGB = 3
 
 
 def check_datasets(cfg: CfgNode) -> None:
@@ -43,7 +45,7 @@ def check_datasets(cfg: CfgNode) -> None:
     error = None
     if comm.is_main_process():
         try:
-            head = cfg.MODEL.SEM_SEG_HEAD
+            head, reader = cfg.MODEL.SEM_SEG_HEAD, ImageReader(cfg)
             of_training = LabelAmounts()
             for name in dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)):
                 is_train = name in cfg.DATASETS.TRAIN
@@ -54,6 +56,7 @@ def check_datasets(cfg: CfgNode) -> None:
                     read_labels=cfg.DATALOADER.CHECK_LABELS,
                     anew=cfg.DATALOADER.CHECK_ANEW,
                     for_training=is_train,
+                    reader=reader,
                 )
                 if is_train:
                     of_training += amounts
@@ -66,6 +69,7 @@ def check_datasets(cfg: CfgNode) -> None:
                     read_images=cfg.DATALOADER.CHECK_LABELS,
                     anew=cfg.DATALOADER.CHECK_ANEW,
                     for_training=is_train,
+                    reader=reader,
                 )
             names = list(dict.fromkeys(cfg.DATASETS.TRAIN))
             check_classes_labelled(of_training, names, head.NUM_CLASSES, for_training=True)
@@ -84,6 +88,7 @@ def check_semantic_dataset(
     read_labels: bool = True,
     anew: bool = False,
     for_training: bool = True,
+    reader: ImageReader | None = None,
 ) -> LabelAmounts:
     """Check a data set against the model that is to learn it.
 
@@ -94,6 +99,7 @@ def check_semantic_dataset(
         anew: also those that have been checked before and are unchanged, which are passed over
             otherwise, with a line in the log.
         for_training: that there is no labelled pixel is an error, not a warning.
+        reader: that the model gets its images from; None: one for a model of three channels.
 
     Returns:
         What the label maps hold; nothing where they were not read.
@@ -108,12 +114,19 @@ def check_semantic_dataset(
     amounts = LabelAmounts()
     metadata = MetadataCatalog.get(name)
     records = get_records(name)
+    reader = reader or ImageReader(channels=_RGB)
     _check_classes(metadata, num_classes, ignore_label)
     if not read_labels:
+        reader.check(records[0]["file_name"])
         return amounts
     labelled = [record for record in records if "sem_seg_file_name" in record]
     labels = num_labels(num_classes)
-    examine = functools.partial(_examine_labels, num_classes=labels, ignore_label=ignore_label)
+    examine = functools.partial(
+        _examine_labels,
+        num_classes=labels,
+        ignore_label=ignore_label,
+        reading=reader.settings,
+    )
     kind = "images and their label maps"
     examined = results_of_files(name, examine, labelled, kind, anew, lambda result: not result[0])
     raise_faults(name, [fault for fault, _ in examined], "images or their label maps")
@@ -131,6 +144,7 @@ def check_instance_dataset(
     read_images: bool = True,
     anew: bool = False,
     for_training: bool = True,
+    reader: ImageReader | None = None,
 ) -> None:
     """Check the annotations of a data set, if it has any, against the model that is to learn it.
 
@@ -140,6 +154,7 @@ def check_instance_dataset(
         read_images: also read the header and the end of every image, and every panoptic PNG.
         anew: see `check_semantic_dataset`.
         for_training: whether it is trained on, and not evaluated alone: it must have annotations.
+        reader: see `check_semantic_dataset`.
 
     Raises:
         UnknownNameError: an unknown data set.
@@ -172,7 +187,8 @@ def check_instance_dataset(
     if metadata.get("json_file") is None:  # those of a file are checked as it is read
         check_records_annotations(name, [r for r in annotated if r.get("annotations")])
     if read_images:
-        find = functools.partial(_find_image_fault)
+        reader = reader or ImageReader(channels=_RGB)
+        find = functools.partial(_find_image_fault, reading=reader.settings)
         raise_faults(name, faults_of_files(name, find, annotated, "images", anew), "images")
 
 
@@ -201,10 +217,10 @@ def _say_not_annotated(metadata: Metadata, num_images: int, for_training: bool) 
     )
 
 
-def _find_image_fault(record: dict) -> str | None:
+def _find_image_fault(record: dict, reading: dict[str, Any]) -> str | None:
     """What is wrong with the image of a record, or None."""
     try:
-        size = read_image_size(record["file_name"])
+        size = ImageReader(**reading).check(record["file_name"]).size
         check_complete(record["file_name"])
         check_recorded_size(record, size)
         if "pan_seg_file_name" in record:
@@ -231,12 +247,12 @@ def _check_classes(metadata: Metadata, num_classes: int, ignore_label: int) -> N
 
 
 def _examine_labels(
-    record: dict, num_classes: int, ignore_label: int
+    record: dict, num_classes: int, ignore_label: int, reading: dict[str, Any]
 ) -> tuple[str | None, list[tuple[int, int]]]:
     """What is wrong with the label map of a record, or None, and each label with its pixels."""
     image, labels = record["file_name"], record["sem_seg_file_name"]
     try:
-        image_size = read_image_size(image)
+        image_size = ImageReader(**reading).check(image).size
         check_complete(image)
         pixels = read_sem_seg(labels, record.get("label_map"))
     except (OSError, DataError) as e:
@@ -252,19 +268,17 @@ def _examine_labels(
         f"{value} ({count} pixels)"
         for value, count in zip(values[outside][:_SHOWN], counts[outside], strict=False)
     )
+    found += no_data_note(labels, values[outside].tolist())
     fault = (
         f"{labels} holds the label {found}; expected 0 to {num_classes - 1}, or {ignore_label} for "
-        f"pixels to leave out. {_advice(labels, int(outside.sum()))}"
+        f"pixels to leave out. {_advice(pixels, int(outside.sum()))}"
     )
     return fault, amounts
 
 
-def _advice(labels: str, num_outside: int) -> str:
-    if num_outside > _SHOWN:
-        with open_image(labels) as image:
-            is_photo_like = image.mode == "L"
-        if is_photo_like:
-            return "So many values look like a grey picture: are these the label maps?"
+def _advice(labels: np.ndarray, num_outside: int) -> str:
+    if num_outside > _SHOWN and labels.dtype == np.uint8:
+        return "So many values look like a grey picture: are these the label maps?"
     return (
         "Register the data set with a label_map that takes each stored value to a class or to the "
         "ignore label, or raise MODEL.SEM_SEG_HEAD.NUM_CLASSES if they are classes"
