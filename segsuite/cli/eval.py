@@ -16,6 +16,7 @@ EXAMPLES = r"""after `segsuite demo`:
 also:
   segsuite eval --config-file FILE MODEL.WEIGHTS model.pth
   segsuite eval --config-file FILE --results coco_instances_results.json
+  segsuite eval --run-dir output/run --slices weather.csv
 
 Without MODEL.WEIGHTS the weights are model_final.pth, or else model_best.pth, of OUTPUT_DIR. The
 figures are printed and written to OUTPUT_DIR/evaluation.
@@ -28,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset", metavar="NAME", help="instead of DATASETS.TEST of the configuration"
     )
     add_results(parser)
+    parser.add_argument(
+        "--slices",
+        metavar="FILE",
+        help="a CSV file of images and tags, such as night or rain: figures for each tag, too",
+    )
     add_num_gpus(parser)
     add_overrides(parser)
 
@@ -38,4 +44,6 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_from_arguments(args)
     if args.dataset is not None:
         cfg.DATASETS.TEST = (args.dataset,)
+    if args.slices is not None:
+        cfg.TEST.SLICES = args.slices
     evaluate(cfg, results_file=args.results)

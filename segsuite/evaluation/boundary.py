@@ -86,10 +86,22 @@ def boundary_iou(matrix: torch.Tensor, *, absent_classes: str = "detectron2") ->
         matrix: (..., K + 1, K + 1) int64 from `boundary_confusion_matrix`, summed over images.
         absent_classes: a key of `metrics.ABSENT_CLASS_RULES`.
     """
+    return boundary_iou_of_counts(boundary_counts(matrix), absent_classes=absent_classes)
+
+
+def boundary_counts(matrix: torch.Tensor) -> torch.Tensor:
+    """(..., 3, K) pixels of the intersection, the ground truth's band and the predicted one of each
+    class, from what `boundary_iou` takes."""
     intersection = matrix.diagonal(dim1=-2, dim2=-1)[..., :-1]
-    labelled = matrix[..., :-1, :].sum(-1)
-    predicted = matrix[..., :, :-1].sum(-2)
-    return class_ratio(intersection, labelled + predicted - intersection, labelled, absent_classes)
+    return torch.stack([intersection, matrix[..., :-1, :].sum(-1), matrix[..., :-1].sum(-2)], -2)
+
+
+def boundary_iou_of_counts(
+    counts: torch.Tensor, *, absent_classes: str = "detectron2"
+) -> torch.Tensor:
+    """`boundary_iou` of what `boundary_counts` gives, summed over images."""
+    common, labelled, predicted = counts.unbind(-2)
+    return class_ratio(common, labelled + predicted - common, labelled, absent_classes)
 
 
 def _square_reduce(x: torch.Tensor, size: int, reduce: Callable) -> torch.Tensor:

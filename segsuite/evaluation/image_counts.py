@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -11,6 +12,7 @@ from segsuite.errors import MissingFileError
 from segsuite.utils import comm
 from segsuite.utils.files import atomic_file
 
+from .boundary import boundary_counts
 from .metrics import pixel_counts
 
 
@@ -22,35 +24,52 @@ class ImageCounts:
         image_ids, file_names: of the images, in the order of `counts`.
         counts: (3, K) int64 each, on the device of the predictions: pixels that are right, that
             are labelled and that are predicted, by class; ignored pixels are in none.
+        boundary_counts: the same of the bands of boundary IoU, or nothing.
     """
 
     image_ids: list[str] = field(default_factory=list)
     file_names: list[str] = field(default_factory=list)
     counts: list[torch.Tensor] = field(default_factory=list)
+    boundary_counts: list[torch.Tensor] = field(default_factory=list)
 
-    def add(self, image_id: object, file_name: object, matrix: torch.Tensor) -> None:
-        """Take in an image's confusion matrix, (K + 1, K + 1) [target, prediction]."""
+    def add(
+        self,
+        image_id: object,
+        file_name: object,
+        matrix: torch.Tensor,
+        boundary_matrix: torch.Tensor | None = None,
+    ) -> None:
+        """Take in an image's confusion matrix, (K + 1, K + 1) [target, prediction], and that of
+        `boundary_confusion_matrix`."""
         self.image_ids.append(str(image_id))
         self.file_names.append(str(file_name))
         self.counts.append(pixel_counts(matrix))
+        if boundary_matrix is not None:
+            self.boundary_counts.append(boundary_counts(boundary_matrix))
 
     def gather(self) -> dict:
-        """All processes' images: ``image_ids``, ``file_names`` and ``counts`` (N, 3, K) int64.
+        """All processes' images: ``image_ids``, ``file_names``, ``counts`` (N, 3, K) int64, and
+        ``boundary_counts`` where there are some.
 
         On the main process; the others get their own images alone.
         """
         own = {
             "image_ids": self.image_ids,
             "file_names": self.file_names,
-            "counts": [] if not self.counts else [torch.stack(self.counts).cpu()],
+            "counts": _stacked(self.counts),
+            "boundary_counts": _stacked(self.boundary_counts),
         }
         parts = comm.gather(own) or [own]
-        counts = [x for part in parts for x in part["counts"]]
-        return {
-            "image_ids": [x for part in parts for x in part["image_ids"]],
-            "file_names": [x for part in parts for x in part["file_names"]],
-            "counts": torch.cat(counts) if counts else None,
-        }
+        together: dict[str, Any] = {name: [x for part in parts for x in part[name]] for name in own}
+        for name in ("counts", "boundary_counts"):
+            together[name] = torch.cat(together[name]) if together[name] else None
+        if together["boundary_counts"] is None:
+            del together["boundary_counts"]
+        return together
+
+
+def _stacked(counts: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [torch.stack(counts).cpu()] if counts else []
 
 
 def save_image_counts(path: str | os.PathLike, gathered: dict) -> None:

@@ -22,13 +22,16 @@ from segsuite.utils import comm
 from segsuite.utils.files import write_json
 from segsuite.utils.record_name import record_name
 
-from .bootstrap import LEVEL, NUM_SAMPLES, iou_intervals
 from .boundary import boundary_confusion_matrix, boundary_iou
 from .build import EVALUATOR_REGISTRY
 from .calibration import NUM_BINS, calibration_counts, calibration_figures
 from .evaluator import DatasetEvaluator, check_distributed
 from .image_counts import ImageCounts, save_image_counts
+from .image_tables import check_table_format, image_columns, worst_images, write_table
 from .metrics import averaged_labels, check_rule, sem_seg_metrics
+from .sem_seg_slices import figure_intervals, sem_seg_slices
+from .slice_figures import SliceFigures, write_slices
+from .slices import Slices, slices_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,8 @@ class SemSegEvaluator(DatasetEvaluator):
         absent_classes: str = "detectron2",
         boundary_dilation_ratio: float | None = None,
         save_predictions: bool = False,
+        image_table: str = "",
+        slices: Slices | None = None,
         colors: Sequence[tuple[int, int, int]] | None = None,
     ):
         """
@@ -80,15 +85,19 @@ class SemSegEvaluator(DatasetEvaluator):
                 diagonal; None: no boundary IoU.
             save_predictions: write ``predictions/<image_id>.png`` there too, class ids as an 8-bit
                 palette PNG (16-bit grey for more than 256 classes).
+            image_table: "csv" or "parquet": write the figures of each image there too; "": don't.
+            slices: of the data set, whose figures are given, too.
             colors: RGB of each class, for the palette; None: the data set's.
 
         Raises:
             ValueError: there are several processes, but `distributed` is False.
             UnknownNameError: there is no such rule.
+            ConfigError, MissingPackageError: see `check_table_format`.
             AttributeError: neither `class_names` nor the data set's are known.
         """
         check_distributed(distributed)
         check_rule(absent_classes)
+        check_table_format(image_table)
         metadata = MetadataCatalog.get(dataset_name)
         if class_names is None:
             class_names = metadata.stuff_classes
@@ -105,6 +114,7 @@ class SemSegEvaluator(DatasetEvaluator):
         self._boundary_dilation_ratio = boundary_dilation_ratio
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
         self._predictions = self._files.predictions if self._files and save_predictions else None
+        self._image_table, self._slices = image_table, slices
         self._colors = [tuple(color) for color in colors]
         self.reset()
 
@@ -126,6 +136,8 @@ class SemSegEvaluator(DatasetEvaluator):
             "boundary_dilation_ratio": test.BOUNDARY_DILATION_RATIO if test.BOUNDARY_IOU else None,
             "output_dir": output_dir,
             "save_predictions": test.SAVE_PREDICTIONS,
+            "image_table": test.IMAGE_TABLE,
+            "slices": slices_of(cfg.TEST.SLICES, dataset_name),
         }
 
     @property
@@ -176,9 +188,10 @@ class SemSegEvaluator(DatasetEvaluator):
         else:
             matrix = confusion_matrix(prediction, target, num_classes, ignore_index=ignored)
         self._matrix = self._matrix.to(device) + matrix
-        if self._files is not None:
+        boundary = self._count_boundary(prediction, target)
+        if self._keeps_images:
             name = record.get("file_name", "")
-            self._image_counts.add(record.get("image_id", name), name, matrix)
+            self._image_counts.add(record.get("image_id", name), name, matrix, boundary)
             if isinstance(prediction, SemSegLogits):
                 self._calibration = self._calibration.to(device) + calibration_counts(
                     prediction, target, ignore_index=ignored
@@ -186,16 +199,22 @@ class SemSegEvaluator(DatasetEvaluator):
         # On a GPU this would wait for it; there `evaluate` looks.
         if device.type == "cpu" and self._matrix[-1].any():
             raise DataError(self._outside_message(record, target))
-        if self._boundary_dilation_ratio is not None:
-            self._boundary_matrix = self._boundary_matrix.to(device)
-            boundary_confusion_matrix(
-                sem_seg_labels(prediction),
-                target,
-                num_classes,
-                ignore_index=ignored,
-                dilation_ratio=self._boundary_dilation_ratio,
-                out=self._boundary_matrix,
-            )
+
+    def _count_boundary(
+        self, prediction: SemSegLogits | torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor | None:
+        """The matrix of an image's bands, which is added to that of all; None where none is."""
+        if self._boundary_dilation_ratio is None:
+            return None
+        matrix = boundary_confusion_matrix(
+            sem_seg_labels(prediction),
+            target,
+            self._num_classes,
+            ignore_index=self._ignore_index,
+            dilation_ratio=self._boundary_dilation_ratio,
+        )
+        self._boundary_matrix = self._boundary_matrix.to(matrix.device) + matrix
+        return matrix
 
     def evaluate(self) -> dict[str, dict[str, Any]]:
         """The figures of all processes' images, in percent, NaN for classes left out by the rule.
@@ -204,7 +223,8 @@ class SemSegEvaluator(DatasetEvaluator):
             ``{"sem_seg": {"mIoU", "fwIoU", "mACC", "pACC", "mDice", "IoU-<class>", "ACC-<class>",
             "Dice-<class>", "absent_classes"}}``, with boundary IoU ``"mBIoU"`` and
             ``"BIoU-<class>"`` too. ``absent_classes`` is the rule, as text: the means are not
-            comparable without it. Where the data set names one class ``means`` says so.
+            comparable without it. Where the data set names one class ``means`` says so. With slices
+            also ``slices``, see `SliceFigures`.
 
         Raises:
             DataError: the ground truth holds labels that are no classes.
@@ -239,15 +259,57 @@ class SemSegEvaluator(DatasetEvaluator):
         if len(averaged) < self._num_classes:
             (name,) = (self._class_names[k] for k in averaged)
             results["means"] = f"of {name} alone; the figures of background stand beside them"
-        if self._files is not None:
+        if self._keeps_images:
             images = self._image_counts.gather()
             calibration = comm.all_reduce_sum_(self._calibration.clone())
+            by_slice = None
             if comm.is_main_process():
-                save_image_counts(self._files.image_counts, images)
-                self._write_results(
-                    self._files.sem_seg, results, matrix, calibration, images["counts"]
-                )
+                by_slice = self._by_slice(images)
+                self._write(results, matrix, calibration, images, by_slice)
+            by_slice = comm.broadcast_object(by_slice)
+            if by_slice is not None:
+                results["slices"] = by_slice
         return {"sem_seg": results}
+
+    @property
+    def _keeps_images(self) -> bool:
+        return self._files is not None or self._slices is not None
+
+    def _by_slice(self, images: dict[str, Any]) -> SliceFigures | None:
+        if self._slices is None:
+            return None
+        options = (self._class_names, self._absent_classes, self._averaged)
+        return sem_seg_slices(self._slices, images, *options)
+
+    def _write(
+        self,
+        results: dict[str, Any],
+        matrix: torch.Tensor,
+        calibration: torch.Tensor,
+        images: dict[str, Any],
+        by_slice: SliceFigures | None,
+    ) -> None:
+        if self._files is None:
+            return
+        save_image_counts(self._files.image_counts, images)
+        classes, options = self._class_names, (self._absent_classes, self._averaged)
+        content = {
+            "dataset": self._dataset_name,
+            "classes": classes,
+            "averaged": self._averaged,
+            "results": {k: None if v != v else v for k, v in results.items()},  # JSON has no NaN
+            "confusion_matrix": matrix.tolist(),
+            "calibration": calibration_figures(calibration),
+            "intervals": figure_intervals(images["counts"], classes, *options),
+            "worst_images": worst_images(images, classes),
+        }
+        if by_slice is not None:
+            content["slices"] = by_slice
+            write_slices(self._files.slices("sem_seg"), by_slice)
+        write_json(self._files.sem_seg, content)
+        if self._image_table and images["counts"] is not None:
+            columns = image_columns(images, classes, self._averaged, self._slices)
+            write_table(self._files.image_table(self._image_table), columns)
 
     def _ground_truth(self, record: dict[str, Any]) -> torch.Tensor:
         if "sem_seg_gt" in record:
@@ -301,42 +363,6 @@ class SemSegEvaluator(DatasetEvaluator):
         if self._colors:
             image.putpalette([value for color in self._colors for value in color])
         image.save(path)
-
-    def _write_results(
-        self,
-        path: Path,
-        results: dict[str, Any],
-        matrix: torch.Tensor,
-        calibration: torch.Tensor,
-        image_counts: torch.Tensor | None,
-    ) -> None:
-        content = {
-            "dataset": self._dataset_name,
-            "classes": self._class_names,
-            "averaged": self._averaged,
-            "results": {k: None if v != v else v for k, v in results.items()},  # JSON has no NaN
-            "confusion_matrix": matrix.tolist(),
-            "calibration": calibration_figures(calibration),
-            "intervals": {
-                "level": LEVEL,
-                "samples": NUM_SAMPLES,
-                "figures": {} if image_counts is None else self._intervals(image_counts),
-            },
-        }
-        write_json(path, content)
-
-    def _intervals(self, image_counts: torch.Tensor) -> dict[str, list[float | None]]:
-        """Lower and upper ends in percent, None for classes left out."""
-        options: dict[str, Any] = {
-            "absent_classes": self._absent_classes,
-            "averaged": self._averaged,
-        }
-        bounds = torch.stack(iou_intervals(image_counts, **options), 1)
-        names = ["mIoU", *(f"IoU-{name}" for name in self._class_names)]
-        return {
-            name: [None if end != end else 100 * end for end in ends]
-            for name, ends in zip(names, bounds.tolist(), strict=True)
-        }
 
 
 def _as_prediction(

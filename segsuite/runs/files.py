@@ -102,6 +102,14 @@ class EvaluationFiles:
         self.examples = self.folder / "examples"
         self.examples_index = self.examples / "examples.json"
 
+    def slices(self, task: str) -> Path:
+        """The figures of slices of a task as CSV."""
+        return self.folder / f"slices_{task}.csv"
+
+    def image_table(self, suffix: str) -> Path:
+        """The semantic figures of each image, "csv" or "parquet"."""
+        return self.folder / f"images.{suffix}"
+
     @property
     def figures(self) -> dict[str, Path]:
         """The files of figures by task; the instances' has several, the first is named."""

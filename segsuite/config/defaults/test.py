@@ -14,6 +14,10 @@ TEST.AMP = CN()
 TEST.AMP.ENABLED = False
 TEST.AMP.DTYPE = "auto"  # "float16", "bfloat16"; "auto": float16 on CUDA, bfloat16 on CPU
 
+# A CSV file of images and their tags (night, rain, site A): all figures are given for the images
+# of each tag, too, with confidence intervals. See docs/metrics.md. `segsuite eval --slices FILE`.
+TEST.SLICES = ""
+
 # The most instances that are kept of an image.
 TEST.DETECTIONS_PER_IMAGE = 100
 
@@ -49,6 +53,8 @@ TEST.SEM_SEG.BOUNDARY_IOU = False
 TEST.SEM_SEG.BOUNDARY_DILATION_RATIO = 0.02
 # Write each predicted label map as a PNG beside the figures.
 TEST.SEM_SEG.SAVE_PREDICTIONS = False
+# Write the figures of each image: "csv", or "parquet" (needs pyarrow); "": no table.
+TEST.SEM_SEG.IMAGE_TABLE = ""
 
 TEST.PANOPTIC = CN()
 # Which crowds excuse a segment, where an image has several of its category: "panopticapi", the last

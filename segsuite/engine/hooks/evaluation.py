@@ -44,7 +44,7 @@ class EvalHook(HookBase):
         self.results = {
             name: float(value)
             for name, value in flatten(self._evaluate(), "/").items()
-            if not isinstance(value, (str, Mapping))  # such as the rule that a figure follows
+            if isinstance(value, (int, float))  # not the rule that a figure follows, or intervals
         }
         for name, value in self.results.items():
             self.trainer.storage.put_scalar(name, value, smoothing_hint=False)
