@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from .cache.tables import (
     OBJECT_NUMBERS,
     POLYGONS,
     RLE_BYTES,
+    Table,
     pack_records,
 )
 
@@ -93,8 +93,8 @@ class ColumnRecords(RecordSequence):
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.columns, self.rows, self.facts = columns, rows, dict(facts or {})
-        self._images = _Table(columns, "")
-        self._objects = _Table(columns, "object.")
+        self._images = Table(columns, "")
+        self._objects = Table(columns, "object.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ColumnRecords, (self.columns, self.rows, self.facts)
@@ -193,41 +193,6 @@ class ColumnRecords(RecordSequence):
 
 
 _BOX_MODES = {int(mode): mode for mode in BoxMode}
-
-
-class _Table:
-    """The columns whose names begin alike."""
-
-    def __init__(self, columns: Columns, prefix: str) -> None:
-        self._columns = {
-            name[len(prefix) :]: array for name, array in columns.items() if name.startswith(prefix)
-        }
-        self._rests = self["rest.starts"]
-        self.changed: frozenset[str] = frozenset(json.loads(self["rest.keys"].tobytes()))
-        self._has_rests = bool(self._rests[-1])
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._columns[name]
-
-    def text(self, name: str, row: int) -> str:
-        """The text of a row."""
-        begin, end = self[name + ".starts"][row : row + 2]
-        return self[name][begin:end].tobytes().decode("utf-8", "surrogatepass")
-
-    def add_rests(self, rows: list[Record], begin: int) -> None:
-        """What the other columns lack of rows from `begin` on."""
-        rests = self._rests
-        if self._has_rests and rests[begin] != rests[begin + len(rows)]:
-            for number, row in enumerate(rows, begin):
-                self.add_rest(row, number)
-
-    def add_rest(self, row: Record, number: int) -> None:
-        begin, end = self._rests[number : number + 2]
-        if begin != end:
-            changed, unset = json.loads(self["rest"][begin:end].tobytes())
-            for key in unset:
-                del row[key]
-            row.update(changed)
 
 
 def cached_records(

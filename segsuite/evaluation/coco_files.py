@@ -16,12 +16,9 @@ import numpy as np
 
 from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
 from segsuite.data.datasets import records_to_coco
+from segsuite.data.datasets.coco_cache import read_coco_instances
 from segsuite.data.datasets.coco_faults import Faults, some
-from segsuite.data.datasets.coco_reading import (
-    CocoInstances,
-    parse_instances,
-    read_coco_instances,
-)
+from segsuite.data.datasets.coco_reading import CocoInstances, parse_instances
 from segsuite.data.datasets.coco_table import AnnotationTable, object_areas, read_annotations
 from segsuite.data.datasets.coco_values import Ids, id_order
 from segsuite.errors import DataError, MissingFileError

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from segsuite.data.datasets.coco_faults import Faults
 from segsuite.data.datasets.coco_reading import read_image_facts
 from segsuite.data.datasets.coco_values import as_integer
 
@@ -51,7 +52,10 @@ def lvis_figures(
         DataError: a detection is not of this ground truth, or lacks what the task compares.
     """
     objects, index = read_objects(ground_truth)
-    facts = read_image_facts(ground_truth["images"], index.category_numbers, index.source)
+    faults = Faults()
+    categories = index.category_numbers
+    facts = read_image_facts(ground_truth["images"], categories, index.source, faults)
+    faults.report(index.source, 0)
     image_ids = [image["id"] for image in ground_truth["images"]]
     federation = federation_of(facts, image_ids, index)
     engine = build_lvis_engine(task, index, federation, dilation_ratio)

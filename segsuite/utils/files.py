@@ -6,6 +6,7 @@ renamed: a reader, a kill or a loss of power at any moment finds the old content
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import secrets
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import orjson
 
 _PREFIX = ".tmp-"
 
@@ -94,6 +97,24 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("its brackets are nested too deeply") from None
+
+
+def parse_large_json(text: bytes) -> Any:
+    """As `parse_json`, several times as fast; whole numbers beyond 64 bits become floats.
+
+    Raises:
+        ValueError: as `parse_json`.
+    """
+    # Hundreds of thousands of new lists would be searched for cycles again and again.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return parse_json(text)  # reads NaN as well, and says better what is wrong
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def publish(temporary: Path, path: Path) -> None:

@@ -30,6 +30,7 @@ from segsuite.utils.files import atomic_path
 _MAGIC = b"segsuite columns"
 _LENGTHS = struct.Struct("<II")
 _ALIGNMENT = 64
+_BUFFER = 1 << 20
 _KINDS = "biuf"  # of NumPy's types: flags and numbers
 
 
@@ -109,7 +110,7 @@ class Columns(Mapping[str, np.ndarray]):
         mapped, header, start = _map(path)
         if header["key"] != json.loads(json.dumps(key)):
             raise ValueError(f"{path} is made from something else")
-        if zlib.crc32(memoryview(mapped)[start:]) != header["crc"]:
+        if _checksum(path, start) != header["crc"]:
             raise ValueError(f"{path} is damaged")
         return cls._mapped(path, mapped, header, start)
 
@@ -146,6 +147,16 @@ def _map(path: str | os.PathLike[str]) -> tuple[mmap.mmap, dict[str, Any], int]:
         if os.fstat(file.fileno()).st_size != begin + header["size"]:
             raise ValueError(f"{path} is cut short")
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), header, begin
+
+
+def _checksum(path: str | os.PathLike[str], start: int) -> int:
+    """That of the arrays, read past the mapping, whose pages would all count as this process's."""
+    crc, buffer = 0, memoryview(bytearray(_BUFFER))
+    with open(path, "rb", buffering=0) as file:
+        file.seek(start)
+        while length := file.readinto(buffer):
+            crc = zlib.crc32(buffer[:length], crc)
+    return crc
 
 
 def _open_again(path: str, crc: int) -> Columns:

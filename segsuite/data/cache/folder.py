@@ -99,6 +99,8 @@ def cached_columns(
         sources: the files, at least one.
         arguments: what else the result depends on; whatever JSON can hold.
         version: of what `make` does. Another one reads anew.
+        make: reads. Other files that it looks at are in the facts of its columns under "also", a
+            list of path and `file_state`.
 
     Returns:
         Mapped from the file in `cache_folder`, whose pages all processes share; where it is not
@@ -112,16 +114,28 @@ def cached_columns(
     states = [file_state(path) for path in paths]
     file = cache_file(kind, paths[0], *arguments)
     key = digest([kind, version, paths, states, arguments])
-    kept = _Kept.get((str(file), key))
-    columns = load_columns(file, key) if kept is None else kept
-    if columns is None:
+    columns = _Kept.get((str(file), key)) or load_columns(file, key)
+    if columns is None or not _are_unchanged(columns, now):
         columns = make()
         settled = all(is_settled(state, now) for state in states)
-        if not settled or [file_state(path) for path in paths] != states:
+        unchanged = [file_state(path) for path in paths] == states
+        if not settled or not unchanged or not _are_unchanged(columns, now):
             return columns
         columns = save_columns(file, key, columns)
     _Kept.put((str(file), key), columns)
     return columns
+
+
+def _are_unchanged(columns: Columns, now_ns: int) -> bool:
+    """Whether the other files that were looked at are as they were, and settled then."""
+    facts = columns.facts if isinstance(columns.facts, dict) else {}
+    try:
+        return all(
+            file_state(path) == tuple(state) and is_settled(tuple(state), now_ns)
+            for path, state in facts.get("also", ())
+        )
+    except OSError:
+        return False
 
 
 class _Kept:

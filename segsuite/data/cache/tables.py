@@ -47,8 +47,8 @@ def pack_records(records: Sequence[Row], facts: Any = None) -> Columns:
         TypeError: JSON does not give back a value as it is.
     """
     odd: Odd = defaultdict(set)
-    columns = number_columns(records, IMAGE_NUMBERS, odd)
-    columns |= _name_columns(records, odd)
+    columns = _number_columns(records, IMAGE_NUMBERS, odd)
+    columns |= name_columns([record.get("file_name") for record in records], odd)
     objects: list[Row] = []
     lengths = np.zeros(len(records), np.int64)
     for row, record in enumerate(records):
@@ -66,7 +66,7 @@ def pack_records(records: Sequence[Row], facts: Any = None) -> Columns:
 def pack_objects(objects: Sequence[Row]) -> Arrays:
     """Annotations as columns."""
     odd: Odd = defaultdict(set)
-    columns = number_columns(objects, OBJECT_NUMBERS, odd)
+    columns = _number_columns(objects, OBJECT_NUMBERS, odd)
     columns["bbox"] = box_column([row.get("bbox") for row in objects], odd)
     columns |= segmentation_columns([row.get("segmentation") for row in objects], odd)
     for row, annotation in enumerate(objects):
@@ -80,32 +80,33 @@ def prefixed(prefix: str, columns: Mapping[str, np.ndarray]) -> Arrays:
     return {prefix + name: column for name, column in columns.items()}
 
 
-def number_columns(rows: Sequence[Row], keys: Iterable[str], odd: Odd) -> Arrays:
-    """Whole numbers of 64 bits; 0 where a row is odd."""
-    columns = {}
-    for key in keys:
-        values = [row.get(key) for row in rows]
-        if not set(map(type, values)) <= {int, BoxMode} or not _all_fit(values):
-            for row, value in enumerate(values):
-                if not isinstance(value, int) or isinstance(value, bool) or not _all_fit([value]):
-                    odd[row].add(key)
-                    values[row] = 0
-        columns[key] = np.array(values, np.int64)
-    return columns
+def _number_columns(rows: Sequence[Row], keys: Iterable[str], odd: Odd) -> Arrays:
+    return {key: number_column([row.get(key) for row in rows], key, odd) for key in keys}
+
+
+def number_column(values: list[Any], key: str, odd: Odd) -> np.ndarray:
+    """Whole numbers of 64 bits; 0 where a value is none, whose row is odd then."""
+    if not set(map(type, values)) <= {int, BoxMode} or not _all_fit(values):
+        values = list(values)
+        for row, value in enumerate(values):
+            if not isinstance(value, int) or isinstance(value, bool) or not _all_fit([value]):
+                odd[row].add(key)
+                values[row] = 0
+    return np.array(values, np.int64)
 
 
 def _all_fit(values: Sequence[Any]) -> bool:
     return not values or (min(values) >= _INT64_MIN and max(values) <= _INT64_MAX)
 
 
-def _name_columns(records: Sequence[Row], odd: Odd) -> Arrays:
-    names = [record.get("file_name") for record in records]
+def name_columns(names: list[Any], odd: Odd) -> Arrays:
+    """Names of files."""
+    texts = [name if isinstance(name, str) else "" for name in names]
     for row, name in enumerate(names):
         if not isinstance(name, str):
             odd[row].add("file_name")
-            names[row] = ""
-    starts, texts = pack_texts([to_bytes(str(name)) for name in names])
-    return {"file_name.starts": starts, "file_name": texts}
+    starts, values = pack_texts(list(map(to_bytes, texts)))
+    return {"file_name.starts": starts, "file_name": values}
 
 
 def to_bytes(text: str) -> bytes:
@@ -236,3 +237,61 @@ def rest_columns(rows: Sequence[Row], known: set[str], odd: Odd) -> Arrays:
     changed = json.dumps(sorted(known.intersection(set().union(*odd.values()))))
     keys = np.frombuffer(changed.encode(), np.uint8)
     return {"rest.starts": starts, "rest": values, "rest.keys": keys}
+
+
+class Table:
+    """Reads rows of the columns whose names begin alike.
+
+    Attributes:
+        changed: keys that some rows have otherwise than the columns say.
+    """
+
+    def __init__(self, columns: Mapping[str, np.ndarray], prefix: str) -> None:
+        self._columns = {
+            name[len(prefix) :]: array for name, array in columns.items() if name.startswith(prefix)
+        }
+        self.changed = frozenset(json.loads(self["rest.keys"].tobytes()))
+        self._rests = self["rest.starts"]
+        self._has_rests = bool(self._rests[-1])
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._columns[name]
+
+    def __len__(self) -> int:
+        return len(self._rests) - 1
+
+    def text(self, name: str, row: int) -> str:
+        """The text of a row."""
+        begin, end = self[name + ".starts"][row : row + 2]
+        return self[name][begin:end].tobytes().decode("utf-8", "surrogatepass")
+
+    def add_rests(self, rows: list[dict[str, Any]], begin: int) -> None:
+        """What the other columns lack of rows from `begin` on."""
+        if self._has_rests and self._rests[begin] != self._rests[begin + len(rows)]:
+            for number, row in enumerate(rows, begin):
+                self.add_rest(row, number)
+
+    def add_rest(self, row: dict[str, Any], number: int) -> None:
+        """What the other columns lack of a row."""
+        begin, end = self._rests[number : number + 2]
+        if begin != end:
+            changed, unset = json.loads(self["rest"][begin:end].tobytes())
+            for key in unset:
+                row.pop(key, None)
+            row.update(changed)
+
+    def rests(self) -> list[dict[str, Any]]:
+        """What the other columns lack of each row."""
+        rows: list[dict[str, Any]] = [{} for _ in range(len(self))]
+        self.add_rests(rows, 0)
+        return rows
+
+    def values(self, key: str) -> list[Any]:
+        """The value of each row, None where it has none."""
+        values = self[key].tolist()
+        if key in self.changed:
+            for row, number in enumerate(values):
+                content = {key: number}
+                self.add_rest(content, row)
+                values[row] = content.get(key)
+        return values

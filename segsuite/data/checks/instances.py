@@ -15,8 +15,8 @@ from ..boxes import annotation_name, as_coco_box, box_mode, has_mask, record_siz
 from ..cache import read_in_parallel
 from ..catalog import Metadata
 from ..datasets.coco_annotations import clean_annotation
+from ..datasets.coco_cache import read_coco_instances
 from ..datasets.coco_faults import VALUE_TYPE, Fault, Faults, Outcome, some
-from ..datasets.coco_reading import read_coco_instances
 from ..datasets.coco_segmentations import NONE
 from .files import raise_faults
 
@@ -65,7 +65,8 @@ class ObjectFacts:
             return cls.of_records([])
         is_wanted = np.ones(len(instances.image_ids), bool)
         if wanted is not None:
-            is_wanted = np.array([id in set(wanted) for id in instances.image_ids])
+            chosen = set(wanted)
+            is_wanted = np.array([id in chosen for id in instances.image_ids], bool)
         rows = is_wanted[table.images].nonzero()[0]
         return cls(
             [table.ids[row] for row in rows.tolist()],

@@ -10,14 +10,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segsuite.errors import DataError
-from segsuite.structures import BoxMode
+import numpy as np
 
+from segsuite.errors import DataError
+
+from ..cache import Columns
+from ..cache.tables import Table
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..palette import default_colors
-from .coco_faults import Outcome, some
-from .coco_reading import CocoInstances, read_coco_instances
-from .coco_values import id_order
+from ..records import ColumnRecords
+from .coco_cache import read_coco_columns
+from .coco_faults import Faults, Outcome, some
 
 
 def register_coco_instances(
@@ -48,7 +51,7 @@ def register_coco_instances(
     if name not in DatasetCatalog:
         image_ids = facts.get("image_ids")
         DatasetCatalog.register(
-            name, lambda: load_coco_json(json_file, image_root, name, image_ids)
+            name, lambda: open_coco_json(json_file, image_root, name, image_ids)
         )
     return facts
 
@@ -85,76 +88,63 @@ def load_coco_json(
         DataError: it is not in this format, see `parse_instances`; no annotation can be used; an
             unknown image is wanted.
     """
-    instances = read_coco_instances(json_file, image_root)
-    records = records_of(instances, dataset_name)
-    if image_ids is not None:
-        unknown = set(image_ids).difference(instances.image_ids)
-        if unknown:
-            raise DataError(
-                f"{json_file} has no image {some(sorted(unknown, key=str))}, which is asked for"
-            )
-        wanted = set(image_ids)
-        records = [record for record in records if record["image_id"] in wanted]
-    return records
+    return list(open_coco_json(json_file, image_root, dataset_name, image_ids))
 
 
-def records_of(instances: CocoInstances, dataset_name: str | None = None) -> list[dict]:
+def open_coco_json(
+    json_file: str | os.PathLike,
+    image_root: str | os.PathLike,
+    dataset_name: str | None = None,
+    image_ids: Sequence[Any] | None = None,
+) -> ColumnRecords:
+    """The records of `load_coco_json`, each of which is made when it is asked for.
+
+    The file is read once for all processes, see `cached_columns`: while it stays as it is, the
+    records are in memory that they share.
+    """
+    columns = read_coco_columns(json_file, image_root)
+    records = records_of(columns, os.fspath(json_file), dataset_name)
+    if image_ids is None:
+        return records
+    numbers = {id: row for row, id in enumerate(Table(columns, "").values("image_id"))}
+    unknown = set(image_ids).difference(numbers)
+    if unknown:
+        raise DataError(
+            f"{json_file} has no image {some(sorted(unknown, key=str))}, which is asked for"
+        )
+    return records.select(np.array(sorted({numbers[id] for id in image_ids}), np.int64))
+
+
+def records_of(columns: Columns, source: str, dataset_name: str | None = None) -> ColumnRecords:
     """The records of what a file says, see `load_coco_json`.
+
+    Args:
+        columns: of `pack_instances`.
+        source: the file, or what messages call it.
 
     Raises:
         DataError: no annotation can be used.
     """
+    facts = columns.facts
     if dataset_name is not None:
-        _set_metadata(dataset_name, instances)
-    num_annotations = instances.num_annotations
-    if num_annotations and not len(instances.annotations or ()):
+        _set_metadata(dataset_name, facts)
+    num_annotations = facts["num_annotations"]
+    if num_annotations and not columns["annotations"][-1]:
+        lines = Faults.of_json(facts["faults"]).lines(Outcome.LEFT_OUT, num_annotations)
         raise DataError(
-            f"{instances.source}: none of its {num_annotations} annotations can be used:\n"
-            + "\n".join(instances.faults.lines(Outcome.LEFT_OUT, num_annotations))
+            f"{source}: none of its {num_annotations} annotations can be used:\n" + "\n".join(lines)
         )
-    return _records(instances)
+    return ColumnRecords(columns)
 
 
-def _records(instances: CocoInstances) -> list[dict]:
-    """A record for each image, in the order of their ids."""
-    records: list[dict] = [
-        {"file_name": file_name, "image_id": id, "height": height, "width": width}
-        for file_name, id, (height, width) in zip(
-            instances.file_names, instances.image_ids, instances.sizes.tolist(), strict=True
-        )
-    ]
-    table = instances.annotations
-    if table is not None:
-        for record in records:
-            record["annotations"] = []
-        columns = (table.ids, table.images, table.categories, table.boxes, table.crowds)
-        rows = zip(*(c if isinstance(c, list) else c.tolist() for c in columns), strict=True)
-        for number, (id, image, category, bbox, crowd) in enumerate(rows):
-            record = records[image]
-            annotation = {
-                "id": id,
-                "iscrowd": int(crowd),
-                "bbox": bbox,
-                "bbox_mode": BoxMode.XYWH_ABS,
-                "category_id": category,
-            }
-            mask = table.segmentations.get(number, record["height"], record["width"])
-            if mask is not None:
-                annotation["segmentation"] = mask
-            record["annotations"].append(annotation)
-    for record, facts in zip(records, instances.image_facts, strict=True):
-        record.update(facts)
-    return sorted(records, key=lambda record: id_order(record["image_id"]))
-
-
-def _set_metadata(name: str, instances: CocoInstances) -> None:
+def _set_metadata(name: str, facts: Mapping[str, Any]) -> None:
     metadata = MetadataCatalog.get(name).set(
-        thing_classes=instances.category_names,
-        thing_dataset_id_to_contiguous_id={id: k for k, id in enumerate(instances.category_ids)},
+        thing_classes=facts["category_names"],
+        thing_dataset_id_to_contiguous_id={id: k for k, id in enumerate(facts["category_ids"])},
     )
     if metadata.get("thing_colors") is None:
-        metadata.set(thing_colors=default_colors(len(instances.category_ids)))
+        metadata.set(thing_colors=default_colors(len(facts["category_ids"])))
     # LVIS counts for each category the training images that it is in.
-    counts = [category.get("image_count") for category in instances.category_facts]
+    counts = [category.get("image_count") for category in facts["category_facts"]]
     if counts and None not in counts:
         metadata.set(class_image_count=counts)

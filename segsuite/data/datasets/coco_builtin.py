@@ -16,8 +16,9 @@ import functools
 from ..catalog import DatasetCatalog, MetadataCatalog
 from ..palette import voc_colors
 from ..panoptic import THINGS_LABEL
+from ..records import ColumnRecords
 from ..sem_seg import IGNORE_LABEL
-from .coco import load_coco_json
+from .coco import open_coco_json
 from .coco_panoptic import load_coco_panoptic
 from .coco_sem_seg import PANOPTIC_NAMES, THING_NAMES
 from .root import datasets_root
@@ -44,8 +45,8 @@ def register_coco_builtin() -> None:
 
 
 def _register_instances(name: str, images: str, json_file: str, facts: dict) -> None:
-    def load() -> list[dict]:
-        return load_coco_json(datasets_root() / json_file, datasets_root() / images, name)
+    def load() -> ColumnRecords:
+        return open_coco_json(datasets_root() / json_file, datasets_root() / images, name)
 
     DatasetCatalog.register(name, load)
     MetadataCatalog.get(name).set(evaluator_type="coco", **facts).set_later(

@@ -86,10 +86,15 @@ class TakesFaults(Protocol):
 
 
 class Faults:
-    """Counts the faults of a file by kind and remembers the annotations that have them."""
+    """Counts the faults of a file by kind and remembers the annotations that have them.
+
+    Attributes:
+        notes: what else is to be said about the file.
+    """
 
     def __init__(self) -> None:
         self._found: dict[Fault, dict[Any, str]] = {}
+        self.notes: list[str] = []
 
     def add(self, fault: Fault, annotation_id: Any, detail: str = "") -> None:
         """Note a fault of an annotation.
@@ -116,7 +121,10 @@ class Faults:
         return lines
 
     def report(self, json_file: str, num_annotations: int) -> None:
-        """Write one warning about the file, once in this process, if there is anything to say."""
+        """Write one warning about the file, once in this process, if there is anything to say, and
+        the notes."""
+        for note in self.notes:
+            warn_once(f"{json_file}: {note}")
         lines = [
             line
             for outcome in (Outcome.LEFT_OUT, Outcome.MASK_LEFT_OUT, Outcome.READ)
@@ -124,6 +132,23 @@ class Faults:
         ]
         if lines:
             warn_once(f"{json_file}: " + "\n".join(lines))
+
+    def as_json(self) -> list[Any]:
+        """All of it as JSON can hold it, for `of_json`."""
+        found = [
+            [fault.kind, fault.outcome.name, fault.text, list(ids.items())]
+            for fault, ids in self._found.items()
+        ]
+        return [found, self.notes]
+
+    @classmethod
+    def of_json(cls, content: list[Any]) -> Faults:
+        """What `as_json` has given."""
+        faults = cls()
+        found, faults.notes = content
+        for kind, outcome, text, ids in found:
+            faults._found[Fault(kind, Outcome[outcome], text)] = dict(ids)
+        return faults
 
     def refuse(self, json_file: str, num_annotations: int, advice: str) -> None:
         """Raise a DataError about what can't be used, if anything can't."""

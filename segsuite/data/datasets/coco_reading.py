@@ -1,12 +1,11 @@
 """A file of instances in COCO's format, read once and the same way for whoever asks.
 
-Training, the quick check, the data doctor and evaluation take what `read_coco_instances` gives, so
-what one of them leaves out the others leave out too.
+Training, the quick check, the data doctor and evaluation take what `parse_instances` gives, by way
+of the cache (`coco_cache`), so what one of them leaves out the others leave out too.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,10 +18,11 @@ import numpy as np
 from segsuite.errors import DataError, FileAccessError, MissingFileError
 from segsuite.structures import BoxMode
 from segsuite.structures.polygons import check_mask_size
-from segsuite.utils.files import parse_json
+from segsuite.utils.files import parse_json, parse_large_json
 
+from ..cache.folder import file_state
 from ..image import read_image_size
-from .coco_faults import Faults, some, warn_once
+from .coco_faults import Faults, some
 from .coco_table import AnnotationTable, read_annotations
 from .coco_values import Ids, as_id, as_integer, id_order
 from .root import PATH_ADVICE
@@ -48,6 +48,8 @@ class CocoInstances:
             images of COCO's test sets.
         num_annotations: how many the file has.
         faults: what was left out, and what was read as something else.
+        files: of other files that were looked at path and `file_state`; an empty state where it
+            matters that there is none.
     """
 
     source: str
@@ -61,36 +63,7 @@ class CocoInstances:
     annotations: AnnotationTable | None
     num_annotations: int
     faults: Faults
-
-
-def read_coco_instances(
-    json_file: str | os.PathLike, image_root: str | os.PathLike | None = None
-) -> CocoInstances:
-    """Read a file in COCO's or LVIS's format. What it was read as is kept in memory for the next
-    who asks, until the file changes.
-
-    Args:
-        image_root: the folder of the images; sizes that the file lacks are read from them.
-
-    Raises:
-        MissingFileError, FileAccessError, DataError: see `read_json` and `parse_instances`.
-    """
-    path = os.fspath(json_file)
-    try:
-        state = os.stat(path)
-        version = (state.st_mtime_ns, state.st_size)
-    except OSError:
-        version = None
-    root = None if image_root is None else os.fspath(image_root)
-    instances = _read(path, root, version)
-    instances.faults.report(path, instances.num_annotations)
-    return instances
-
-
-@functools.lru_cache(maxsize=2)
-def _read(path: str, root: str | None, version: tuple[int, int] | None) -> CocoInstances:
-    content = read_json(path, ("images", "categories"), ("annotations",))
-    return parse_instances(content, path, root)
+    files: list[tuple[str, tuple[int, ...]]]
 
 
 def read_json(
@@ -109,7 +82,10 @@ def read_json(
     """
     try:
         with open(json_file, "rb") as file:
-            content = parse_json(file.read())
+            text = file.read()
+        content = parse_large_json(text)
+        if _has_lost_digits(content, (*lists, *optional)):
+            content = parse_json(text)
     except FileNotFoundError:
         raise MissingFileError(f"no annotation file {json_file}; {PATH_ADVICE}") from None
     except OSError as e:
@@ -118,6 +94,21 @@ def read_json(
         raise DataError(f"{json_file} is not a JSON file: {e}. Copy it again") from None
     check_lists(content, json_file, lists, optional)
     return content
+
+
+def _has_lost_digits(content: Any, lists: Sequence[str]) -> bool:
+    """Whether an id is a number so large that it may have been a whole one of more digits."""
+    of_lists = map(content.get, lists) if isinstance(content, dict) else ()
+    rows = [row for rows in of_lists if isinstance(rows, list) for row in rows]
+    for key in ("id", "image_id", "category_id"):
+        numbers = [row.get(key) for row in rows if isinstance(row, dict)]
+        if float in set(map(type, numbers)) and any(map(_is_huge, numbers)):
+            return True
+    return False
+
+
+def _is_huge(value: Any) -> bool:
+    return isinstance(value, float) and abs(value) >= 1 << 63
 
 
 def check_lists(
@@ -175,9 +166,10 @@ def parse_instances(
     categories = [categories[i] for i in order]
     images = content["images"]
     image_ids = read_ids(images, "images", source)
-    file_names = _read_file_names(images, image_ids, source, image_root)
-    sizes = _read_sizes(images, image_ids, file_names, source, image_root)
     faults = Faults()
+    files: list[str] = []
+    file_names = _read_file_names(images, image_ids, source, image_root, faults, files)
+    sizes = _read_sizes(images, image_ids, file_names, source, image_root, files)
     find_category = Ids(category_ids)
     table = None
     annotations = content.get("annotations")
@@ -196,14 +188,22 @@ def parse_instances(
         image_ids=image_ids,
         file_names=file_names,
         sizes=sizes,
-        image_facts=read_image_facts(images, find_category, source),
+        image_facts=read_image_facts(images, find_category, source, faults),
         category_ids=category_ids,
         category_names=[_name(c, id) for c, id in zip(categories, category_ids, strict=True)],
         category_facts=categories,
         annotations=table,
         num_annotations=len(annotations or ()),
         faults=faults,
+        files=[(os.path.abspath(path), _state(path)) for path in files],
     )
+
+
+def _state(path: str) -> tuple[int, ...]:
+    try:
+        return file_state(path)
+    except OSError:
+        return ()
 
 
 def _name(category: Mapping[str, Any], id: Any) -> str:
@@ -238,7 +238,12 @@ def read_ids(entries: Sequence[Mapping[str, Any]], kind: str, source: str) -> li
 
 
 def _read_file_names(
-    images: Sequence[Mapping[str, Any]], ids: Sequence[Any], source: str, root: str | None
+    images: Sequence[Mapping[str, Any]],
+    ids: Sequence[Any],
+    source: str,
+    root: str | None,
+    faults: Faults,
+    files: list[str],
 ) -> list[str]:
     names = []
     other_systems = {}
@@ -253,14 +258,15 @@ def _read_file_names(
         path = name if root is None else os.path.join(root, name)
         if ("\\" in name or "%" in name) and root is not None:
             path = _existing(path, root, name)
+            files.append(path)
             if path != os.path.join(root, name):
                 other_systems[name] = path
         names.append(path)
     if other_systems:
         (name, path), *_ = other_systems.items()
         sign = "a backslash" if "\\" in name else "a percent sign (%)"
-        warn_once(
-            f"{source}: {len(other_systems)} images have a file_name with {sign}, as other systems "
+        faults.notes.append(
+            f"{len(other_systems)} images have a file_name with {sign}, as other systems "
             f"write it, and there is no such file: {name!r} is read as {path}"
         )
     return names
@@ -280,6 +286,7 @@ def _read_sizes(
     file_names: Sequence[str],
     source: str,
     root: str | None,
+    files: list[str],
 ) -> np.ndarray:
     """(I, 2) int64: height and width."""
     sizes = []
@@ -288,6 +295,7 @@ def _read_sizes(
         if type(height) is not int or type(width) is not int or height <= 0 or width <= 0:
             if height is None or width is None:
                 height, width = _size_of_file(id, file_name, source, root)
+                files.append(file_name)
             else:
                 height = _side(height, "height", id, source)
                 width = _side(width, "width", id, source)
@@ -321,7 +329,7 @@ def _size_of_file(id: Any, file_name: str, source: str, root: str | None) -> tup
 
 
 def read_image_facts(
-    images: Sequence[Mapping[str, Any]], categories: Ids, source: str
+    images: Sequence[Mapping[str, Any]], categories: Ids, source: str, faults: Faults
 ) -> list[dict[str, list[int]]]:
     """What LVIS says about images, with the numbers of categories. Those that are not listed are
     passed over with a warning.
@@ -346,8 +354,8 @@ def read_image_facts(
             of_image[key] = [k for k in found if k is not None]
         facts.append(of_image)
     if unknown:
-        warn_once(
-            f"{source}: {' and '.join(_LVIS_KEYS)} name categories that the file does not list: "
+        faults.notes.append(
+            f"{' and '.join(_LVIS_KEYS)} name categories that the file does not list: "
             f"{some(list(unknown))}; they are passed over"
         )
     return facts

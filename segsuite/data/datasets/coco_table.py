@@ -59,6 +59,12 @@ class AnnotationTable:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @classmethod
+    def empty(cls) -> AnnotationTable:
+        """No annotations."""
+        none, masks = np.zeros(0, np.int64), Segmentations.pack([])
+        return cls([], none, none, np.zeros((0, 4)), np.zeros(0), none.astype(bool), masks)
+
 
 def read_annotations(
     annotations: _Entries,

@@ -24,6 +24,7 @@ from ..folders import IMAGE_SUFFIXES, list_files
 from ..image import read_image_size
 from .annotation_shapes import Shape, box_of, segmentation_of
 from .coco import records_of
+from .coco_cache import pack_instances
 from .coco_reading import CocoInstances, parse_instances
 from .root import PATH_ADVICE
 
@@ -214,7 +215,7 @@ def load_annotations(reader: AnnotationReader, dataset_name: str | None = None) 
     """
     instances = _read(reader, _stamp(reader.files()))
     instances.faults.report(instances.source, instances.num_annotations)
-    return records_of(instances, dataset_name)
+    return list(records_of(pack_instances(instances), instances.source, dataset_name))
 
 
 @functools.lru_cache(maxsize=4)

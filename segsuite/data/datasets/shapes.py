@@ -28,8 +28,9 @@ from pycocotools import mask as coco_mask
 from segsuite.errors import FileAccessError
 
 from ..catalog import DatasetCatalog, MetadataCatalog
+from ..records import ColumnRecords
 from ..sem_seg import IGNORE_LABEL
-from .coco import load_coco_json
+from .coco import open_coco_json
 from .folder import load_sem_seg_folder
 from .png import encode_png
 from .root import datasets_root
@@ -88,10 +89,10 @@ def load_shapes(split: str) -> list[dict]:
     return load_sem_seg_folder(folder / "images" / split, folder / "labels" / split)
 
 
-def load_shapes_instances(split: str) -> list[dict]:
+def load_shapes_instances(split: str) -> ColumnRecords:
     """The same images, with an annotation for each shape."""
     folder = ensure_shapes(datasets_root())
-    return load_coco_json(shapes_instances_file(folder, split), folder / "images" / split)
+    return open_coco_json(shapes_instances_file(folder, split), folder / "images" / split)
 
 
 def shapes_instances_file(folder: Path, split: str) -> Path:

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from segsuite.data import DatasetCatalog, MetadataCatalog, load_coco_json, register_coco_instances
-from segsuite.data.datasets import coco_faults, coco_reading
+from segsuite.data.datasets import coco_faults
 from segsuite.errors import DataError
 from segsuite.structures import to_rle
 from tests.helpers import SHARED, requires_coco_tiny
@@ -147,7 +147,6 @@ def test_many_faults_are_counted_and_reported_once(content, load, tmp_path, capl
     caplog.clear()
     for _ in range(2):
         load_coco_json(tmp_path / "instances.json", "/images")
-        coco_reading._read.cache_clear()
     assert not caplog.text
 
 

@@ -1,0 +1,189 @@
+"""What COCO files are read as, kept in the cache: see `cached_columns`.
+
+The columns are those of `ColumnRecords`, with the images in the order of their ids and the areas of
+objects in one more column, so that training reads its records from them, and evaluation all that it
+compares with.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+
+import numpy as np
+
+from segsuite.errors import MissingFileError
+from segsuite.structures import BoxMode
+
+from ..cache import Columns, cached_columns
+from ..cache.columns import starts_of, take_parts
+from ..cache.tables import (
+    IMAGE_KEYS,
+    OBJECT_KEYS,
+    RLE_TEXT,
+    Arrays,
+    Odd,
+    Table,
+    name_columns,
+    number_column,
+    prefixed,
+    rest_columns,
+)
+from .coco_faults import Faults
+from .coco_reading import CocoInstances, parse_instances, read_json
+from .coco_segmentations import RLE, Segmentations
+from .coco_table import AnnotationTable
+from .coco_values import id_order
+from .root import PATH_ADVICE
+
+# A change of what files are read as, or of the columns, reads them anew.
+_VERSION = 1
+
+
+def read_coco_instances(
+    json_file: str | os.PathLike, image_root: str | os.PathLike | None = None
+) -> CocoInstances:
+    """Read a file in COCO's or LVIS's format, or what it was read as before, if it is unchanged.
+
+    Args:
+        image_root: the folder of the images; sizes that the file lacks are read from them.
+
+    Returns:
+        With the images in the order of their ids, and the annotations in that of their images.
+
+    Raises:
+        MissingFileError, FileAccessError, DataError: see `read_json` and `parse_instances`.
+    """
+    return unpack_instances(read_coco_columns(json_file, image_root), os.fspath(json_file))
+
+
+def read_coco_columns(
+    json_file: str | os.PathLike, image_root: str | os.PathLike | None = None
+) -> Columns:
+    """As `read_coco_instances`, for `ColumnRecords`."""
+    path = os.fspath(json_file)
+    root = None if image_root is None else os.fspath(image_root)
+
+    def read() -> Columns:
+        content = read_json(path, ("images", "categories"), ("annotations",))
+        return pack_instances(parse_instances(content, path, root))
+
+    if not os.path.exists(path):
+        raise MissingFileError(f"no annotation file {path}; {PATH_ADVICE}")
+    columns = cached_columns("coco", [path], [root], _VERSION, read)
+    facts = columns.facts
+    Faults.of_json(facts["faults"]).report(path, facts["num_annotations"])
+    return columns
+
+
+def pack_instances(instances: CocoInstances) -> Columns:
+    """All of a file as columns."""
+    ids = instances.image_ids
+    order = sorted(range(len(ids)), key=lambda i: id_order(ids[i]))
+    odd: Odd = defaultdict(set)
+    columns = {
+        "image_id": number_column([ids[i] for i in order], "image_id", odd),
+        "height": instances.sizes[order, 0],
+        "width": instances.sizes[order, 1],
+        **name_columns([instances.file_names[i] for i in order], odd),
+    }
+    rows = [{"image_id": ids[i], **instances.image_facts[i]} for i in order]
+    table = instances.annotations
+    if table is None:  # the records have none either
+        for row in range(len(rows)):
+            odd[row].add("annotations")
+        table = AnnotationTable.empty()
+    columns |= rest_columns(rows, IMAGE_KEYS, odd)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    image = place[table.images]
+    columns["annotations"] = starts_of(np.bincount(image, minlength=len(order)))
+    by_image = np.argsort(image, kind="stable")
+    columns |= prefixed("object.", _pack_table(table, by_image, instances.sizes))
+    facts = {
+        "category_ids": instances.category_ids,
+        "category_names": instances.category_names,
+        "category_facts": instances.category_facts,
+        "num_annotations": instances.num_annotations,
+        "is_annotated": instances.annotations is not None,
+        "faults": instances.faults.as_json(),
+        "also": instances.files,
+    }
+    return Columns(columns, facts)
+
+
+def _pack_table(table: AnnotationTable, order: np.ndarray, sizes: np.ndarray) -> Arrays:
+    """Annotations as columns, in an order."""
+    odd: Odd = defaultdict(set)
+    ids = [table.ids[i] for i in order.tolist()]
+    masks = table.segmentations
+    numbers = np.arange(len(masks.value_ends))
+    polygons, numbers = take_parts(_with_zero(masks.polygon_ends), numbers, order)
+    points, coordinates = take_parts(_with_zero(masks.value_ends), masks.values, numbers)
+    rle_starts, rle = take_parts(_with_zero(masks.text_ends), masks.texts, order)
+    forms = masks.forms[order]
+    is_rle = forms == RLE
+    columns = {
+        "id": number_column(ids, "id", odd),
+        "category_id": table.categories[order],
+        "iscrowd": table.crowds[order].astype(np.int64),
+        "bbox_mode": np.full(len(order), int(BoxMode.XYWH_ABS)),
+        "bbox": table.boxes[order],
+        "area": table.areas[order],
+        "form": np.where(is_rle, RLE_TEXT, forms).astype(np.uint8),
+        "polygons": polygons,
+        "points": points,
+        "coordinates": coordinates,
+        "rle.starts": rle_starts,
+        "rle": rle,
+        "rle.size": np.where(is_rle[:, None], sizes[table.images[order]], 0).astype(np.int32),
+    }
+    return columns | rest_columns([{"id": id} for id in ids], OBJECT_KEYS, odd)
+
+
+def _with_zero(ends: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], ends])
+
+
+def unpack_instances(columns: Columns, source: str) -> CocoInstances:
+    """What `pack_instances` was given, in the order of the columns."""
+    images, facts = Table(columns, ""), columns.facts
+    return CocoInstances(
+        source=source,
+        image_ids=images.values("image_id"),
+        file_names=[images.text("file_name", row) for row in range(len(images))],
+        sizes=np.stack([columns["height"], columns["width"]], 1),
+        image_facts=[
+            {key: value for key, value in rest.items() if key not in IMAGE_KEYS}
+            for rest in images.rests()
+        ],
+        category_ids=facts["category_ids"],
+        category_names=facts["category_names"],
+        category_facts=facts["category_facts"],
+        annotations=_unpack_table(columns) if facts["is_annotated"] else None,
+        num_annotations=facts["num_annotations"],
+        faults=Faults.of_json(facts["faults"]),
+        files=facts["also"],
+    )
+
+
+def _unpack_table(columns: Columns) -> AnnotationTable:
+    objects = Table(columns, "object.")
+    lengths = np.diff(columns["annotations"])
+    forms = objects["form"]
+    return AnnotationTable(
+        ids=objects.values("id"),
+        images=np.repeat(np.arange(len(lengths)), lengths),
+        categories=objects["category_id"],
+        boxes=objects["bbox"],
+        areas=objects["area"],
+        crowds=objects["iscrowd"] != 0,
+        segmentations=Segmentations(
+            forms=np.where(forms == RLE_TEXT, RLE, forms),
+            polygon_ends=objects["polygons"][1:],
+            value_ends=objects["points"][1:],
+            values=objects["coordinates"],
+            text_ends=objects["rle.starts"][1:],
+            texts=objects["rle"],
+        ),
+    )
