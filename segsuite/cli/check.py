@@ -42,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from segsuite.data import register_from_config
+    from segsuite.data import ImageReader, register_from_config
     from segsuite.data.checks import examine_datasets, write_fixed_copy
+    from segsuite.data.checks.pixels import pixels_text
     from segsuite.data.checks.report import statistics_table
     from segsuite.utils.files import write_json
 
@@ -52,7 +53,12 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_from_arguments(args)
     register_from_config(cfg)
     names = list(dict.fromkeys(args.datasets or [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]))
-    report = examine_datasets(names)
+    settings = ImageReader.from_config(cfg)
+    if not args.config_file and not args.run_dir:
+        settings["channels"] = None  # there is no model that they are for
+    report = examine_datasets(names, ImageReader(**settings))
+    for name, pixels in report.pixels.items():
+        print(f"{name}: {pixels_text(pixels)}")
     for name, statistics in report.statistics.items():
         print(f"{name}: {statistics['images']} images\n{statistics_table(statistics)}\n")
     print(report.text())

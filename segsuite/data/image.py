@@ -116,7 +116,7 @@ class ImageReader:
             DataError: no image, or a damaged one; values of which no range is known; another number
                 of bands than the model takes. The message names the key that decides.
         """
-        return self._convert(*read_stored(file_name, None, self._expected), file_name)
+        return self.convert(*read_stored(file_name, None, self.expected_bands), file_name)
 
     def decode(
         self,
@@ -138,13 +138,13 @@ class ImageReader:
             DataError: as `read`; or it has too many pixels.
         """
         file = io.BytesIO(content)
-        height, width = read_header(file, name, self._expected, formats).size
+        height, width = read_header(file, name, self.expected_bands, formats).size
         if max_pixels is not None and width * height > max_pixels:
             raise DataError(
                 f"{name} has {width} x {height} pixels, {width * height / 1e6:.1f} million; up to "
                 f"{max_pixels / 1e6:g} million are taken"
             )
-        return self._convert(*read_stored(file, name, self._expected), name)
+        return self.convert(*read_stored(file, name, self.expected_bands), name)
 
     def read_any(self, image: str | os.PathLike | np.ndarray | Image.Image) -> np.ndarray:
         """An image in any usual form as `read` would give it.
@@ -163,7 +163,7 @@ class ImageReader:
         if isinstance(image, Image.Image):
             stored = image.copy()  # of a file of several the one that is before us
             pixels = decode_plain(stored, "the image")
-            return self._convert(pixels, plain_header(stored, "the image"), "the image")
+            return self.convert(pixels, plain_header(stored, "the image"), "the image")
         array = np.asarray(image)
         if array.ndim == 2:
             array = array[..., None]
@@ -178,7 +178,7 @@ class ImageReader:
         try:
             if header.bands == self.channels:
                 return self.value_range.scale(array, "the array")
-            return self._convert(array, header, "the array")
+            return self.convert(array, header, "the array")
         except DataError as e:
             raise DataError(
                 f"an image of {np.shape(image)} {array.dtype}: expected (height, width, "
@@ -191,7 +191,7 @@ class ImageReader:
         Raises:
             MissingFileError, MissingPackageError, DataError: as `read`.
         """
-        header = read_header(file_name, None, self._expected)
+        header = read_header(file_name, None, self.expected_bands)
         self.check_header(header, file_name)
         return header
 
@@ -213,10 +213,16 @@ class ImageReader:
         return shown if shown.shape[2] == _COLOR else np.repeat(shown, _COLOR, axis=2)
 
     @property
-    def _expected(self) -> int | None:
+    def expected_bands(self) -> int | None:
+        """The bands that a file should have, where it is known."""
         return None if self.bands else self.channels
 
-    def _convert(self, pixels: np.ndarray, header: ImageHeader, name: object) -> np.ndarray:
+    def convert(self, pixels: np.ndarray, header: ImageHeader, name: object) -> np.ndarray:
+        """`read` for an image that `read_stored` has read.
+
+        Args:
+            name: for messages.
+        """
         bands = self._chosen(header, name)
         if bands is not None:
             pixels = np.ascontiguousarray(pixels[..., bands])

@@ -13,16 +13,18 @@ from segsuite.errors import DataError
 from ..cache import read_in_parallel
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..datasets.folder import UnpairedFilesError
+from ..image import ImageReader
 from .annotations import report_annotations
 from .coco import CocoFile, report_coco
 from .duplicates import report_duplicates
 from .images import ImageFacts, examine_image
 from .panoptic import PanopticFile, examine_segments, report_panoptic
+from .pixels import report_pixels
 from .report import Report
 from .semantic import examine_label_map, report_label_maps
 
 
-def examine_datasets(names: Sequence[str]) -> Report:
+def examine_datasets(names: Sequence[str], reader: ImageReader | None = None) -> Report:
     """Examine data sets, each by itself and for images that several of them share.
 
     Data sets in COCO's formats are examined as such, others by the images, label maps and
@@ -31,6 +33,7 @@ def examine_datasets(names: Sequence[str]) -> Report:
 
     Args:
         names: registered data sets, such as the splits for training and evaluation.
+        reader: that a model gets its images from; None: any bands that can be read.
 
     Raises:
         UnknownNameError: an unknown data set.
@@ -39,7 +42,7 @@ def examine_datasets(names: Sequence[str]) -> Report:
     images: dict[str, list[ImageFacts]] = {}
     for name in names:
         try:
-            images[name] = _examine(name, report)
+            images[name] = _examine(name, report, reader or ImageReader())
         except (OSError, DataError) as e:
             report.add(name, "dataset-unreadable", name, str(e))
     kinds = {name: MetadataCatalog.get(name).get("evaluator_type") for name in images}
@@ -47,13 +50,13 @@ def examine_datasets(names: Sequence[str]) -> Report:
     return report
 
 
-def _examine(name: str, report: Report) -> list[ImageFacts]:
+def _examine(name: str, report: Report, reader: ImageReader) -> list[ImageFacts]:
     metadata = MetadataCatalog.get(name)
     json_file, panoptic_json = (metadata.get(k) for k in ("json_file", "panoptic_json"))
     if json_file is not None or panoptic_json is not None:
-        return _examine_coco(name, metadata, report)
+        return _examine_coco(name, metadata, report, reader)
     records = list_records(name, report)
-    images = _examine_images(name, [record["file_name"] for record in records], report)
+    images = _examine_images(name, [record["file_name"] for record in records], report, reader)
     labelled = [record for record in records if "sem_seg_file_name" in record]
     if labelled:
         examine = functools.partial(
@@ -73,7 +76,9 @@ def _examine(name: str, report: Report) -> list[ImageFacts]:
     return list(images.values())
 
 
-def _examine_coco(name: str, metadata: Metadata, report: Report) -> list[ImageFacts]:
+def _examine_coco(
+    name: str, metadata: Metadata, report: Report, reader: ImageReader
+) -> list[ImageFacts]:
     """A data set with a JSON file of instances, of panoptic segments, or one of each."""
     coco = panoptic = None
     if metadata.get("json_file") is not None:
@@ -86,7 +91,7 @@ def _examine_coco(name: str, metadata: Metadata, report: Report) -> list[ImageFa
         if file is not None
         for image in file.content["images"]
     )
-    images = _examine_images(name, list(files), report)
+    images = _examine_images(name, list(files), report, reader)
     if coco is not None:
         report_coco(name, coco, images, report, with_classes=panoptic is None)
     if panoptic is not None:
@@ -108,8 +113,12 @@ def list_records(name: str, report: Report) -> list[dict]:
         return e.records
 
 
-def _examine_images(name: str, files: list[str], report: Report) -> dict[str, ImageFacts]:
-    facts = list(_with_bar(read_in_parallel(examine_image, files), files, f"{name} images"))
+def _examine_images(
+    name: str, files: list[str], report: Report, reader: ImageReader
+) -> dict[str, ImageFacts]:
+    examine = functools.partial(examine_image, reader=reader)
+    facts = list(_with_bar(read_in_parallel(examine, files), files, f"{name} images"))
+    report_pixels(name, [f.pixels for f in facts if f.pixels is not None], reader, report)
     for of_this in facts:
         for kind, detail in of_this.faults:
             report.add(name, kind, of_this.file_name, detail)

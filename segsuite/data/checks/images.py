@@ -9,11 +9,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from segsuite.errors import DataError
+from segsuite.errors import DataError, MissingPackageError
 
-from ..image_files import EXIF_ORIENTATION, decode, open_image
+from ..damaged import DamagedFileError
+from ..image import ImageReader
+from ..image_files import ImageHeader, read_header, read_stored
+from .pixels import PixelFacts, examine_pixels, grey_picture
 
 # File formats by the endings that stand for them.
 _FORMATS = {
@@ -25,8 +27,13 @@ _FORMATS = {
     ".tiff": ("TIFF",),
     ".webp": ("WEBP",),
     ".ppm": ("PPM",),
+    ".pgm": ("PPM",),
+    ".gif": ("GIF",),
+    ".jp2": ("JPEG2000",),
+    ".avif": ("AVIF",),
+    ".npy": ("NPY",),
+    ".npz": ("NPY",),
 }
-
 
 # Kinds of faults with which an image is of no use.
 UNUSABLE = {"image-missing", "image-unreadable", "image-truncated"}
@@ -40,6 +47,7 @@ class ImageFacts:
         size: (height, width) upright; None where it can't be read.
         digest: of the bytes of the file.
         phash: 64 bits that similar pictures share most of; None for blank or unreadable ones.
+        pixels: what its values are; None where it can't be read as the model takes it.
         faults: (kind, detail) of each finding.
     """
 
@@ -47,43 +55,52 @@ class ImageFacts:
     size: tuple[int, int] | None = None
     digest: bytes = b""
     phash: int | None = None
+    pixels: PixelFacts | None = None
     faults: list[tuple[str, str]] = field(default_factory=list)
 
 
-def examine_image(file_name: str) -> ImageFacts:
-    """Read an image file to its last byte."""
-    facts = ImageFacts(file_name)
+def examine_image(file_name: str, reader: ImageReader | None = None) -> ImageFacts:
+    """Read an image file to its last byte.
+
+    Args:
+        reader: that a model gets its images from; None: any bands that can be read.
+    """
+    facts, reader = ImageFacts(file_name), reader or ImageReader()
     try:
         facts.digest = hashlib.blake2b(Path(file_name).read_bytes(), digest_size=16).digest()
-        image = open_image(file_name)
+        before = read_header(file_name, None, reader.expected_bands)
+        pixels, header = read_stored(file_name, None, reader.expected_bands)
     except FileNotFoundError:
         facts.faults.append(("image-missing", ""))
         return facts
-    except (OSError, DataError) as e:
-        facts.faults.append(("image-unreadable", without_name(e, file_name)))
+    except (OSError, DataError, MissingPackageError) as e:
+        is_cut = isinstance(e, DamagedFileError)
+        kind = "image-truncated" if is_cut else "image-unreadable"
+        facts.faults.append((kind, without_name(e, file_name)))
         return facts
-    with image:
-        try:
-            decode(image, file_name)
-        except DataError as e:
-            facts.faults.append(("image-truncated", without_name(e, file_name)))
-            return facts
-        _examine_pixels(image, facts)
+    # Of a JPEG the header alone has it, of a PNG it may stand behind the pixels.
+    orientation = max(before.orientation, header.orientation)
+    facts.size = header.size
+    if orientation != 1:
+        facts.faults.append(("exif-rotation", f"orientation {orientation}"))
+    if before.mode not in ("RGB", "L", "") and header.dtype == np.uint8:
+        facts.faults.append(("image-mode", before.mode))
+    expected = _FORMATS.get(os.path.splitext(file_name)[1].lower())
+    if expected and before.format not in expected:
+        facts.faults.append(("image-suffix", f"the file is {before.format}"))
+    _examine_values(pixels, header, facts, reader)
     return facts
 
 
-def _examine_pixels(image: Image.Image, facts: ImageFacts) -> None:
-    width, height = image.size
-    orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-    facts.size = (width, height) if orientation >= 5 else (height, width)
-    if orientation != 1:
-        facts.faults.append(("exif-rotation", f"orientation {orientation}"))
-    if image.mode not in ("RGB", "L"):
-        facts.faults.append(("image-mode", image.mode))
-    expected = _FORMATS.get(os.path.splitext(facts.file_name)[1].lower())
-    if expected and image.format not in expected:
-        facts.faults.append(("image-suffix", f"the file is {image.format}"))
-    grey = np.asarray(image.convert("L"))
+def _examine_values(
+    pixels: np.ndarray, header: ImageHeader, facts: ImageFacts, reader: ImageReader
+) -> None:
+    try:
+        reader.check_header(header, facts.file_name)
+        facts.pixels = examine_pixels(pixels, header, reader, facts.file_name)
+    except DataError as e:
+        facts.faults.append(("image-unfit", without_name(e, facts.file_name)))
+    grey = grey_picture(pixels)
     low, high = int(grey.min()), int(grey.max())
     if low == high:
         facts.faults.append(("image-blank", f"grey value {low}"))

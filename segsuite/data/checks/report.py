@@ -17,6 +17,21 @@ KINDS = {
     "image-truncated": ("error", "Cut short or damaged; copy the file again or leave it out"),
     "image-blank": ("warning", "All pixels of an image have one colour"),
     "image-mode": ("note", "Unusual pixel formats, read as 8-bit RGB"),
+    "image-unfit": (
+        "error",
+        "Images that the model can't take, or whose values have no known range: INPUT.VALUE_RANGE, "
+        "INPUT.BANDS and MODEL.PIXEL_MEAN say how they are read",
+    ),
+    "image-depth": (
+        "note",
+        "Images of more than 8 bits; INPUT.VALUE_RANGE says which values become 0 and 255",
+    ),
+    "image-types": ("warning", "Images of several types of values in one data set"),
+    "image-range": (
+        "warning",
+        "The values of the images are not those of the range that is read: they become dark, flat "
+        "or clipped. Set INPUT.VALUE_RANGE to what they are, or to percentiles",
+    ),
     "image-suffix": ("note", "The ending of the name is not the format of the file"),
     "exif-rotation": (
         "warning",
@@ -146,11 +161,15 @@ class Report:
     """Findings by kind and data set, and what the data sets hold.
 
     Attributes:
+        pixels: by data set: ``types``, ``bands`` (numbers of images by type, and by number of
+            bands), ``bits``, ``low`` and ``high`` (values in the files), and ``mean`` and ``std``
+            of the channels that a model gets, for MODEL.PIXEL_MEAN and PIXEL_STD.
         statistics: by data set: ``images`` and ``classes``, a list of ``name``, ``amount`` (pixels
             or instances), ``share``, ``images`` and ``weight`` (a suggested loss weight).
     """
 
     statistics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pixels: dict[str, dict[str, Any]] = field(default_factory=dict)
     _findings: dict[tuple[str, str, str], list[tuple[str, str]]] = field(default_factory=dict)
 
     def add(
@@ -193,6 +212,7 @@ class Report:
                 }
                 for (severity, kind, dataset), items in self._sorted()
             ],
+            "pixels": self.pixels,
             "statistics": self.statistics,
         }
 
