@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> None:
     settings = ImageReader.from_config(cfg)
     if not args.config_file and not args.run_dir:
         settings["channels"] = None  # there is no model that they are for
-    report = examine_datasets(names, ImageReader(**settings))
+    has_model = bool(args.config_file or args.run_dir)
+    report = examine_datasets(names, ImageReader(**settings), cfg if has_model else None)
     for name, pixels in report.pixels.items():
         print(f"{name}: {pixels_text(pixels)}")
     for name, statistics in report.statistics.items():

@@ -118,6 +118,11 @@ class Metadata:
             setattr(self, key, value)
         return self
 
+    def replace(self, **facts: Any) -> Metadata:
+        """Set facts anew, whatever they were, and return self."""
+        self.__dict__.update(facts)
+        return self
+
     def set_later(self, **functions: Callable[[], Any]) -> Metadata:
         """Set facts that are asked of a function each time, such as paths in `datasets_root`."""
         self._later.update(functions)

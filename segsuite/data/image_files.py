@@ -271,6 +271,15 @@ def check_one_frame(image: Image.Image, name: object) -> None:
         raise several_pages(name, image.n_frames, "frames")  # type: ignore[attr-defined]
 
 
+def is_turned_by_exif(file_name: str | os.PathLike[str]) -> bool:
+    """Whether the EXIF orientation of an image that Pillow reads turns it by a quarter."""
+    try:
+        with open_image(file_name) as image:
+            return bool(image.getexif().get(EXIF_ORIENTATION, 1) >= 5)
+    except (OSError, DataError):  # of a format of its own, which has no EXIF data
+        return False
+
+
 def plain_header(image: Image.Image, name: object) -> ImageHeader:
     """The header of an image that Pillow reads without a loss."""
     check_one_frame(image, name)

@@ -14,6 +14,7 @@ from segsuite.errors import ConfigError, DataError
 
 from .boxes import with_box_masks
 from .image import FORMATS, ImageReader, channel_order
+from .image_files import is_turned_by_exif
 from .instances import MASK_FORMATS, annotations_to_instances
 from .panoptic import panoptic_to_annotations, panoptic_to_sem_seg, read_panoptic
 from .sem_seg import IGNORE_LABEL, read_sem_seg
@@ -199,12 +200,18 @@ def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
         f"{record['file_name']} has {size[0]} x {size[1]} pixels, its annotations are for "
         f"{recorded[0]} x {recorded[1]} (height x width)"
     )
-    if recorded == size[::-1]:
-        message += (
-            ". Its EXIF orientation turns it by a quarter: if the annotations were made on the "
-            "image as it is stored, remove that tag from the file"
+    advice = "Pair the right image and annotations, or fix the file"
+    if recorded == size[::-1] and is_turned_by_exif(record["file_name"]):
+        advice = (
+            "Its EXIF orientation turns it by a quarter: if the annotations were made on the image "
+            "as it is stored, remove that tag from the file"
         )
-    raise DataError(message + ". Pair the right image and annotations, or fix the file")
+    elif recorded == size[::-1]:
+        advice = (
+            "height and width are swapped in the annotations: exchange them there, or let segsuite "
+            "check --fix write a copy. If the image was turned after it was annotated, turn it back"
+        )
+    raise DataError(f"{message}. {advice}")
 
 
 def to_planes(image: np.ndarray, image_format: str) -> torch.Tensor:

@@ -27,6 +27,9 @@ from .cache.tables import (
 
 Record = dict[str, Any]
 
+# Lists of classes that records of LVIS have.
+CLASS_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+
 
 class RecordSequence(Sequence[Record]):
     """A read-only sequence of records, each made anew when it is asked for.
@@ -84,6 +87,7 @@ class ColumnRecords(RecordSequence):
         columns: of `pack_records`.
         rows: the records that are wanted, in this order; None: all.
         facts: that every record has too, below its own.
+        classes: (K,) the class that each number in the columns of classes stands for; None: itself.
     """
 
     def __init__(
@@ -91,24 +95,34 @@ class ColumnRecords(RecordSequence):
         columns: Columns,
         rows: np.ndarray | None = None,
         facts: Mapping[str, Any] | None = None,
+        classes: np.ndarray | None = None,
     ) -> None:
         self.columns, self.rows, self.facts = columns, rows, dict(facts or {})
+        self.classes = classes
         self._images = Table(columns, "")
         self._objects = Table(columns, "object.")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ColumnRecords, (self.columns, self.rows, self.facts)
+        return ColumnRecords, (self.columns, self.rows, self.facts, self.classes)
 
     def __len__(self) -> int:
         return len(self.columns["image_id"] if self.rows is None else self.rows)
 
     def select(self, indices: np.ndarray) -> ColumnRecords:
         rows = indices if self.rows is None else self.rows[indices]
-        return ColumnRecords(self.columns, rows, self.facts)
+        return ColumnRecords(self.columns, rows, self.facts, self.classes)
 
     def with_facts(self, **facts: Any) -> ColumnRecords:
         """The same records, all of which have these facts too, below their own."""
-        return ColumnRecords(self.columns, self.rows, {**facts, **self.facts})
+        return ColumnRecords(self.columns, self.rows, {**facts, **self.facts}, self.classes)
+
+    def with_classes(self, classes: np.ndarray) -> ColumnRecords:
+        """The same records with other numbers for their classes.
+
+        Args:
+            classes: (K,) int64: the new number of each.
+        """
+        return ColumnRecords(self.columns, self.rows, self.facts, classes)
 
     def record(self, index: int) -> Record:
         row = index if self.rows is None else int(self.rows[index])
@@ -119,6 +133,10 @@ class ColumnRecords(RecordSequence):
             "annotations": self._annotations(row),
         }
         self._images.add_rest(record, row)
+        if self.classes is not None:
+            for key in CLASS_LISTS:
+                if key in record:
+                    record[key] = [int(self.classes[k]) for k in record[key]]
         return record
 
     def _annotations(self, row: int) -> list[Record]:
@@ -127,6 +145,9 @@ class ColumnRecords(RecordSequence):
             return []
         objects = self._objects
         numbers = [objects[key][begin:end].tolist() for key in OBJECT_NUMBERS]
+        if self.classes is not None:
+            category = OBJECT_NUMBERS.index("category_id")
+            numbers[category] = self.classes[numbers[category]].tolist()
         boxes = objects["bbox"][begin:end].tolist()
         polygons = self._polygons(begin, end)
         annotations = []
@@ -189,7 +210,8 @@ class ColumnRecords(RecordSequence):
         shift = starts[chosen] - starts_of(lengths[chosen])[:-1]
         rows = np.repeat(shift, lengths[chosen]) + np.arange(len(image))
         crowd = self._objects["iscrowd"][rows] != 0
-        return Objects(image, self._objects["category_id"][rows], crowd)
+        category = self._objects["category_id"][rows]
+        return Objects(image, category if self.classes is None else self.classes[category], crowd)
 
 
 _BOX_MODES = {int(mode): mode for mode in BoxMode}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
@@ -9,21 +10,30 @@ from torch import nn
 from segsuite.checkpoint import load_weights
 from segsuite.config import CfgNode
 from segsuite.data import MetadataCatalog
+from segsuite.data.catalog import label_names
 from segsuite.errors import MissingFileError, WeightsError
 
 from .files import RunFiles
 
 
-def class_names(cfg: CfgNode) -> dict[str, list[str]]:
-    """The class names behind each group of heads (the first part of its parameters' names), as far
-    as the first data set for training, or else for evaluation, has them."""
+def class_names(cfg: CfgNode, *, evaluated: bool = False) -> dict[str, list[str]]:
+    """The class names behind each group of heads (the first part of its parameters' names), of the
+    first data set that has them.
+
+    Args:
+        evaluated: ask the data sets for evaluation first, not those for training.
+    """
     names = [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
-    if not names:
-        return {}
-    metadata = MetadataCatalog.get(names[0])
-    stuff, things = metadata.get("stuff_classes"), metadata.get("thing_classes")
+    if evaluated:
+        names = [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
+
+    def first(key: str) -> Sequence[str] | None:
+        found = (MetadataCatalog.get(name).get(key) for name in names)
+        return next((classes for classes in found if classes), None)
+
+    stuff, things = first("stuff_classes"), first("thing_classes")
     if stuff and cfg.MODEL.META_ARCHITECTURE != "PanopticFPN":
-        stuff = metadata.semantic_labels()
+        stuff = label_names(stuff)
         if cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES == 1:
             stuff = stuff[1:]  # background has no row
     groups = {"sem_seg_head": stuff, "aux_head": stuff, "roi_heads": things}
@@ -49,7 +59,7 @@ def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
             f"nothing to evaluate: MODEL.WEIGHTS is empty, and '{cfg.OUTPUT_DIR}' has neither "
             f"{files.final.name} nor {files.best.name}"
         )
-    report = load_weights(model, path, classes=class_names(cfg))
+    report = load_weights(model, path, classes=class_names(cfg, evaluated=True))
     lacking = report.missing + report.reinitialized
     if lacking:
         raise WeightsError(

@@ -7,41 +7,17 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
-from segsuite.structures import to_rle
-
-from ..datasets.coco_annotations import clean_annotation
-from ..datasets.coco_faults import Fault
-from ..datasets.coco_reading import check_box_modes, read_json
+from ..datasets.coco_reading import check_box_modes, existing_path, image_name, read_json
+from ..datasets.coco_values import Ids, as_id, as_integer, id_order
 from ..folders import IMAGE_SUFFIXES, list_files
 from .images import ImageFacts
+from .instances import ObjectFacts
+from .objects import examine_annotation, like_corners, report_corners, report_objects
 from .report import Report
 from .semantic import class_counts, report_classes
-
-# How far, in pixels, a box or a polygon may reach beyond the image, and a box differ from its mask:
-# real annotations are rounded in many ways.
-_BEYOND = 1.5
-_BOX_SLACK = 4.0
-# The share of boxes that look like corners with which all of them are.
-_MANY_CORNERS = 0.3
-
-
-class CocoFaults:
-    """Takes what `clean_annotation` finds, as kinds of this package.
-
-    Attributes:
-        found: (kind, detail) for the present annotation.
-    """
-
-    def __init__(self) -> None:
-        self.found: list[tuple[str, str]] = []
-
-    def add(self, fault: Fault, annotation_id: Any, detail: str = "") -> None:
-        self.found.append((fault.kind, detail or fault.text))
 
 
 @dataclass
@@ -49,7 +25,8 @@ class CocoFile:
     """A JSON file in COCO's format; nothing but its lists is checked.
 
     Attributes:
-        content: what the file holds.
+        content: what the file holds; ``annotations`` is empty where it has none.
+        is_annotated: whether it has any.
         images, categories: its entries by id; of equal ids the first one counts.
 
     Raises:
@@ -58,21 +35,26 @@ class CocoFile:
 
     json_file: str
     image_root: str
-    content: dict[str, list] = field(init=False)
+    content: dict[str, Any] = field(init=False)
+    is_annotated: bool = field(init=False)
     images: dict[Any, dict] = field(init=False)
     categories: dict[Any, dict] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.content = read_json(self.json_file, ("images", "annotations", "categories"))
+        content = read_json(self.json_file, ("images", "categories"), ("annotations",))
+        self.is_annotated = content.get("annotations") is not None
+        self.content = {**content, "annotations": content.get("annotations") or []}
         check_box_modes(self.content["annotations"], self.json_file)
         self.images, self.categories = {}, {}
         for entries, key in ((self.images, "images"), (self.categories, "categories")):
             for entry in self.content[key]:
-                entries.setdefault(entry.get("id"), entry)
+                id = as_id(entry.get("id"))
+                if id is not None:
+                    entries.setdefault(id, entry)
 
     def image_file(self, image: Mapping[str, Any]) -> str:
         """The path of an image."""
-        return os.path.join(self.image_root, str(image.get("file_name", "")))
+        return existing_path(self.image_root, str(image_name(image) or ""))
 
 
 def report_coco(
@@ -90,46 +72,95 @@ def report_coco(
         with_classes: add how common the categories are.
     """
     _report_lists(name, coco, report)
-    for image in coco.content["images"]:
-        stated = (image.get("height"), image.get("width"))
-        report_size(name, images[coco.image_file(image)], stated, "the JSON", report)
-    of_image = _report_annotations(name, coco, report)
-    _report_images(name, coco, of_image, report)
-    if not with_classes:
+    sizes = {
+        id: _examine_size(name, id, image, images[coco.image_file(image)], report)
+        for id, image in coco.images.items()
+    }
+    if not coco.is_annotated:
+        report.add(name, "annotations-missing", coco.json_file)
         return
-    categories = sorted(coco.categories)
-    index = {category: i for i, category in enumerate(categories)}
-    counts = [Counter(index[a["category_id"]] for a in found) for found in of_image.values()]
+    of_image, objects = _report_annotations(name, coco, sizes, report)
+    _report_images(name, coco, of_image, report)
+    categories = sorted(coco.categories, key=id_order)
     names = [str(coco.categories[c].get("name", c)) for c in categories]
-    report_classes(
-        name, names, *class_counts(counts, len(names)), len(coco.content["images"]), report
-    )
+    files = [coco.image_file(image) for image in coco.images.values()]
+    report_objects(name, names, objects, files, report)
+    if with_classes:
+        counts = [
+            Counter(objects.categories[objects.images == i].tolist()) for i in range(len(files))
+        ]
+        report_classes(name, names, *class_counts(counts, len(names)), len(files), report)
 
 
-def _report_annotations(name: str, coco: CocoFile, report: Report) -> dict[Any, list[dict]]:
-    """Examine the annotations, and return those that have an image and a category, by image id."""
+def _examine_size(
+    name: str, id: Any, image: Mapping[str, Any], facts: ImageFacts, report: Report
+) -> tuple[int, int] | None:
+    """(height, width) that the annotations of an image are for; None where nothing tells it."""
+    stated = (image.get("height"), image.get("width"))
+    if None in stated:
+        report.add(name, "size-missing", facts.file_name, f"image {id}")
+        return facts.size
+    height, width = map(as_integer, stated)
+    if height is None or width is None or height <= 0 or width <= 0:
+        detail = f"image {id} has height {stated[0]!r} and width {stated[1]!r}"
+        report.add(name, "size-invalid", facts.file_name, detail)
+        return facts.size
+    if (height, width) != stated or not all(type(value) is int for value in stated):
+        detail = f"height {stated[0]!r} and width {stated[1]!r} of image {id}"
+        report.add(name, "value-type", facts.file_name, detail)
+    report_size(name, facts, (height, width), "the JSON", report)
+    is_swapped = (width, height) == facts.size and not facts.is_turned
+    return facts.size if is_swapped else (height, width)
+
+
+def _report_annotations(
+    name: str, coco: CocoFile, sizes: Mapping[Any, tuple[int, int] | None], report: Report
+) -> tuple[dict[Any, list[dict]], ObjectFacts]:
+    """Examine the annotations. Those that have an image and a category, by image id; and what they
+    are together."""
     of_image: dict[Any, list[dict]] = defaultdict(list)
     corners = []
+    image_ids = list(coco.images)
+    find_image, find_category = Ids(image_ids), Ids(sorted(coco.categories, key=id_order))
+    places: list[str] = []
+    rows = []
     for annotation in coco.content["annotations"]:
         where = f"annotation {annotation.get('id')}"
-        image = coco.images.get(annotation.get("image_id"))
-        if image is None:
-            report.add(name, "unknown-image", where, f"image_id {annotation.get('image_id')}")
+        image, category = (
+            _find(name, where, annotation, key, find, report)
+            for key, find in (("image_id", find_image), ("category_id", find_category))
+        )
+        if image is None or category is None:
             continue
-        if annotation.get("category_id") not in coco.categories:
-            detail = f"category_id {annotation.get('category_id')}"
-            report.add(name, "unknown-category", where, detail)
+        id = image_ids[image]
+        of_image[id].append(annotation)
+        where += f" of {coco.image_file(coco.images[id])}"
+        size = sizes[id]
+        if size is None:
             continue
-        of_image[image["id"]].append(annotation)
-        if "height" not in image or "width" not in image:
-            continue
-        size = image["height"], image["width"]
-        where += f" of {coco.image_file(image)}"
-        for kind, detail in annotation_faults(annotation, *size):
+        examined = examine_annotation(annotation, *size)
+        for kind, detail in examined.findings():
             report.add(name, kind, where, detail)
         corners.append(like_corners(annotation.get("bbox"), *size))
+        cleaned = examined.cleaned
+        if cleaned is not None:
+            places.append(where)
+            rows.append((image, category, cleaned["iscrowd"], "segmentation" in cleaned))
     report_corners(name, coco.json_file, corners, report)
-    return of_image
+    return of_image, ObjectFacts.of_rows(places, rows)
+
+
+def _find(
+    name: str, where: str, annotation: Mapping[str, Any], key: str, entries: Ids, report: Report
+) -> int | None:
+    """The number of the image or category of an annotation."""
+    number, is_exact = entries.find(annotation.get(key))
+    detail = f"{key} {annotation.get(key)!r}"
+    if number is None:
+        report.add(name, f"unknown-{key.removesuffix('_id')}", where, detail)
+    elif not is_exact:
+        report.add(name, "value-type", where, detail)
+    return number
 
 
 def report_size(
@@ -147,36 +178,51 @@ def report_size(
         f"{stated[0]} x {stated[1]} (height x width)"
     )
     if stated == facts.size[::-1]:
-        detail += "; turned by a quarter, as EXIF orientation does it"
+        if facts.is_turned:
+            detail += "; the file's EXIF orientation turns it by a quarter"
+        else:
+            detail += f"; height and width are swapped in {source}"
     report.add(name, "size-mismatch", facts.file_name, detail)
-
-
-def report_corners(name: str, where: str, corners: Sequence[bool], report: Report) -> None:
-    """Add boxes that are corners, if many of a data set look it; see `like_corners`."""
-    share = np.mean(corners) if corners else 0.0
-    if share > _MANY_CORNERS:
-        report.add(name, "bbox-corners", where, f"{100 * share:.0f} % of the boxes")
 
 
 def _report_lists(name: str, coco: CocoFile, report: Report) -> None:
     """Ids, names and gaps."""
     for key in ("images", "annotations", "categories"):
-        for id, count in Counter(entry.get("id") for entry in coco.content[key]).items():
-            if count > 1:
-                report.add(name, "duplicate-id", f"id {id} of {key}", f"{count} times")
-    files = Counter(image.get("file_name") for image in coco.content["images"])
+        _report_ids(name, key, coco.content[key], report)
+    files = Counter(str(image_name(image)) for image in coco.content["images"])
     for file_name, count in files.items():
         if count > 1:
             report.add(name, "duplicate-file-name", file_name, f"{count} times")
+    for image in coco.content["images"]:
+        file_name, path = str(image_name(image) or ""), coco.image_file(image)
+        if not file_name:
+            report.add(name, "file-name-missing", f"image {image.get('id')}")
+        elif path != os.path.join(coco.image_root, file_name):
+            report.add(name, "file-name-odd", file_name, f"read as {path}")
     names = Counter(str(c.get("name")) for c in coco.categories.values())
     for category, count in names.items():
         if count > 1:
             report.add(name, "duplicate-category", category, f"{count} times")
     ids = sorted(id for id in coco.categories if isinstance(id, int))
     if ids and ids[-1] - ids[0] >= len(ids):
-        gaps = sorted(set(range(ids[0], ids[-1])).difference(ids))
-        detail = f"{len(ids)} ids from {ids[0]} to {ids[-1]}, without {', '.join(map(str, gaps))}"
+        gaps = [i for low, high in pairwise(ids) for i in range(low + 1, min(high, low + 30))]
+        shown = ", ".join(map(str, gaps[:20])) + (", ..." if len(gaps) > 20 else "")
+        detail = f"{len(ids)} ids from {ids[0]} to {ids[-1]}, without {shown}"
         report.add(name, "category-gaps", coco.json_file, detail)
+
+
+def _report_ids(name: str, key: str, entries: Sequence[Mapping[str, Any]], report: Report) -> None:
+    counts: Counter[int | str] = Counter()
+    for number, entry in enumerate(entries):
+        id = as_id(entry.get("id"))
+        if id is None:
+            where = f"number {number} (from 0) of {key}"
+            report.add(name, "id-invalid", where, f"id {entry.get('id')!r}")
+        else:
+            counts[id] += 1
+    for id, count in counts.items():
+        if count > 1:
+            report.add(name, "duplicate-id", f"id {id} of {key}", f"{count} times")
 
 
 def _report_images(
@@ -197,48 +243,3 @@ def _report_images(
     for path in list_files(coco.image_root, IMAGE_SUFFIXES):
         if os.path.normpath(path) not in listed:
             report.add(name, "file-unlisted", path)
-
-
-def annotation_faults(annotation: dict, height: int, width: int) -> list[tuple[str, str]]:
-    """What is wrong with one annotation, as (kind, detail)."""
-    faults = CocoFaults()
-    cleaned = clean_annotation({"id": None, **annotation}, height, width, faults)
-    if cleaned is None:
-        return faults.found
-    found = faults.found
-    x, y, w, h = cleaned["bbox"]
-    if min(x, y) < -_BEYOND or x + w > width + _BEYOND or y + h > height + _BEYOND:
-        image = f"{height} x {width} pixels (height x width)"
-        found.append(("bbox-beyond", f"{cleaned['bbox']} in {image}"))
-    segmentation = cleaned.get("segmentation")
-    if segmentation is None:
-        return found
-    if isinstance(segmentation, list):
-        points = np.concatenate([polygon.reshape(-1, 2) for polygon in segmentation])
-        low, high = points.min(0), points.max(0)
-        if low.min() < -_BEYOND or (high > (width + _BEYOND, height + _BEYOND)).any():
-            found.append(("polygon-beyond", f"from {low.tolist()} to {high.tolist()}"))
-    rle = to_rle(segmentation, height, width)
-    area = float(coco_mask.area(rle))
-    if area == 0:
-        found.append(("mask-empty", ""))
-        return found
-    of_mask = coco_mask.toBbox(rle)
-    corners = np.array([x, y, x + w, y + h])
-    mask_corners = np.array([*of_mask[:2], *(of_mask[:2] + of_mask[2:])])
-    slack = max(_BOX_SLACK, 0.1 * max(w, h))
-    if np.abs(corners.clip(0, [width, height] * 2) - mask_corners).max() > slack:
-        found.append(("bbox-mask", f"bbox {[x, y, w, h]}, that of the mask {of_mask.tolist()}"))
-    stated = annotation.get("area")
-    if stated is not None and abs(stated - area) > max(20.0, 0.25 * area):
-        found.append(("area-wrong", f"{stated}, the mask has {area:.0f} pixels"))
-    return found
-
-
-def like_corners(bbox: Any, height: int, width: int) -> bool:
-    """Whether a box makes sense as [x1, y1, x2, y2] alone, in an image of a height and width."""
-    if not isinstance(bbox, list) or len(bbox) != 4:
-        return False
-    x, y, right, bottom = bbox
-    as_corners = x < right <= width + _BEYOND and y < bottom <= height + _BEYOND
-    return as_corners and (x + right > width + _BEYOND or y + bottom > height + _BEYOND)

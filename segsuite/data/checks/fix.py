@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from pycocotools import mask as coco_mask
 
 from segsuite.errors import DataError, FileAccessError
-from segsuite.structures import to_rle
-from segsuite.utils.files import write_json
 
 from ..catalog import Metadata, MetadataCatalog
 from ..image import read_image
 from ..palette import rgb
 from ..sem_seg import colors_to_labels
-from .coco import CocoFile, annotation_faults
+from .coco import CocoFile
 from .doctor import list_records
+from .fix_coco import fix_coco
 from .fix_panoptic import fix_panoptic
 from .images import UNUSABLE, ImageFacts, examine_image
 from .panoptic import PanopticFile
@@ -34,10 +30,9 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
     """Write a copy of a data set with those faults fixed that have one right answer.
 
     Left out: images that can't be read, images or label maps that are alone, files that occur
-    twice, annotations without a usable box or mask, or of an unknown image or category. Fixed:
-    colours that are those of the classes, the value of ignored pixels, masks of 0 and 255 for two
-    classes, pictures that EXIF turns; boxes from masks, boxes that reach beyond the image, wrong
-    areas, annotations of one id; for panoptic data see `fix_panoptic`. All else is copied as it is.
+    twice. Fixed: colours that are those of the classes, the value of ignored pixels, masks of 0 and
+    255 for two classes, pictures that EXIF turns; for COCO's formats see `fix_coco` and
+    `fix_panoptic`. All else is copied as it is.
 
     Args:
         name: a registered data set.
@@ -58,7 +53,7 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
     json_file, panoptic_json = (metadata.get(k) for k in ("json_file", "panoptic_json"))
     changes = []
     if json_file is not None:
-        changes += _fix_coco(CocoFile(json_file, metadata.image_root), output)
+        changes += fix_coco(CocoFile(json_file, metadata.image_root), output)
     if panoptic_json is not None:
         changes += fix_panoptic(
             PanopticFile(metadata.panoptic_json, metadata.image_root, metadata.panoptic_root),
@@ -161,102 +156,3 @@ def _from_colors(
         return colors_to_labels(pixels, colors), "the colours of the classes made class ids"
     except (OSError, DataError):
         return None, ""
-
-
-def _fix_coco(coco: CocoFile, output: Path) -> list[str]:
-    changes = []
-    images = {}
-    for id, image in coco.images.items():
-        facts = examine_image(coco.image_file(image))
-        reason = next((kind for kind, _ in facts.faults if kind in UNUSABLE), None)
-        if reason is None:
-            images[id] = image
-        else:
-            changes.append(f"left out {facts.file_name}: {reason}")
-    annotations = []
-    used: set = set()
-    contents: set[str] = set()
-    free = 1 + max((a["id"] for a in coco.content["annotations"] if _is_id(a.get("id"))), default=0)
-    for annotation in coco.content["annotations"]:
-        id = annotation.get("id")
-        fixed, how = _fixed_annotation(annotation, images, coco.categories)
-        same = json.dumps({**annotation, "id": None}, sort_keys=True)
-        if fixed is not None and same in contents:
-            fixed, how = None, "the same object again"
-        if fixed is None:
-            changes.append(f"left out annotation {id}: {how}")
-            continue
-        contents.add(same)
-        if id in used or not _is_id(id):
-            fixed["id"], free = free, free + 1
-            how = f"{how}; id is {fixed['id']}".removeprefix("; ")
-        used.add(fixed["id"])
-        if how:
-            changes.append(f"fixed annotation {id}: {how}")
-        annotations.append(fixed)
-    content = {
-        **coco.content,
-        "images": [image for id, image in sorted(images.items(), key=lambda item: str(item[0]))],
-        "annotations": annotations,
-        "categories": list(coco.categories.values()),
-    }
-    write_json(output / "annotations.json", content)
-    return changes
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _fixed_annotation(
-    annotation: dict, images: Mapping[Any, dict], categories: Mapping[Any, dict]
-) -> tuple[dict | None, str]:
-    """The annotation as it should be, and what was done; None and why where it is left out."""
-    image = images.get(annotation.get("image_id"))
-    if image is None:
-        return None, "its image is left out or unknown"
-    if annotation.get("category_id") not in categories:
-        return None, "its category is unknown"
-    height, width = image["height"], image["width"]
-    kinds = {kind for kind, _ in annotation_faults(annotation, height, width)}
-    fixed = dict(annotation)
-    rle = None
-    segmentation = annotation.get("segmentation")
-    if segmentation:
-        segmentation = _usable(segmentation, annotation, height, width)
-        if segmentation is None:
-            return None, "no part of its mask can be used"
-        fixed["segmentation"] = segmentation
-        rle = to_rle(segmentation, height, width)
-        if not coco_mask.area(rle):
-            return None, "its mask has no pixel"
-    done = ["unusable polygons dropped"] if kinds & {"polygon-invalid", "polygon-outside"} else []
-    if kinds & {"bbox-invalid", "bbox-outside"}:
-        if rle is None:
-            return None, "its box can't be used and it has no mask"
-        fixed["bbox"] = coco_mask.toBbox(rle).tolist()
-        done.append("bbox from the mask")
-    elif "bbox-beyond" in kinds:
-        x, y, w, h = fixed["bbox"]
-        right, bottom = min(x + w, width), min(y + h, height)
-        x, y = max(x, 0), max(y, 0)
-        fixed["bbox"] = [x, y, right - x, bottom - y]
-        done.append("bbox clipped to the image")
-    if "area-wrong" in kinds:
-        fixed["area"] = float(coco_mask.area(rle))
-        done.append("area from the mask")
-    return fixed, ", ".join(done)
-
-
-def _usable(segmentation: Any, annotation: dict, height: int, width: int) -> Any:
-    """The polygons that can be used, or the RLE; None if nothing can."""
-    boxed = {**annotation, "bbox": [0, 0, width, height]}  # whatever its own box is like
-    if isinstance(segmentation, dict):
-        faulty = any(k == "rle-invalid" for k, _ in annotation_faults(boxed, height, width))
-        return None if faulty else segmentation
-    kept = []
-    for polygon in segmentation:
-        faults = annotation_faults({**boxed, "segmentation": [polygon]}, height, width)
-        if not any(k in ("polygon-invalid", "polygon-outside") for k, _ in faults):
-            kept.append(polygon)
-    return kept or None

@@ -49,6 +49,7 @@ class ImageFacts:
         phash: 64 bits that similar pictures share most of; None for blank or unreadable ones.
         pixels: what its values are; None where it can't be read as the model takes it.
         faults: (kind, detail) of each finding.
+        is_turned: whether the EXIF orientation turns it by a quarter.
     """
 
     file_name: str
@@ -57,6 +58,7 @@ class ImageFacts:
     phash: int | None = None
     pixels: PixelFacts | None = None
     faults: list[tuple[str, str]] = field(default_factory=list)
+    is_turned: bool = False
 
 
 def examine_image(file_name: str, reader: ImageReader | None = None) -> ImageFacts:
@@ -80,7 +82,7 @@ def examine_image(file_name: str, reader: ImageReader | None = None) -> ImageFac
         return facts
     # Of a JPEG the header alone has it, of a PNG it may stand behind the pixels.
     orientation = max(before.orientation, header.orientation)
-    facts.size = header.size
+    facts.size, facts.is_turned = header.size, orientation >= 5
     if orientation != 1:
         facts.faults.append(("exif-rotation", f"orientation {orientation}"))
     if before.mode not in ("RGB", "L", "") and header.dtype == np.uint8:

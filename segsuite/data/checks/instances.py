@@ -53,6 +53,11 @@ class ObjectFacts:
                 ids.append(annotation.get("id", f"number {number} (from 0) of image {image}"))
                 crowd = bool(annotation.get("iscrowd"))
                 rows.append((image, annotation["category_id"], crowd, has_mask(annotation)))
+        return cls.of_rows(ids, rows)
+
+    @classmethod
+    def of_rows(cls, ids: list[Any], rows: Sequence[tuple[int, int, bool, bool]]) -> ObjectFacts:
+        """Of N ids and as many (image, category, whether it is a crowd, whether it has a mask)."""
         table = np.array(rows, np.int64).reshape(-1, 4)
         return cls(ids, table[:, 0], table[:, 1], table[:, 2] > 0, table[:, 3] > 0)
 
@@ -146,24 +151,31 @@ def _warn_of_crowds(name: str, objects: ObjectFacts, num_images: int) -> None:
     logger.warning("data set '%s' has nothing to learn: %s", name, reason)
 
 
-def warn_of_many_objects(name: str, objects: ObjectFacts) -> None:
+def warn_of_many_objects(metadata: Metadata, objects: ObjectFacts) -> None:
     """Say where more objects of a class are in an image than COCO's figures count."""
-    for text in many_objects(objects)[:1]:
-        logger.warning(
-            "data set '%s': %s. COCO's figures count the %d best detections of an image and class, "
-            "so AP and AR can't reach 100",
-            *(name, text, MAX_DETECTIONS),
-        )
+    found = many_objects(objects)
+    if not found:
+        return
+    count, _, category = found[0]
+    classes = metadata.get("thing_classes")
+    logger.warning(
+        "data set '%s': %d images have more than %d objects of a class, one of them %d of %s. "
+        "COCO's figures count the %d best detections of an image and class, so AP and AR can't "
+        "reach 100",
+        *(metadata.name, len(found), MAX_DETECTIONS, count),
+        *(classes[category] if classes else f"class {category}", MAX_DETECTIONS),
+    )
 
 
-def many_objects(objects: ObjectFacts) -> list[str]:
-    """Where more objects of a class are in an image than COCO's figures count, the most first."""
+def many_objects(objects: ObjectFacts) -> list[tuple[int, int, int]]:
+    """Where more objects of a class are in an image than COCO's figures count: how many there are,
+    the image and the class, the most first."""
     learned = ~objects.crowds
     pairs = np.stack([objects.images[learned], objects.categories[learned]], axis=1)
     found, counts = np.unique(pairs, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return [
-        f"{counts[i]} objects of class {found[i, 1]} are in image number {found[i, 0]} (from 0)"
+        (int(counts[i]), int(found[i, 0]), int(found[i, 1]))
         for i in order
         if counts[i] > MAX_DETECTIONS
     ]
@@ -206,13 +218,13 @@ def _examine_record(record: dict[str, Any]) -> tuple[str | None, list[tuple[Faul
         faults = FoundFaults()
         clean_annotation({**annotation, "bbox": bbox}, *size, faults)
         for fault, detail in faults.found:
-            if _stops(fault):
+            if stops_training(fault):
                 return f"{name}: {fault.text}{': ' * bool(detail)}{detail}", passed
             passed.append((fault, f"{annotation.get('id', number)} of {record['file_name']}"))
     return None, passed
 
 
-def _stops(fault: Fault) -> bool:
+def stops_training(fault: Fault) -> bool:
     """Whether training would stop at it, or take it for something else."""
     is_of_mask = fault.outcome is Outcome.MASK_LEFT_OUT and fault.kind != "polygon-outside"
     return is_of_mask or fault.outcome is Outcome.REFUSED or fault is VALUE_TYPE

@@ -15,6 +15,7 @@ from segsuite.utils import comm
 
 from ..build import Records, get_records
 from ..catalog import Metadata, MetadataCatalog
+from ..classes import align_classes
 from ..image import ImageReader
 from ..image_files import check_complete
 from ..mapper import check_recorded_size, size_mismatch
@@ -39,9 +40,11 @@ _RGB = 3
 def check_datasets(cfg: CfgNode) -> None:
     """Check every data set of DATASETS.TRAIN and DATASETS.TEST.
 
-    See `check_semantic_dataset` and `check_instance_dataset`; a data set may be both. The main
-    process reads; an error is raised in all of them.
+    See `check_semantic_dataset` and `check_instance_dataset`; a data set may be both. Their classes
+    are compared by name, see `align_classes`. The main process reads images; an error is raised in
+    all of them.
     """
+    align_classes(list(dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))))
     error = None
     if comm.is_main_process():
         try:
@@ -183,7 +186,7 @@ def check_instance_dataset(
         use_masks=use_masks,
         for_training=for_training,
     )
-    warn_of_many_objects(name, objects)
+    warn_of_many_objects(metadata, objects)
     if metadata.get("json_file") is None:  # those of a file are checked as it is read
         check_records_annotations(name, [r for r in annotated if r.get("annotations")])
     if read_images:

@@ -125,6 +125,46 @@ KINDS = {
     "polygon-outside": ("error", "Polygons outside of the image"),
     "polygon-beyond": ("warning", "Polygons that reach beyond the image"),
     "rle-invalid": ("error", "Run lengths that are not those of a mask of the image"),
+    "dataset-refused": ("error", "Training would refuse the data set"),
+    "id-invalid": ("error", "Ids that are missing, or neither whole numbers nor text"),
+    "file-name-missing": ("error", "Images without a file_name"),
+    "file-name-odd": (
+        "warning",
+        "File names with backslashes or %20, as other systems write them; others may not find them",
+    ),
+    "size-missing": ("note", "Images whose height and width are taken from the file"),
+    "size-invalid": ("error", "height or width is no whole number of pixels"),
+    "annotations-missing": (
+        "warning",
+        "The file has no annotations: results can be written for its images, and nothing learned "
+        "or measured",
+    ),
+    "mask-missing": (
+        "warning",
+        "Objects without a usable mask: where masks are trained they are background. "
+        "INPUT.MASKS_FROM_BOXES True makes their masks from the boxes",
+    ),
+    "crowds": (
+        "warning",
+        "Objects with iscrowd 1 (or ignore 1): groups that are neither trained on nor counted. "
+        "Single objects need iscrowd 0, also where they are stored as run lengths",
+    ),
+    "many-objects": (
+        "warning",
+        "More objects of a class in an image than COCO's figures count detections, so AP can't "
+        "reach 100",
+    ),
+    "classes-differ": (
+        "error",
+        "Data sets that are trained and evaluated together list other classes",
+    ),
+    "classes-reordered": (
+        "warning",
+        "Data sets list the same classes in another order; segsuite matches them by name, other "
+        "tools may not",
+    ),
+    "num-classes": ("error", "NUM_CLASSES of the configuration is not that of the data set"),
+    "not-examined": ("note", "What is there, but is not examined"),
     "bbox-missing": ("warning", "Objects without a box: that of the mask is taken"),
     "segmentation-invalid": ("error", "Masks that are neither polygons nor run lengths"),
     "flag-invalid": ("error", "iscrowd or ignore is neither 0 nor 1"),
@@ -192,6 +232,10 @@ class Report:
     def count(self, severity: str) -> int:
         """How many findings there are of a severity."""
         return sum(len(items) for (s, _, _), items in self._findings.items() if s == severity)
+
+    def has_errors(self, dataset: str) -> bool:
+        """Whether there is an error of a data set."""
+        return any(severity == "error" for severity, _, d in self._findings if d == dataset)
 
     def _sorted(self) -> Iterator[tuple[tuple[str, str, str], list[tuple[str, str]]]]:
         kinds = list(KINDS)

@@ -126,25 +126,36 @@ def records_of(columns: Columns, source: str, dataset_name: str | None = None) -
         DataError: no annotation can be used.
     """
     facts = columns.facts
-    if dataset_name is not None:
-        _set_metadata(dataset_name, facts)
+    classes = None if dataset_name is None else _set_metadata(dataset_name, facts)
     num_annotations = facts["num_annotations"]
     if num_annotations and not columns["annotations"][-1]:
         lines = Faults.of_json(facts["faults"]).lines(Outcome.LEFT_OUT, num_annotations)
         raise DataError(
             f"{source}: none of its {num_annotations} annotations can be used:\n" + "\n".join(lines)
         )
-    return ColumnRecords(columns)
+    records = ColumnRecords(columns)
+    return records if classes is None else records.with_classes(classes)
 
 
-def _set_metadata(name: str, facts: Mapping[str, Any]) -> None:
-    metadata = MetadataCatalog.get(name).set(
-        thing_classes=facts["category_names"],
-        thing_dataset_id_to_contiguous_id={id: k for k, id in enumerate(facts["category_ids"])},
+def _set_metadata(name: str, facts: Mapping[str, Any]) -> np.ndarray | None:
+    """Tell the metadata of a data set what its file says about classes.
+
+    Returns:
+        The class of each category, by number, where `align_classes` has found another than that.
+    """
+    names = facts["category_names"]
+    metadata = MetadataCatalog.get(name)
+    order = metadata.get("class_order", names)
+    classes = list(range(len(names))) if order == names else [order.index(n) for n in names]
+    metadata.set(
+        can_reorder_classes=True,
+        thing_classes=order,
+        thing_dataset_id_to_contiguous_id=dict(zip(facts["category_ids"], classes, strict=True)),
     )
     if metadata.get("thing_colors") is None:
-        metadata.set(thing_colors=default_colors(len(facts["category_ids"])))
+        metadata.set(thing_colors=default_colors(len(names)))
     # LVIS counts for each category the training images that it is in.
     counts = [category.get("image_count") for category in facts["category_facts"]]
     if counts and None not in counts:
-        metadata.set(class_image_count=counts)
+        metadata.set(class_image_count=[counts[k] for k in np.argsort(classes).tolist()])
+    return None if order == names else np.array(classes)

@@ -158,7 +158,9 @@ def clean_segmentation(
     if isinstance(segmentation, Mapping) and segmentation:
         return _clean_rle(segmentation, height, width, id_, faults)
     if isinstance(segmentation, (list, tuple, np.ndarray)):
-        polygons = [p for p in _as_polygons(segmentation) if not _is_absent(p)]
+        polygons, is_usual = _as_polygons(segmentation)
+        if not is_usual:
+            faults.add(VALUE_TYPE, id_, "segmentation is one polygon, not a list of polygons")
         cleaned = [_clean_polygon(p, height, width, id_, faults) for p in polygons]
         return [points for points in cleaned if points is not None] or None
     if segmentation is not None and segmentation not in ("", {}):
@@ -167,14 +169,15 @@ def clean_segmentation(
     return None
 
 
-def _as_polygons(segmentation: Sequence[Any] | np.ndarray) -> list[Any]:
-    """A list of polygons, whether it is one, or a flat polygon, or the points of one."""
+def _as_polygons(segmentation: Sequence[Any] | np.ndarray) -> tuple[list[Any], bool]:
+    """A list of polygons, whether it is one, or a flat polygon, or the points of one; and whether
+    it was a list."""
     parts = list(segmentation)
     if parts and not any(isinstance(part, (list, tuple, np.ndarray, dict)) for part in parts):
-        return [parts]
+        return [parts], False
     if len(parts) > 2 and all(_is_point(part) for part in parts):
-        return [parts]
-    return parts
+        return [parts], False
+    return [part for part in parts if not _is_absent(part)], True
 
 
 def _is_point(value: Any) -> bool:

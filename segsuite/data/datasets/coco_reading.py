@@ -248,16 +248,12 @@ def _read_file_names(
     names = []
     other_systems = {}
     for image, id in zip(images, ids, strict=True):
-        name = image.get("file_name")
-        if name is None and isinstance(image.get("coco_url"), str):
-            # LVIS draws from several of COCO's folders: http://.../val2017/000000397133.jpg
-            name = "/".join(image["coco_url"].rsplit("/", 2)[1:])
+        name = image_name(image)
         if not isinstance(name, str) or not name:
             what = "has no 'file_name'" if not name else f"has the file_name {name!r}"
             raise DataError(f"{source}: image {id} {what}; expected text, the path of the image")
-        path = name if root is None else os.path.join(root, name)
-        if ("\\" in name or "%" in name) and root is not None:
-            path = _existing(path, root, name)
+        path = name if root is None else existing_path(root, name)
+        if root is not None and is_odd_name(name):
             files.append(path)
             if path != os.path.join(root, name):
                 other_systems[name] = path
@@ -272,10 +268,27 @@ def _read_file_names(
     return names
 
 
-def _existing(path: str, root: str, name: str) -> str:
-    """The file that a name stands for that another system or a web address has written."""
+def image_name(image: Mapping[str, Any]) -> Any:
+    """The name of an image's file, as its entry has it."""
+    name = image.get("file_name")
+    if name is None and isinstance(image.get("coco_url"), str):
+        # LVIS draws from several of COCO's folders: http://.../val2017/000000397133.jpg
+        return "/".join(image["coco_url"].rsplit("/", 2)[1:])
+    return name
+
+
+def is_odd_name(name: str) -> bool:
+    """Whether another system or a web address may have written a name."""
+    return "\\" in name or "%" in name
+
+
+def existing_path(root: str, name: str) -> str:
+    """The path of an image, also where another system or a web address has written its name."""
+    path = os.path.join(root, name)
+    if not is_odd_name(name) or os.path.exists(path):
+        return path
     slashes = name.replace("\\", "/")
-    names = (name, slashes, unquote(name), unquote(slashes))
+    names = (slashes, unquote(name), unquote(slashes))
     candidates = [os.path.join(root, candidate) for candidate in names]
     return next((c for c in candidates if os.path.exists(c)), path)
 
