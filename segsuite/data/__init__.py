@@ -1,14 +1,10 @@
 """Data sets, their transforms, and the loaders that feed training and evaluation."""
 
-from .build import (
-    build_detection_test_loader,
-    build_detection_train_loader,
-    build_test_loader,
-    build_train_loader,
-    get_records,
-)
+from typing import TYPE_CHECKING
+
+from segsuite.utils.lazy import lazy_names
+
 from .catalog import DatasetCatalog, Metadata, MetadataCatalog
-from .checks import check_datasets, check_instance_dataset, check_semantic_dataset
 from .datasets import (
     datasets_root,
     load_coco_json,
@@ -20,23 +16,33 @@ from .datasets import (
     register_sem_seg_folder,
 )
 from .image import ImageReader, read_image
-from .inference import InferenceMapper
-from .loader import MappedDataset, MappedLoader
-from .mapper import DatasetMapper
 from .palette import default_colors
 from .panoptic import read_panoptic
-from .randomness import numbered_generator, position_rng, seeded_globals
-from .samplers import (
-    SAMPLER_REGISTRY,
-    InferenceSampler,
-    PositionSampler,
-    RepeatFactorTrainingSampler,
-    TrainingBatches,
-    TrainingSampler,
-    build_train_sampler,
-)
 from .sem_seg import IGNORE_LABEL, colors_to_labels, read_sem_seg
-from .statistics import compute_class_weights, label_histogram
+
+if TYPE_CHECKING:
+    from .build import (
+        build_detection_test_loader,
+        build_detection_train_loader,
+        build_test_loader,
+        build_train_loader,
+        get_records,
+    )
+    from .checks import check_datasets, check_instance_dataset, check_semantic_dataset
+    from .inference import InferenceMapper
+    from .loader import MappedDataset, MappedLoader
+    from .mapper import DatasetMapper
+    from .randomness import numbered_generator, position_rng, seeded_globals
+    from .samplers import (
+        SAMPLER_REGISTRY,
+        InferenceSampler,
+        PositionSampler,
+        RepeatFactorTrainingSampler,
+        TrainingBatches,
+        TrainingSampler,
+        build_train_sampler,
+    )
+    from .statistics import compute_class_weights, label_histogram
 
 __all__ = [
     "IGNORE_LABEL",
@@ -82,3 +88,5 @@ __all__ = [
     "register_sem_seg_folder",
     "seeded_globals",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__)

@@ -8,13 +8,13 @@ from typing import Any
 from segsuite.config import CfgNode, build_entry, read_entries
 from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
 from segsuite.errors import DataError, UnknownNameError
-from segsuite.utils.registry import Registry, unknown_name
+from segsuite.utils.registry import unknown_name
 
-from .evaluator import DatasetEvaluator, DatasetEvaluators
+from . import coco, panoptic, sem_seg  # noqa: F401  which register their evaluators
+from .base import DatasetEvaluator, DatasetEvaluators
+from .registry import EVALUATOR_REGISTRY
 
-# Callables (cfg, dataset_name, output_dir, **arguments) -> DatasetEvaluator, by `evaluator_type` of
-# the data set's metadata or an entry of TEST.EVALUATORS.
-EVALUATOR_REGISTRY = Registry("EVALUATOR")
+__all__ = ["EVALUATOR_REGISTRY", "build_evaluator"]
 
 
 def build_evaluator(

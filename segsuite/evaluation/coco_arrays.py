@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -40,8 +40,10 @@ class _Annotations:
         """Those that a task can compare: with a box ("bbox"), or with a mask ("segm")."""
         if task == "bbox":
             usable = ~np.isnan(self.boxes[:, 0])
+        elif self.masks.count(None):
+            usable = np.array([mask is not None for mask in self.masks])
         else:
-            usable = np.fromiter((mask is not None for mask in self.masks), bool, len(self))
+            return self
         return self if usable.all() else self.take(usable)
 
 
@@ -134,19 +136,6 @@ def sort_by_image(columns: _Columns) -> _Columns:
     if (columns.images[1:] >= columns.images[:-1]).all():
         return columns
     return columns.take(np.argsort(columns.images, kind="stable"))
-
-
-def as_coco_segmentation(mask: Segmentation | None, size: Sequence[int]) -> Any:
-    """A mask as COCO's files have it.
-
-    Args:
-        size: height and width of the image.
-    """
-    if mask is None:
-        return None
-    if isinstance(mask, list):
-        return [polygon.tolist() for polygon in mask]
-    return {"size": list(size), "counts": mask}
 
 
 def concatenate(parts: Sequence[_Columns]) -> _Columns:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +20,6 @@ from .coco_arrays import (
     COCODetections,
     COCOObjects,
     COCOPart,
-    as_coco_segmentation,
     concatenate,
 )
 
@@ -179,24 +178,48 @@ def _entries(
     part: COCOPart, annotations: COCOObjects | COCODetections, task: str
 ) -> list[dict[str, Any]]:
     """Annotations of COCO's files, numbered from 1: id 0 says "not matched" to engines."""
-    numbers = annotations.images.tolist()
-    columns: dict[str, Iterable[Any]] = {
-        "id": range(1, len(numbers) + 1),
-        "image_id": numbers,
-        "category_id": annotations.categories.tolist(),
-    }
-    if isinstance(annotations, COCOObjects):
-        columns["area"] = annotations.areas.tolist()
-        columns["iscrowd"] = annotations.crowds.astype(int).tolist()
-    else:
-        columns["score"] = annotations.scores.tolist()
+    rows = zip(
+        *(annotations.images.tolist(), annotations.categories.tolist()),
+        _compared(part, annotations, task),
+        strict=True,
+    )
+    key = "bbox" if task == "bbox" else "segmentation"
+    # Written out, since there may be millions.
+    if isinstance(annotations, COCODetections):
+        return [
+            {"id": i, "image_id": image, "category_id": category, key: value, "score": score}
+            for i, ((image, category, value), score) in enumerate(
+                zip(rows, annotations.scores.tolist(), strict=True), 1
+            )
+        ]
+    more = zip(annotations.areas.tolist(), annotations.crowds.astype(int).tolist(), strict=True)
+    return [
+        {
+            "id": i,
+            "image_id": image,
+            "category_id": category,
+            key: value,
+            "area": area,
+            "iscrowd": crowd,
+        }
+        for i, ((image, category, value), (area, crowd)) in enumerate(
+            zip(rows, more, strict=True), 1
+        )
+    ]
+
+
+def _compared(part: COCOPart, annotations: COCOObjects | COCODetections, task: str) -> list[Any]:
+    """The boxes, or the masks as COCO's files have them."""
     if task == "bbox":
-        columns["bbox"] = annotations.boxes.tolist()
-    else:
-        sizes = part.sizes[np.searchsorted(part.images, annotations.images)].tolist()
-        columns["segmentation"] = map(as_coco_segmentation, annotations.masks, sizes)
-    keys = tuple(columns)
-    return [dict(zip(keys, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        boxes: list[Any] = annotations.boxes.tolist()
+        return boxes
+    sizes = part.sizes[np.searchsorted(part.images, annotations.images)].tolist()
+    return [
+        [polygon.tolist() for polygon in mask]
+        if isinstance(mask, list)
+        else {"size": size, "counts": mask}
+        for mask, size in zip(annotations.masks, sizes, strict=True)
+    ]
 
 
 def _datasets(coco_class: type, part: COCOPart, task: str) -> tuple[Any, Any]:

@@ -53,7 +53,7 @@ def read_coco_results(
         first += len(detections)
     columns = concatenate(parts)
     with_boxes = int((~np.isnan(columns.boxes[:, 0])).sum())
-    with_masks = sum(mask is not None for mask in columns.masks)
+    with_masks = len(columns) - columns.masks.count(None)
     return columns, tasks_of_counts(len(columns), with_boxes, with_masks, path)
 
 
@@ -117,9 +117,8 @@ def detection_columns(
     if columns is None:
         columns = _odd_columns(detections, index, first, where)
     if check_masks:
-        found = [(row, mask) for row, mask in enumerate(columns.masks) if mask is not None]
-        rows = [row for row, _ in found]
-        counts = [mask for _, mask in found if not isinstance(mask, list)]
+        rows = [row for row, mask in enumerate(columns.masks) if mask is not None]
+        counts: list[Any] = [columns.masks[row] for row in rows]
         faults = find_count_faults(counts, index.sizes[columns.images[rows]].prod(axis=1))
         if faults:
             row = min(faults)

@@ -19,9 +19,8 @@ from segsuite.utils import comm
 from segsuite.utils.files import write_json
 from segsuite.utils.record_name import record_name
 
-from .build import EVALUATOR_REGISTRY
+from .base import DatasetEvaluator, DatasetEvaluators
 from .coco import COCOEvaluator
-from .evaluator import DatasetEvaluator, DatasetEvaluators
 from .panoptic_files import PanopticGroundTruth, read_panoptic_results
 from .panoptic_metrics import (
     CROWD_RULES,
@@ -30,6 +29,7 @@ from .panoptic_metrics import (
     panoptic_counts,
     panoptic_quality,
 )
+from .registry import EVALUATOR_REGISTRY
 from .sem_seg import SemSegEvaluator
 from .spool import Spool
 

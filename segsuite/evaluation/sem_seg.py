@@ -22,13 +22,13 @@ from segsuite.utils import comm
 from segsuite.utils.files import write_json
 from segsuite.utils.record_name import record_name
 
+from .base import DatasetEvaluator, check_distributed
 from .boundary import boundary_confusion_matrix, boundary_iou
-from .build import EVALUATOR_REGISTRY
 from .calibration import NUM_BINS, calibration_counts, calibration_figures
-from .evaluator import DatasetEvaluator, check_distributed
 from .image_counts import ImageCounts, save_image_counts
 from .image_tables import check_table_format, image_columns, worst_images, write_table
 from .metrics import averaged_labels, check_rule, sem_seg_metrics
+from .registry import EVALUATOR_REGISTRY
 from .sem_seg_slices import figure_intervals, sem_seg_slices
 from .slice_figures import SliceFigures, write_slices
 from .slices import Slices, slices_of

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from segsuite.checkpoint.checkpointer import BEST, FINAL, Checkpointer
 from segsuite.errors import DataError
 from segsuite.utils.files import parse_json
 
@@ -29,6 +28,9 @@ class RunFiles:
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
+        # Checkpoints need PyTorch, the names of an evaluation's files don't.
+        from segsuite.checkpoint.checkpointer import BEST, FINAL
+
         self.folder = Path(folder)
         self.config = self.folder / "config.yaml"
         self.info = self.folder / "run_info.json"
@@ -59,6 +61,8 @@ class RunFiles:
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints there are: those by iteration, ascending, then the best and the final."""
+        from segsuite.checkpoint.checkpointer import Checkpointer
+
         periodic = Checkpointer(self.folder).periodic()[::-1]
         return [*periodic, *(path for path in (self.best, self.final) if path.exists())]
 

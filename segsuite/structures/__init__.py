@@ -1,14 +1,20 @@
 """What models and evaluators exchange."""
 
+from typing import TYPE_CHECKING
+
+from segsuite.utils.lazy import lazy_names
+
 from .box_mode import BoxMode
-from .boxes import Boxes, clip_boxes, pairwise_iou
-from .image_list import ImageList, padded_size
-from .image_masks import HasWindows, ImageMasks, SegmentationMasks, WindowMasks, masks_union
-from .instances import Instances
-from .masks import BitMasks, PolygonMasks
 from .rle import decode_masks, encode_masks, encode_window, rasterize_polygons, to_rle
-from .roi_masks import ROIMasks, whole_pixel_boxes
-from .sem_seg import SemSegLogits, as_sem_seg, label_logits, num_labels, sem_seg_labels
+
+if TYPE_CHECKING:
+    from .boxes import Boxes, clip_boxes, pairwise_iou
+    from .image_list import ImageList, padded_size
+    from .image_masks import HasWindows, ImageMasks, SegmentationMasks, WindowMasks, masks_union
+    from .instances import Instances
+    from .masks import BitMasks, PolygonMasks
+    from .roi_masks import ROIMasks, whole_pixel_boxes
+    from .sem_seg import SemSegLogits, as_sem_seg, label_logits, num_labels, sem_seg_labels
 
 __all__ = [
     "BitMasks",
@@ -38,3 +44,5 @@ __all__ = [
     "to_rle",
     "whole_pixel_boxes",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__)

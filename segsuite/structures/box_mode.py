@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
 
-import torch
-
 _Box = TypeVar("_Box")
 
 
@@ -60,7 +58,7 @@ class BoxMode(IntEnum):
         if from_mode.is_relative or to_mode.is_relative:
             result = any_array * 1.0
         else:
-            result = any_array.clone() if isinstance(box, torch.Tensor) else any_array.copy()
+            result = any_array.clone() if hasattr(box, "clone") else any_array.copy()
         columns = [result[..., i] for i in range(4)]
         for i, column in enumerate(_convert(columns, from_mode, to_mode, image_size)):
             result[..., i] = column

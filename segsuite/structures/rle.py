@@ -9,17 +9,18 @@ See https://github.com/cocodataset/cocoapi, common/maskApi.h.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from pycocotools import mask as coco_mask
-from torch import Tensor
 
 from segsuite.errors import DataError
 
 from .polygons import check_mask_size, drawable
 from .run_lengths import find_count_faults, runs_fault
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RLE = dict[str, Any]
 
@@ -36,6 +37,8 @@ def encode_masks(masks: Tensor) -> list[RLE]:
     Raises:
         ValueError: another shape or type.
     """
+    import torch
+
     if masks.dim() != 3 or masks.dtype != torch.bool:
         raise ValueError(f"masks are {tuple(masks.shape)} {masks.dtype}; expected (N, H, W) bool")
     return [_encode(mask) for mask in masks]
@@ -43,7 +46,7 @@ def encode_masks(masks: Tensor) -> list[RLE]:
 
 def _encode(mask: Tensor) -> RLE:
     # The encoder walks down the columns: their values must lie side by side in memory.
-    columns = mask.cpu().t().contiguous().view(torch.uint8).numpy()
+    columns = mask.cpu().t().contiguous().numpy().view(np.uint8)
     rle = coco_mask.encode(columns.T)
     return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
 
@@ -85,6 +88,8 @@ def decode_masks(rles: Sequence[RLE], height: int, width: int) -> Tensor:
     Raises:
         DataError: an RLE of another size.
     """
+    import torch
+
     for i, rle in enumerate(rles):
         if list(rle["size"]) != [height, width]:
             raise DataError(
@@ -171,6 +176,8 @@ def rasterize_polygons(polygons: Sequence[Sequence[Any]], height: int, width: in
     Raises:
         DataError: a polygon of fewer than 3 points, or one with values that are not finite.
     """
+    import torch
+
     # One of which nothing is near the image is drawn as a point beyond it.
     flat = [
         p if len(p) else np.full(6, -1.0)

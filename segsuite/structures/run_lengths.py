@@ -7,6 +7,7 @@ that more follow. From the fourth on a number is the difference from the run two
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,15 +30,13 @@ def find_count_faults(counts: Sequence[str | bytes], pixels: np.ndarray) -> dict
         What is wrong, by the index of the mask.
     """
     faults: dict[int, str] = {}
-    start = 0
-    while start < len(counts):
-        texts: list[bytes] = []
-        length = 0
-        while start + len(texts) < len(counts) and length < _CHUNK:
-            texts.append(_as_bytes(counts[start + len(texts)]))
-            length += len(texts[-1])
-        faults |= _faults_of_chunk(texts, pixels[start : start + len(texts)], start)
-        start += len(texts)
+    texts = [text.encode("utf-8", "replace") if isinstance(text, str) else text for text in counts]
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    chunks = np.cumsum(lengths) // _CHUNK
+    starts = [0, *(np.diff(chunks).nonzero()[0] + 1).tolist(), len(texts)]
+    for start, end in pairwise(starts):
+        if start < end:
+            faults |= _faults_of_chunk(texts[start:end], pixels[start:end], start)
     return faults
 
 

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.distributed as dist
+if TYPE_CHECKING:
+    import torch
 
 
 def _initialized() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    # Where PyTorch has not been imported there is no group, and no need to wait for it.
+    dist = sys.modules.get("torch.distributed")
+    return dist is not None and dist.is_available() and dist.is_initialized()
 
 
 def get_world_size() -> int:
     """Number of processes, over all machines."""
-    return dist.get_world_size() if _initialized() else 1
+    if not _initialized():
+        return 1
+    import torch.distributed as dist
+
+    return dist.get_world_size()
 
 
 def get_rank() -> int:
     """Index of this process among all, from 0."""
-    return dist.get_rank() if _initialized() else 0
+    if not _initialized():
+        return 0
+    import torch.distributed as dist
+
+    return dist.get_rank()
 
 
 def get_local_rank() -> int:
@@ -36,6 +47,9 @@ def is_main_process() -> bool:
 def synchronize() -> None:
     """Wait until every process is here."""
     if get_world_size() > 1:
+        import torch
+        import torch.distributed as dist
+
         if dist.get_backend() == "nccl":
             dist.barrier(device_ids=[torch.cuda.current_device()])
         else:
@@ -46,6 +60,8 @@ def gather(obj: Any, dst: int = 0) -> list[Any]:
     """Picklable objects of all processes in the order of their ranks; empty except on `dst`."""
     if get_world_size() == 1:
         return [obj]
+    import torch.distributed as dist
+
     gathered = [None] * get_world_size() if get_rank() == dst else None
     dist.gather_object(obj, gathered, dst=dst)
     return gathered or []
@@ -55,6 +71,8 @@ def all_gather(obj: Any) -> list[Any]:
     """Picklable objects of all processes in the order of their ranks, on every process."""
     if get_world_size() == 1:
         return [obj]
+    import torch.distributed as dist
+
     gathered = [None] * get_world_size()
     dist.all_gather_object(gathered, obj)
     return gathered
@@ -64,6 +82,8 @@ def broadcast_object(obj: Any, src: int = 0) -> Any:
     """The picklable object of process `src`, on every process."""
     if get_world_size() == 1:
         return obj
+    import torch.distributed as dist
+
     box = [obj]
     dist.broadcast_object_list(box, src=src)
     return box[0]
@@ -72,6 +92,8 @@ def broadcast_object(obj: Any, src: int = 0) -> Any:
 def all_reduce_sum_(tensor: torch.Tensor) -> torch.Tensor:
     """Sum a tensor over all processes, in place."""
     if get_world_size() > 1:
+        import torch.distributed as dist
+
         dist.all_reduce(tensor)
     return tensor
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 
 from segsuite.errors import DataError
@@ -147,6 +146,8 @@ def segmentation_of(
     joined = np.zeros((bottom - top, right - left), dtype=bool)
     for mask, y, x in windows:
         joined[y - top : y - top + mask.shape[0], x - left : x - left + mask.shape[1]] |= mask
+    import torch
+
     return encode_window(torch.from_numpy(joined), top, left, size)
 
 
