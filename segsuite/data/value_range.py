@@ -42,6 +42,11 @@ class ValueRange:
             pairs = values if isinstance(values[0], (list, tuple)) else [values]
             self._pairs = [_pair(pair, limits) for pair in pairs]
 
+    @property
+    def has_percentiles(self) -> bool:
+        """Whether the range differs from image to image."""
+        return any(is_share for pair in self._pairs for _, is_share in pair)
+
     def check(self, dtype: np.dtype, bands: int, name: object) -> None:
         """Check that it says how values of a type are read.
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,6 +21,7 @@ from segsuite.visualization import ColorTracker, Prediction, save_image
 from segsuite.visualization.video import VideoReader, VideoWriter
 
 from .predictor import Predictor
+from .scenes import SUFFIXES as SCENES
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 STDIN = "-"
@@ -72,6 +73,7 @@ def predict_files(
     *,
     live: bool = False,
     frame_maps: bool = False,
+    scenes: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Predict files and write what is found; see `Prediction.save` for images.
 
@@ -85,6 +87,8 @@ def predict_files(
             in ``latest.jpg``.
         frame_maps: of videos also write `Prediction.save_maps` of each frame, under the names
             ``<name>/000000``, ``<name>/000001``, ...
+        scenes: options of `predict_scene`, by which TIFF files are then predicted; None: as other
+            images.
 
     Returns:
         A message for each file that could not be read; the others are predicted nevertheless.
@@ -112,6 +116,8 @@ def predict_files(
             try:
                 if file.lower().endswith(VIDEOS):
                     _predict_video(predictor, name, file, output_dir, take, frame_maps)
+                elif scenes is not None and file.lower().endswith(SCENES):
+                    predictor.predict_scene(file, output_dir, name=name, **scenes)
                 else:
                     start = time.perf_counter()
                     prediction = predictor(_image(predictor, file))

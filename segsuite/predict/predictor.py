@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,7 +76,7 @@ class Predictor:
         self.metadata: Metadata = run_metadata(cfg)
         self.reader = ImageReader(cfg)
         self._mapper = InferenceMapper(cfg)
-        self._min_score = min_score
+        self.min_score = min_score
 
     def __call__(self, image: Any) -> Prediction:
         """Predict one image.
@@ -94,4 +95,19 @@ class Predictor:
         with torch.inference_mode():
             outputs = self._inference(self._mapper(pixels))
         shown = self.reader.display(pixels)
-        return Prediction(shown, outputs, self.metadata, self._min_score)
+        return Prediction(shown, outputs, self.metadata, self.min_score)
+
+    def predict_scene(
+        self,
+        file: str | os.PathLike[str],
+        output_dir: str | os.PathLike[str],
+        **options: Any,
+    ) -> list[Path]:
+        """Predict a GeoTIFF of any size, window by window, and write GeoTIFF and GeoJSON with its
+        coordinates.
+
+        Args, returns and raises: see `segsuite.predict.scenes.predict_scene`.
+        """
+        from .scenes import predict_scene
+
+        return predict_scene(self, file, output_dir, **options)

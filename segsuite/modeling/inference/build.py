@@ -9,7 +9,6 @@ from torch import nn
 from segsuite.config import CfgNode
 from segsuite.errors import ConfigError
 
-from ..backbone import Backbone
 from ..meta_arch import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
 from .augmentation import SemSegAugmentation
 from .sliding_window import SlidingWindow
@@ -38,11 +37,10 @@ def build_inference(cfg: CfgNode, model: nn.Module) -> nn.Module:
         )
     inference: nn.Module = model
     if window.ENABLED:
+        strides = [shape.stride for shape in model.backbone.output_shape().values()]
+        alignment = math.lcm(32, max(model.backbone.size_divisibility, 1), *strides)
         inference = SlidingWindow(
-            model,
-            window_size=window.SIZE,
-            overlap=window.OVERLAP,
-            alignment=_alignment(model.backbone),
+            model, window_size=window.SIZE, overlap=window.OVERLAP, alignment=alignment
         )
     if aug.ENABLED:
         inference = SemSegAugmentation(
@@ -57,12 +55,5 @@ def _tiled(cfg: CfgNode, model: GeneralizedRCNN) -> TiledInstances:
         model,
         tile_size=window.SIZE,
         overlap=window.OVERLAP,
-        alignment=_alignment(model.backbone),
         nms_threshold=cfg.MODEL.ROI_HEADS.NMS_THRESH_TEST,
     )
-
-
-def _alignment(backbone: Backbone) -> int:
-    """What the starts of windows are multiples of, so that features lie on one grid."""
-    strides = [shape.stride for shape in backbone.output_shape().values()]
-    return math.lcm(32, max(backbone.size_divisibility, 1), *strides)

@@ -71,6 +71,18 @@ class Piece:
             return 0.0
         return float((self._part(within)[2] & other._part(within)[2]).sum())
 
+    def window(self) -> Window:
+        """The mask, or of a detector without masks the pixels of the box."""
+        if self.mask is not None:
+            return self.mask
+        x0, y0, x1, y1 = (round(v) for v in self.box)
+        top, left = max(y0, 0), max(x0, 0)
+        size = (
+            max(min(y1, self.image_size[0]) - top, 0),
+            max(min(x1, self.image_size[1]) - left, 0),
+        )
+        return top, left, torch.ones(size, dtype=torch.bool)
+
     def touches(self, other: Piece) -> bool:
         """Whether the boxes have a point in common."""
         top, left, bottom, right = _overlap(self._box_rectangle, other._box_rectangle)

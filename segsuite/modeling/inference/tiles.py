@@ -33,7 +33,6 @@ class TiledInstances(nn.Module):
         tile_size: (height, width) in pixels.
         overlap: share of a tile that its neighbour covers at least, in (0, 1). Objects up to that
             size are whole in one tile.
-        alignment: tiles start at multiples of it.
         nms_threshold: of two objects of a class whose boxes overlap more, the worse is dropped.
 
     Raises:
@@ -46,14 +45,12 @@ class TiledInstances(nn.Module):
         *,
         tile_size: Sequence[int],
         overlap: float = 0.25,
-        alignment: int = 32,
         nms_threshold: float = 0.5,
     ):
         super().__init__()
-        if len(tile_size) != 2 or any(size <= 0 or size % alignment for size in tile_size):
+        if len(tile_size) != 2 or min(tile_size) <= 0:
             raise ConfigError(
-                f"TEST.SLIDING_WINDOW.SIZE is {list(tile_size)}; expected (height, width), both "
-                f"multiples of {alignment}, the grid of the model's features"
+                f"TEST.SLIDING_WINDOW.SIZE is {list(tile_size)}; expected (height, width) in pixels"
             )
         if not 0 < overlap < 1:
             raise ConfigError(
@@ -63,7 +60,6 @@ class TiledInstances(nn.Module):
         self.model = model
         self.tile_size = tuple(tile_size)
         self.overlap = overlap
-        self.alignment = alignment
         self.nms_threshold = nms_threshold
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Instances]]:
@@ -87,7 +83,7 @@ class TiledInstances(nn.Module):
         size = _size(record)
         scale = size[0] / height, size[1] / width
         starts = [
-            window_starts(length, tile, self.overlap, self.alignment)
+            window_starts(length, tile, self.overlap, 1)
             for length, tile in zip((height, width), self.tile_size, strict=True)
         ]
         for row, y in enumerate(starts[0]):
