@@ -57,6 +57,8 @@ IMAGE_PACKAGES_ALLOWED = (
     "evaluation/sem_seg.py",  # writes predictions as PNG
     "evaluation/coco",  # the arrays and run-length encodings of pycocotools
     "evaluation/lvis",  # the same by LVIS's rules
+    "predict/geojson.py",  # write the maps of scenes
+    "predict/scenes.py",
 )
 SEGSUITE = REPO / "segsuite"
 FILES = {path.relative_to(SEGSUITE).as_posix(): path for path in sorted(SEGSUITE.rglob("*.py"))}

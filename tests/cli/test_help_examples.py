@@ -42,7 +42,8 @@ SHORT = ("SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2")
 
 def examples(name: str) -> list[str]:
     """The commands in the first block of examples, those over several lines as one."""
-    text = importlib.import_module(f"segsuite.cli.{name.replace("-", "_")}").EXAMPLES
+    module = name.replace("-", "_")
+    text = importlib.import_module(f"segsuite.cli.{module}").EXAMPLES
     block = re.search(r"^(?:after `segsuite demo`|examples?).*:\n((?:  .*\n)+)", text, re.M)
     assert block, f"no examples in\n{text}"
     lines = re.sub(r"\\\n\s*", "", block[1]).splitlines()
