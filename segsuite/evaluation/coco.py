@@ -21,10 +21,11 @@ from segsuite.utils.record_name import record_name
 
 from .base import DatasetEvaluator, check_distributed
 from .coco_arrays import COCODetections, COCOObjects, COCOPart, split_images
-from .coco_engine_choice import choose_engine
+from .coco_engine_choice import build_engine, choose_engine
+from .coco_engines import COCOCurves, COCOEngine
 from .coco_files import COCOGroundTruth
 from .coco_limits import check_limits, limit_warnings
-from .coco_metrics import limits, match, named_figures
+from .coco_metrics import COCOFigures, figures_of, limits, match, named_figures
 from .coco_results import detection_columns, read_coco_results, tasks_of_counts
 from .registry import EVALUATOR_REGISTRY
 from .spool import Spool, Spooled
@@ -41,7 +42,7 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 @EVALUATOR_REGISTRY.register(name="coco")
 class COCOEvaluator(DatasetEvaluator):
-    """COCO's average precision and recall of boxes and masks.
+    """COCO's average precision and recall of boxes and masks, and of the boundaries of masks.
 
     Predictions are ``{"instances": Instances}`` at the size of the image file, with `pred_boxes`,
     `scores`, `pred_classes` and, for masks, `pred_masks`: `ImageMasks` or (N, H, W) bool. They go
@@ -63,6 +64,7 @@ class COCOEvaluator(DatasetEvaluator):
         engine: str = "auto",
         max_detections: Sequence[int] = (),
         detections_per_image: int | None = None,
+        boundary_dilation_ratio: float | None = None,
     ):
         """
         Args:
@@ -85,6 +87,8 @@ class COCOEvaluator(DatasetEvaluator):
                 given beside those of COCO, which are at 100.
             detections_per_image: how many the model gives at most, for a warning where that is more
                 than count, or less than there are objects.
+            boundary_dilation_ratio: for Boundary AP, task "boundary", wherever there are masks: the
+                width of the band along their outlines as a share of the image diagonal.
 
         Raises:
             MissingFileError, DataError: the ground truth is missing or no instances file, or its
@@ -99,6 +103,7 @@ class COCOEvaluator(DatasetEvaluator):
         self._engine = choose_engine(engine)
         self._max_detections = limits(check_limits(max_detections))
         self._detections_per_image = detections_per_image
+        self._boundary_dilation_ratio = boundary_dilation_ratio
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
         metadata = MetadataCatalog.get(dataset_name)
         if json_file is None:
@@ -137,6 +142,11 @@ class COCOEvaluator(DatasetEvaluator):
             "engine": cfg.TEST.COCO_ENGINE,
             "max_detections": cfg.TEST.COCO_MAX_DETECTIONS,
             "detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "boundary_dilation_ratio": (
+                cfg.TEST.INSTANCES.BOUNDARY_DILATION_RATIO
+                if cfg.TEST.INSTANCES.BOUNDARY_AP
+                else None
+            ),
             "output_dir": output_dir,
         }
 
@@ -169,6 +179,7 @@ class COCOEvaluator(DatasetEvaluator):
         Returns:
             For each task ``{"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100",
             "ARs", "ARm", "ARl", "AP-<class>"}``; NaN where the ground truth has nothing to find.
+            With Boundary AP the tasks are "bbox", "segm" and "boundary".
 
         Raises:
             DataError: an image was predicted twice.
@@ -315,12 +326,30 @@ class COCOEvaluator(DatasetEvaluator):
             )
             return {}
         objects = truth.objects()
-        for text in limit_warnings(
-            *(objects, truth.index, truth.categories),
-            *(self._max_detections[-1], detections_per_image),
-        ):
+        for text in self._limit_warnings(objects, detections_per_image):
             logger.warning("%s", text)
+        if self._boundary_dilation_ratio is not None and "segm" in tasks:
+            tasks = [*tasks, "boundary"]
         return self._figures(parts_of(objects), tasks)
+
+    def _limit_warnings(
+        self, objects: COCOObjects, detections_per_image: int | None
+    ) -> Iterator[str]:
+        """What limits of detections make impossible to find; see `limit_warnings`."""
+        return limit_warnings(
+            *(objects, self._truth.index, self._truth.categories),
+            *(self._max_detections[-1], detections_per_image),
+        )
+
+    def _build_engine(self, task: str) -> COCOEngine:
+        """What matches detections and objects, without an image yet."""
+        return build_engine(
+            *(self._engine, task, len(self._truth.index.category_ids), self._max_detections),
+            dilation_ratio=self._boundary_dilation_ratio or 0.0,
+        )
+
+    def _figures_of(self, curves: COCOCurves) -> COCOFigures:
+        return figures_of(curves, self._truth.index.category_ids)
 
     def _parts(self, images: Spooled, objects: COCOObjects) -> Iterator[COCOPart]:
         """What was predicted, with the ground truth, a few images at a time."""
@@ -335,9 +364,8 @@ class COCOEvaluator(DatasetEvaluator):
         return split_images(index.sizes, objects, detections)
 
     def _figures(self, parts: Iterable[COCOPart], tasks: Sequence[str]) -> dict[str, Any]:
-        of_tasks = match(
-            *(parts, tasks, self._truth.index.category_ids, self._engine, self._max_detections)
-        )
+        curves = match(parts, {task: self._build_engine(task) for task in tasks})
+        of_tasks = {task: self._figures_of(of_task) for task, of_task in curves.items()}
         names = {c: self._truth.categories[c] for _, c in sorted(self._category_ids.items())}
         results = {task: named_figures(figures, names) for task, figures in of_tasks.items()}
         if self._files is not None:

@@ -27,6 +27,7 @@ from .coco_engines import (
     HotcocoEngine,
     PycocotoolsEngine,
 )
+from .coco_matching import MatchingEngine
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +72,22 @@ def build_engine(
     task: str,
     num_categories: int,
     max_detections: Sequence[int] = MAX_DETECTIONS,
+    *,
+    dilation_ratio: float = 0.02,
 ) -> COCOEngine:
     """An engine that has no image yet.
 
     Args:
         name: one of `ENGINES`.
-        task: "bbox" or "segm".
+        task: "bbox", "segm" or "boundary", which one engine has, whatever the name.
         max_detections: limits of the detections of an image and category, ascending.
+        dilation_ratio: width of the band of "boundary" as a share of the image diagonal.
 
     Raises:
         UnknownNameError, MissingPackageError: see `choose_engine`.
     """
+    if task == "boundary":
+        return MatchingEngine(task, num_categories, max_detections, dilation_ratio=dilation_ratio)
     engine: COCOEngine = _ENGINES[choose_engine(name)][2](task, num_categories, max_detections)
     return engine
 

@@ -19,6 +19,7 @@ from .coco_engines import (
     MAX_DETECTIONS,
     RECALLS,
     COCOCurves,
+    COCOEngine,
 )
 from .coco_files import read_objects
 from .coco_results import detection_columns
@@ -72,6 +73,7 @@ def coco_figures(
     *,
     engine: str = "auto",
     max_detections: Sequence[int] = (),
+    dilation_ratio: float = 0.02,
 ) -> COCOFigures:
     """Compare detections with a ground truth.
 
@@ -79,43 +81,38 @@ def coco_figures(
         ground_truth: the content of a COCO instances file. It is left as it is.
         detections: as in a COCO results file: `image_id`, `category_id`, `score` and what the task
             compares, `bbox` (x, y, width, height) or `segmentation` (compressed RLE).
-        task: "bbox" or "segm". Sizes of objects are of their boxes in the first case and of their
-            masks in the second, as far as detections go; annotations have an `area`.
+        task: "bbox", "segm", or "boundary": masks, by the IoU of their boundaries too. Sizes of
+            objects are of their boxes in the first case and of their masks in the others, as far as
+            detections go; annotations have an `area`.
         engine: one of `ENGINES`.
         max_detections: limits of the detections of an image and category at which figures are
             given beside those of COCO, which are at 100.
+        dilation_ratio: width of the band of "boundary" as a share of the image diagonal.
 
     Raises:
         DataError: a detection is not of this ground truth, or lacks what the task compares.
         UnknownNameError, MissingPackageError: see `choose_engine`.
     """
     objects, index = read_objects(ground_truth)
-    found = detection_columns(detections, index)
-    parts = split_images(index.sizes, objects, found)
-    return match(parts, [task], index.category_ids, engine, limits(max_detections))[task]
+    parts = split_images(index.sizes, objects, detection_columns(detections, index))
+    chosen = build_engine(
+        *(engine, task, len(index.category_ids), limits(max_detections)),
+        dilation_ratio=dilation_ratio,
+    )
+    return figures_of(match(parts, {task: chosen})[task], index.category_ids)
 
 
-def match(
-    parts: Iterable[COCOPart],
-    tasks: Sequence[str],
-    category_ids: Sequence[Hashable],
-    engine: str,
-    max_detections: Sequence[int],
-) -> dict[str, COCOFigures]:
-    """The figures of images by task, in one pass over them.
+def match(parts: Iterable[COCOPart], engines: Mapping[str, COCOEngine]) -> dict[str, COCOCurves]:
+    """Precision over recall by task, in one pass over the images.
 
     Args:
         parts: all images, in ascending order.
-        tasks: "bbox", "segm" or both.
-        category_ids: by the number of the category.
-        engine: one of `ENGINES`.
-        max_detections: see `limits`.
+        engines: by task, without an image yet.
     """
-    engines = {t: build_engine(engine, t, len(category_ids), max_detections) for t in tasks}
     for part in parts:
-        for of_task in engines.values():
-            of_task.add(part)
-    return {task: figures_of(of_task.curves(), category_ids) for task, of_task in engines.items()}
+        for engine in engines.values():
+            engine.add(part)
+    return {task: engine.curves() for task, engine in engines.items()}
 
 
 def limits(max_detections: Iterable[int]) -> tuple[int, ...]:

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from .boundary import band_width
 from .coco_arrays import COCODetections, COCOObjects, Segmentation
 
 # Pairs below it match at no threshold, so they are left out.
@@ -57,7 +55,7 @@ def box_ious(found: np.ndarray, true: np.ndarray, crowds: np.ndarray) -> np.ndar
 
 
 class Masks:
-    """Masks of objects or detections, and what is asked of them more than once.
+    """Masks of objects or detections.
 
     Args:
         masks: as `COCOObjects` and `COCODetections` have them, none missing.
@@ -66,22 +64,11 @@ class Masks:
 
     def __init__(self, masks: Sequence[Segmentation | None], sizes: np.ndarray):
         self.rles = [_as_rle(mask, size) for mask, size in zip(masks, sizes.tolist(), strict=True)]
-        self._bands: dict[int, tuple[int, int, np.ndarray]] = {}
 
     def areas(self) -> np.ndarray:
         """(N,) float64 pixels."""
         # One by one: of a list pycocotools gives areas as bytes.
         return np.array([coco_mask.area(rle) for rle in self.rles], dtype=np.float64)
-
-    def band(self, row: int, dilation_ratio: float) -> tuple[int, int, np.ndarray]:
-        """The pixels of a mask that lie along its outline.
-
-        Returns:
-            The first row and column of its box, and (h, w) uint8 in it: 1 where the band is.
-        """
-        if row not in self._bands:
-            self._bands[row] = mask_band(self.rles[row], dilation_ratio)
-        return self._bands[row]
 
 
 def mask_ious(
@@ -117,58 +104,19 @@ def boundary_ious(
 
     Args:
         pairs: (P,) rows of `found` and (P,) rows of `true`.
-        ious: (P,) of the masks.
+        ious: (P,) of the masks, above 0.
         dilation_ratio: width of the bands as a share of the image diagonal.
     """
-    smaller = ious.copy()
-    for i, (row, column) in enumerate(zip(*(side.tolist() for side in pairs), strict=True)):
-        bands = found.band(row, dilation_ratio), true.band(column, dilation_ratio)
-        smaller[i] = min(smaller[i], _window_iou(*bands))
-    return smaller
+    from .coco_bands import Bands  # which needs PyTorch, as nothing else here does
 
-
-def mask_band(rle: dict[str, Any], dilation_ratio: float) -> tuple[int, int, np.ndarray]:
-    """The band of a mask: its pixels that d erosions by a 3 x 3 square remove, d a share of the
-    image diagonal, where all outside of the image is no mask.
-
-    Args:
-        rle: compressed.
-
-    Returns:
-        The first row and column of the mask's box, and (h, w) uint8 in it: 1 where the band is.
-    """
-    left, top, width, height = coco_mask.toBbox(rle).astype(int).tolist()
-    window = coco_mask.decode(rle)[top : top + height, left : left + width]
-    image_height, image_width = rle["size"]
-    distance = band_width(image_height, image_width, dilation_ratio)
-    if min(width, height) <= 2 * distance:  # nothing lies further inside
-        return top, left, window
-    window = np.ascontiguousarray(window)
-    # The box ends where the mask does: beyond it is nothing of it.
-    inside = cv2.erode(
-        window,
-        np.ones((2 * distance + 1, 2 * distance + 1), np.uint8),
-        borderType=cv2.BORDER_CONSTANT,
-        borderValue=0,
-    )
-    return top, left, window - inside
-
-
-def _window_iou(first: tuple[int, int, np.ndarray], second: tuple[int, int, np.ndarray]) -> float:
-    """The IoU of two masks in windows of the image."""
-    (top, left, a), (other_top, other_left, b) = first, second
-    low = max(top, other_top), max(left, other_left)
-    high = (
-        min(top + a.shape[0], other_top + b.shape[0]),
-        min(left + a.shape[1], other_left + b.shape[1]),
-    )
-    if low[0] >= high[0] or low[1] >= high[1]:
-        return 0.0
-    common = cv2.countNonZero(
-        a[low[0] - top : high[0] - top, low[1] - left : high[1] - left]
-        & b[low[0] - other_top : high[0] - other_top, low[1] - other_left : high[1] - other_left]
-    )
-    return common / (np.count_nonzero(a) + np.count_nonzero(b) - common)
+    bands = [Bands(of.rles, dilation_ratio) for of in (found, true)]
+    for of, rows in zip(bands, pairs, strict=True):
+        of.add(np.unique(rows).tolist())
+    of_bands = [
+        bands[0].iou(row, bands[1], column)
+        for row, column in zip(*(rows.tolist() for rows in pairs), strict=True)
+    ]
+    return np.minimum(ious, np.array(of_bands, dtype=np.float64))
 
 
 def _as_rle(mask: Segmentation | None, size: Sequence[int]) -> dict[str, Any]:

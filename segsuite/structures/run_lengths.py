@@ -59,13 +59,28 @@ def decode_counts(counts: str | bytes) -> list[int]:
     fault = _text_fault(text)
     if fault:
         raise DataError(fault)
-    if not text:
+    return decode_runs([text])[0].tolist() if text else []
+
+
+def decode_runs(counts: Sequence[str | bytes]) -> list[np.ndarray]:
+    """The run lengths of several compressed RLEs, (M,) int64 of each.
+
+    Raises:
+        DataError: see `decode_counts`; or a text is empty.
+    """
+    texts = [_as_bytes(text) for text in counts]
+    if not texts:
         return []
-    values, _ = _numbers([text]) or (np.zeros(0, np.int64), None)
-    runs = values.astype(np.int64)
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
-    return runs.tolist()
+    numbers = _numbers(texts)
+    if numbers is None:
+        faults = (_text_fault(text) for text in texts)
+        raise DataError(next(filter(None, faults), "the RLE is empty"))
+    values, first = numbers
+    of_texts = np.split(values, first[1:])
+    for runs in of_texts:
+        runs[1::2] = np.cumsum(runs[1::2])
+        runs[2::2] = np.cumsum(runs[2::2])
+    return of_texts
 
 
 def _as_bytes(text: str | bytes) -> bytes:

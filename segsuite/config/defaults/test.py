@@ -56,6 +56,15 @@ TEST.SEM_SEG.SAVE_PREDICTIONS = False
 # Write the figures of each image: "csv", or "parquet" (needs pyarrow); "": no table.
 TEST.SEM_SEG.IMAGE_TABLE = ""
 
+TEST.INSTANCES = CN()
+# "coco", "lvis", or "auto": LVIS's where the ground truth says what its images do not have
+# (neg_category_ids), else COCO's. See docs/metrics.md.
+TEST.INSTANCES.RULES = "auto"
+# AP of masks by the IoU of their boundaries too, "boundary/AP".
+TEST.INSTANCES.BOUNDARY_AP = False
+# Width of the boundary band as a share of the image diagonal.
+TEST.INSTANCES.BOUNDARY_DILATION_RATIO = 0.02
+
 TEST.PANOPTIC = CN()
 # Which crowds excuse a segment, where an image has several of its category: "panopticapi", the last
 # one in the list, as the reference implementation has it; "all" of them. See docs/metrics.md.
