@@ -351,7 +351,7 @@ def read_image_facts(
         DataError: it is no list of ids.
     """
     facts: list[dict[str, list[int]]] = []
-    unknown: dict[Any, None] = {}
+    unknown: dict[str, None] = {}
     for image in images:
         of_image: dict[str, list[int]] = {}
         for key in _LVIS_KEYS:
@@ -363,7 +363,7 @@ def read_image_facts(
                     "list of the ids of categories"
                 )
             found = [categories.find(category)[0] for category in image[key]]
-            unknown.update({c: None for c, k in zip(image[key], found, strict=True) if k is None})
+            unknown.update({str(c): None for c, k in zip(image[key], found, strict=True) if k is None})
             of_image[key] = [k for k in found if k is not None]
         facts.append(of_image)
     if unknown:
