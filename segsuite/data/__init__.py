@@ -13,6 +13,7 @@ from .datasets import (
     register_coco_instances,
     register_coco_panoptic,
     register_from_config,
+    register_lvis_instances,
     register_sem_seg_folder,
 )
 from .image import ImageReader, read_image
@@ -85,6 +86,7 @@ __all__ = [
     "register_coco_instances",
     "register_coco_panoptic",
     "register_from_config",
+    "register_lvis_instances",
     "register_sem_seg_folder",
     "seeded_globals",
 ]

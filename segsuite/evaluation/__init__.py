@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .coco_metrics import COCOFigures, coco_figures
     from .evaluator import evaluating, inference_on_dataset
     from .image_counts import image_ious, load_image_counts
+    from .lvis import LVISEvaluator
     from .lvis_metrics import lvis_figures
     from .metrics import ABSENT_CLASS_RULES, SemSegMetrics, sem_seg_metrics
     from .panoptic import PanopticEvaluator
@@ -34,6 +35,7 @@ __all__ = [
     "Comparison",
     "DatasetEvaluator",
     "DatasetEvaluators",
+    "LVISEvaluator",
     "PanopticEvaluator",
     "PanopticQuality",
     "PanopticSegment",

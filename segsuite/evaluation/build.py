@@ -10,7 +10,7 @@ from segsuite.data.catalog import DatasetCatalog, MetadataCatalog
 from segsuite.errors import DataError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
-from . import coco, panoptic, sem_seg  # noqa: F401  which register their evaluators
+from . import coco, lvis, panoptic, sem_seg  # noqa: F401  which register their evaluators
 from .base import DatasetEvaluator, DatasetEvaluators
 from .registry import EVALUATOR_REGISTRY
 

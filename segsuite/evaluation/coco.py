@@ -21,12 +21,12 @@ from segsuite.utils.record_name import record_name
 
 from .base import DatasetEvaluator, check_distributed
 from .coco_arrays import COCODetections, COCOObjects, COCOPart, split_images
-from .coco_engine_choice import build_engine, choose_engine
-from .coco_engines import COCOCurves, COCOEngine
+from .coco_engine_choice import choose_engine
 from .coco_files import COCOGroundTruth
-from .coco_limits import check_limits, limit_warnings
-from .coco_metrics import COCOFigures, figures_of, limits, match, named_figures
+from .coco_limits import check_limits
+from .coco_metrics import limits, match, named_figures
 from .coco_results import detection_columns, read_coco_results, tasks_of_counts
+from .coco_rules import COCORules, LVISRules, Rules, choose_rules
 from .registry import EVALUATOR_REGISTRY
 from .spool import Spool, Spooled
 
@@ -49,6 +49,8 @@ class COCOEvaluator(DatasetEvaluator):
     to disk as they come, masks run-length encoded; the ground truth is read at the end.
     """
 
+    _own_rules = "auto"
+
     @configurable
     def __init__(
         self,
@@ -65,6 +67,7 @@ class COCOEvaluator(DatasetEvaluator):
         max_detections: Sequence[int] = (),
         detections_per_image: int | None = None,
         boundary_dilation_ratio: float | None = None,
+        rules: str = "auto",
     ):
         """
         Args:
@@ -89,19 +92,20 @@ class COCOEvaluator(DatasetEvaluator):
                 than count, or less than there are objects.
             boundary_dilation_ratio: for Boundary AP, task "boundary", wherever there are masks: the
                 width of the band along their outlines as a share of the image diagonal.
+            rules: "coco", "lvis" (`engine` and `max_detections` have no part in these), or "auto":
+                LVIS's where the ground truth says which categories its images do not have.
 
         Raises:
             MissingFileError, DataError: the ground truth is missing or no instances file, or its
                 categories are not those of `category_ids`.
             ConfigError: there are not `num_classes` of them; a limit is no positive whole number.
             ValueError: there are several processes, but `distributed` is False; no such task.
-            UnknownNameError: no data set of that name.
+            UnknownNameError: no data set, or no rules, of that name.
         """
         check_distributed(distributed)
         self._dataset_name = dataset_name
         self._tasks = _check_tasks(tasks)
-        self._engine = choose_engine(engine)
-        self._max_detections = limits(check_limits(max_detections))
+        engine, max_detections = choose_engine(engine), limits(check_limits(max_detections))
         self._detections_per_image = detections_per_image
         self._boundary_dilation_ratio = boundary_dilation_ratio
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
@@ -129,6 +133,12 @@ class COCOEvaluator(DatasetEvaluator):
                 f"MODEL.ROI_HEADS.NUM_CLASSES is {num_classes}; set it to the data set's"
             )
         self._category_ids = {k: c for c, k in category_ids.items()}
+        ratio = boundary_dilation_ratio or 0.0
+        self._rules: Rules
+        if choose_rules(self._own_rules if rules == "auto" else rules, self._truth) == "lvis":
+            self._rules = LVISRules(self._truth, ratio)
+        else:
+            self._rules = COCORules(self._truth, engine, max_detections, ratio)
         self.reset()
 
     @classmethod
@@ -147,6 +157,7 @@ class COCOEvaluator(DatasetEvaluator):
                 if cfg.TEST.INSTANCES.BOUNDARY_AP
                 else None
             ),
+            "rules": cfg.TEST.INSTANCES.RULES,
             "output_dir": output_dir,
         }
 
@@ -179,7 +190,8 @@ class COCOEvaluator(DatasetEvaluator):
         Returns:
             For each task ``{"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100",
             "ARs", "ARm", "ARl", "AP-<class>"}``; NaN where the ground truth has nothing to find.
-            With Boundary AP the tasks are "bbox", "segm" and "boundary".
+            With Boundary AP the tasks are "bbox", "segm" and "boundary". By LVIS's rules the
+            figures are those of `lvis_figures`.
 
         Raises:
             DataError: an image was predicted twice.
@@ -326,30 +338,11 @@ class COCOEvaluator(DatasetEvaluator):
             )
             return {}
         objects = truth.objects()
-        for text in self._limit_warnings(objects, detections_per_image):
+        for text in self._rules.limit_warnings(objects, detections_per_image):
             logger.warning("%s", text)
         if self._boundary_dilation_ratio is not None and "segm" in tasks:
             tasks = [*tasks, "boundary"]
         return self._figures(parts_of(objects), tasks)
-
-    def _limit_warnings(
-        self, objects: COCOObjects, detections_per_image: int | None
-    ) -> Iterator[str]:
-        """What limits of detections make impossible to find; see `limit_warnings`."""
-        return limit_warnings(
-            *(objects, self._truth.index, self._truth.categories),
-            *(self._max_detections[-1], detections_per_image),
-        )
-
-    def _build_engine(self, task: str) -> COCOEngine:
-        """What matches detections and objects, without an image yet."""
-        return build_engine(
-            *(self._engine, task, len(self._truth.index.category_ids), self._max_detections),
-            dilation_ratio=self._boundary_dilation_ratio or 0.0,
-        )
-
-    def _figures_of(self, curves: COCOCurves) -> COCOFigures:
-        return figures_of(curves, self._truth.index.category_ids)
 
     def _parts(self, images: Spooled, objects: COCOObjects) -> Iterator[COCOPart]:
         """What was predicted, with the ground truth, a few images at a time."""
@@ -364,15 +357,14 @@ class COCOEvaluator(DatasetEvaluator):
         return split_images(index.sizes, objects, detections)
 
     def _figures(self, parts: Iterable[COCOPart], tasks: Sequence[str]) -> dict[str, Any]:
-        curves = match(parts, {task: self._build_engine(task) for task in tasks})
-        of_tasks = {task: self._figures_of(of_task) for task, of_task in curves.items()}
+        curves = match(parts, {task: self._rules.build_engine(task) for task in tasks})
+        of_tasks = {task: self._rules.figures_of(of_task) for task, of_task in curves.items()}
         names = {c: self._truth.categories[c] for _, c in sorted(self._category_ids.items())}
         results = {task: named_figures(figures, names) for task, figures in of_tasks.items()}
         if self._files is not None:
             content = {
                 "dataset": self._dataset_name,
-                "engine": self._engine,
-                "max_detections": list(self._max_detections),
+                **self._rules.settings,
                 "results": {task: _without_nan(figures) for task, figures in results.items()},
                 "pr_curves": {
                     task: {

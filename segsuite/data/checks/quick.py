@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 _SHOWN = 5
 _RGB = 3
 
+# Evaluators of data sets whose objects may be those of a file.
+_OF_FILES = ("coco", "lvis")
+
 
 def check_datasets(cfg: CfgNode) -> None:
     """Check every data set of DATASETS.TRAIN and DATASETS.TEST.
@@ -176,7 +179,7 @@ def check_instance_dataset(
     if not len(annotated):
         _say_not_annotated(metadata, len(records), for_training)
         return
-    is_file = metadata.get("evaluator_type") == "coco" and metadata.get("json_file") is not None
+    is_file = metadata.get("evaluator_type") in _OF_FILES and metadata.get("json_file") is not None
     objects = ObjectFacts.of_file(metadata) if is_file else ObjectFacts.of_records(annotated)
     check_objects(
         metadata,
@@ -205,7 +208,7 @@ def _annotated(records: Records) -> Records:
 
 def _say_not_annotated(metadata: Metadata, num_images: int, for_training: bool) -> None:
     """Of a data set in COCO's format whose file has no annotations."""
-    if metadata.get("evaluator_type") != "coco":
+    if metadata.get("evaluator_type") not in _OF_FILES:
         return
     source = metadata.get("json_file") or f"data set '{metadata.name}'"
     if for_training:

@@ -3,7 +3,7 @@
 from .ade20k import register_ade20k
 from .camvid import register_camvid
 from .cityscapes import register_cityscapes
-from .coco import load_coco_json, register_coco_instances
+from .coco import load_coco_json, register_coco_instances, register_lvis_instances
 from .coco_builtin import register_coco_builtin
 from .coco_panoptic import load_coco_panoptic, register_coco_panoptic
 from .coco_records import records_to_coco
@@ -25,6 +25,7 @@ __all__ = [
     "register_coco_instances",
     "register_coco_panoptic",
     "register_from_config",
+    "register_lvis_instances",
     "register_sem_seg_folder",
 ]
 

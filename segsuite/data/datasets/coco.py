@@ -46,7 +46,7 @@ def register_coco_instances(
     """
     json_file, image_root = os.fspath(json_file), os.fspath(image_root)
     facts = MetadataCatalog.get(name).set(
-        json_file=json_file, image_root=image_root, evaluator_type="coco", **metadata
+        **{"json_file": json_file, "image_root": image_root, "evaluator_type": "coco", **metadata}
     )
     if name not in DatasetCatalog:
         image_ids = facts.get("image_ids")
@@ -54,6 +54,18 @@ def register_coco_instances(
             name, lambda: open_coco_json(json_file, image_root, name, image_ids)
         )
     return facts
+
+
+def register_lvis_instances(
+    name: str,
+    metadata: Mapping[str, Any],
+    json_file: str | os.PathLike,
+    image_root: str | os.PathLike,
+) -> Metadata:
+    """The same for a data set in LVIS's format, which is evaluated by LVIS's rules."""
+    return register_coco_instances(
+        name, {"evaluator_type": "lvis", **metadata}, json_file, image_root
+    )
 
 
 def load_coco_json(

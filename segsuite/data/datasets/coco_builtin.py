@@ -40,7 +40,8 @@ def register_coco_builtin() -> None:
             _register_instances(name, images, f"coco/annotations/{file}", _THINGS)
     for split in ("train", "val"):
         # The file names of LVIS tell which of COCO's folders an image is in.
-        _register_instances(f"lvis_v1_{split}", "coco", f"lvis/lvis_v1_{split}.json", {})
+        file = f"lvis/lvis_v1_{split}.json"
+        _register_instances(f"lvis_v1_{split}", "coco", file, {"evaluator_type": "lvis"})
         _register_panoptic(split)
 
 
@@ -49,7 +50,7 @@ def _register_instances(name: str, images: str, json_file: str, facts: dict) -> 
         return open_coco_json(datasets_root() / json_file, datasets_root() / images, name)
 
     DatasetCatalog.register(name, load)
-    MetadataCatalog.get(name).set(evaluator_type="coco", **facts).set_later(
+    MetadataCatalog.get(name).set(**{"evaluator_type": "coco"} | facts).set_later(
         json_file=lambda: str(datasets_root() / json_file),
         image_root=lambda: str(datasets_root() / images),
     )

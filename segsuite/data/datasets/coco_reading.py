@@ -27,7 +27,8 @@ from .coco_table import AnnotationTable, read_annotations
 from .coco_values import Ids, as_id, as_integer, id_order
 from .root import PATH_ADVICE
 
-_LVIS_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
+# What LVIS says of images: categories that are not there, and those with objects left out.
+LVIS_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
 @dataclass(frozen=True)
@@ -354,7 +355,7 @@ def read_image_facts(
     unknown: dict[str, None] = {}
     for image in images:
         of_image: dict[str, list[int]] = {}
-        for key in _LVIS_KEYS:
+        for key in LVIS_KEYS:
             if image.get(key) is None:
                 continue
             if not isinstance(image[key], list):
@@ -363,12 +364,14 @@ def read_image_facts(
                     "list of the ids of categories"
                 )
             found = [categories.find(category)[0] for category in image[key]]
-            unknown.update({str(c): None for c, k in zip(image[key], found, strict=True) if k is None})
+            unknown.update(
+                {str(c): None for c, k in zip(image[key], found, strict=True) if k is None}
+            )
             of_image[key] = [k for k in found if k is not None]
         facts.append(of_image)
     if unknown:
         faults.notes.append(
-            f"{' and '.join(_LVIS_KEYS)} name categories that the file does not list: "
+            f"{' and '.join(LVIS_KEYS)} name categories that the file does not list: "
             f"{some(list(unknown))}; they are passed over"
         )
     return facts

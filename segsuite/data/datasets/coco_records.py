@@ -13,6 +13,7 @@ from segsuite.structures import to_rle
 
 from ..boxes import annotation_name, as_coco_box, record_size
 from ..catalog import Metadata
+from .coco_reading import LVIS_KEYS
 
 
 def records_to_coco(records: Sequence[Mapping[str, Any]], metadata: Metadata) -> dict[str, Any]:
@@ -51,6 +52,10 @@ def records_to_coco(records: Sequence[Mapping[str, Any]], metadata: Metadata) ->
             "file_name": file_name,
             "height": size[0],
             "width": size[1],
+        } | {
+            key: [categories[k] for k in record[key] if k in categories]
+            for key in LVIS_KEYS
+            if record.get(key) is not None
         }
         for number, annotation in enumerate(record.get("annotations", ())):
             name = f"{file_name}: {annotation_name(annotation, number)}"

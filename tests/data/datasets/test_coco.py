@@ -220,6 +220,26 @@ def test_lvis(content, load):
     assert MetadataCatalog.get(NAME).class_image_count == [10, 180]
 
 
+@pytest.mark.parametrize(
+    "given, read", [(None, None), ([], []), ([99], []), ([90, "5", 99], [1, 0]), ([[5]], [])]
+)
+def test_categories_that_an_image_lacks(content, load, caplog, given, read):
+    """In a part of LVIS they may be of categories that were left out."""
+    content["images"][0]["neg_category_ids"] = given
+    records, _ = load(content, NAME)
+    record = next(r for r in records if r["image_id"] == content["images"][0]["id"])
+    assert record.get("neg_category_ids") == read
+    unknown = given is not None and len(given) > len(read)
+    assert ("name categories that the file does not list" in caplog.text) == unknown
+
+
+@pytest.mark.parametrize("given", [5, "90", {"90": 1}])
+def test_categories_that_are_no_list(content, load, given):
+    content["images"][0]["neg_category_ids"] = given
+    with pytest.raises(ValueError, match=r"image 7 has neg_category_ids .*; expected a list"):
+        load(content)
+
+
 @requires_coco_tiny
 @pytest.mark.parametrize("split", ["train2017", "val2017"])
 def test_real_annotations_as_pycocotools_reads_them(split, capsys, caplog):
