@@ -37,6 +37,7 @@ from .samplers import (
     TrainingSampler,
     build_train_sampler,
 )
+from .tiles import tile_records
 
 logger = logging.getLogger(__name__)
 
@@ -202,12 +203,24 @@ def _build_training_mapper(cfg: CfgNode, dataset: Any) -> Mapper:
 
 
 def get_training_records(cfg: CfgNode) -> Records:
-    """The records of DATASETS.TRAIN, of those with annotations the ones with something to learn.
+    """The records of DATASETS.TRAIN, of those with annotations the ones with something to learn;
+    with INPUT.TILES, of their tiles.
 
     Raises:
         DataError: FILTER_EMPTY_ANNOTATIONS leaves none; also as `get_records`.
     """
-    records = get_records(cfg.DATASETS.TRAIN)
+    records = _with_something(cfg, get_records(cfg.DATASETS.TRAIN))
+    if not cfg.INPUT.TILES.ENABLED:
+        return records
+    keep_empty = not cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    tiles = cfg.INPUT.TILES
+    tiled = tile_records(records, tiles.SIZE, tiles.OVERLAP, keep_empty=keep_empty)
+    logger.info("%d training images are %d tiles (INPUT.TILES)", len(records), len(tiled))
+    return tiled
+
+
+def _with_something(cfg: CfgNode, records: Records) -> Records:
+    """Without the images that FILTER_EMPTY_ANNOTATIONS leaves out."""
     if not cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         return records
     objects = all_objects(records)

@@ -10,7 +10,7 @@ from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 
 from .image import FORMATS, channel_order
-from .mapper import to_planes
+from .planes import to_planes
 from .transforms import AugInput, Augmentation, build_augmentations
 
 

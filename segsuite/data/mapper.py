@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -17,7 +16,9 @@ from .image import FORMATS, ImageReader, channel_order
 from .image_files import is_turned_by_exif
 from .instances import MASK_FORMATS, annotations_to_instances
 from .panoptic import panoptic_to_annotations, panoptic_to_sem_seg, read_panoptic
+from .planes import to_planes
 from .sem_seg import IGNORE_LABEL, read_sem_seg
+from .tiles import crop_annotations, read_tile
 from .transforms import (
     AugInput,
     Augmentation,
@@ -26,8 +27,6 @@ from .transforms import (
     as_augmentation,
     build_augmentations,
 )
-
-_CV_CHANNELS = 4  # more than these OpenCV does not split
 
 
 class DatasetMapper:
@@ -93,7 +92,7 @@ class DatasetMapper:
             "use_instance_mask": cfg.MODEL.MASK_ON,
             "instance_mask_format": cfg.INPUT.MASK_FORMAT,
             "masks_from_boxes": cfg.INPUT.MASKS_FROM_BOXES,
-            "recompute_boxes": cfg.MODEL.MASK_ON and crops,
+            "recompute_boxes": cfg.MODEL.MASK_ON and (crops or cfg.INPUT.TILES.ENABLED),
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
         }
 
@@ -107,7 +106,8 @@ class DatasetMapper:
                 follows from NumPy's global generator, which a loader seeds for each position.
 
         Returns:
-            ``image``: (C, H, W) uint8, 0-255; ``height`` and ``width`` of the file, and
+            ``image``: (C, H, W) uint8, 0-255; ``height`` and ``width`` of the file, or of the
+            ``tile`` that the record names, and
             ``file_name`` and ``image_id`` of the record. With labels, in training ``sem_seg``:
             (H, W) integer; else ``sem_seg_gt``: (height, width) integer, not resized, and
             ``sem_seg_file_name``. A panoptic segmentation becomes such labels, and annotations
@@ -120,10 +120,19 @@ class DatasetMapper:
         """
         if rng is None:
             rng = np.random.default_rng(np.random.randint(1 << 32, size=4, dtype=np.uint32))
-        image = self.image_reader.read(record["file_name"])
-        size = image.shape[:2]
+        tile = record.get("tile")
+        if tile is None:
+            image = self.image_reader.read(record["file_name"])
+            size = image.shape[0], image.shape[1]
+        else:
+            image, size = read_tile(record["file_name"], tile, self.image_reader)
         check_recorded_size(record, size)
         sem_seg, annotations = self.read_labels(record, size)
+        if tile is not None:
+            top, left, bottom, right = tile
+            sem_seg = None if sem_seg is None else sem_seg[top:bottom, left:right]
+            annotations = annotations and crop_annotations(annotations, size, tile)
+            size = image.shape[0], image.shape[1]
         if self.masks_from_boxes and annotations:
             annotations = with_box_masks(annotations, size)
         sample = {
@@ -212,29 +221,6 @@ def check_recorded_size(record: dict[str, Any], size: tuple[int, int]) -> None:
             "check --fix write a copy. If the image was turned after it was annotated, turn it back"
         )
     raise DataError(f"{message}. {advice}")
-
-
-def to_planes(image: np.ndarray, image_format: str) -> torch.Tensor:
-    """(H, W, C) uint8 -> (C, H, W) uint8; the planes of RGB in the order of `image_format`.
-
-    OpenCV does it many times faster than a copy of a transposed view.
-    """
-    channels = image.shape[2]
-    planes = np.empty((channels, *image.shape[:2]), np.uint8)
-    if channels > _CV_CHANNELS:
-        planes[:] = image.transpose(2, 0, 1)
-        return torch.from_numpy(planes)
-    is_mirrored = image.strides[1] < 0
-    if is_mirrored:
-        image = image[:, ::-1]
-    if image.strides[0] < 0:  # OpenCV has no such arrays
-        image = np.ascontiguousarray(image)
-    is_reversed = image_format == "BGR" and channels == 3
-    cv2.split(image, list(planes[::-1] if is_reversed else planes))
-    if is_mirrored:
-        for plane in planes:
-            cv2.flip(plane, 1, plane)
-    return torch.from_numpy(planes)
 
 
 def _to_tensor(array: np.ndarray) -> torch.Tensor:

@@ -14,7 +14,7 @@ from segsuite.errors import ConfigError, DataError, MissingFileError, MissingPac
 
 from .image import ImageReader
 from .image_files import ImageHeader
-from .mapper import to_planes
+from .planes import to_planes
 
 Slices = tuple[slice, slice, slice]
 
@@ -64,7 +64,7 @@ class Scene:
         self.crs, self.transform = self._dataset.crs, self._dataset.transform
         self._scale = scale
         size = (max(round(length * scale), 1) for length in self.size)
-        self.shape = (self._window(slice(0, 1), slice(0, 1)).shape[2], *size)
+        self.shape = (self.window(slice(0, 1), slice(0, 1)).shape[2], *size)
 
     def __enter__(self) -> Scene:
         return self
@@ -79,7 +79,7 @@ class Scene:
     def __getitem__(self, index: Slices) -> torch.Tensor:
         """A window of all channels: (C, h, w) uint8."""
         _, rows, columns = index
-        window = self._window(_bounded(rows, self.shape[1]), _bounded(columns, self.shape[2]))
+        window = self.window(_bounded(rows, self.shape[1]), _bounded(columns, self.shape[2]))
         return to_planes(window, self._format)
 
     def overview(self, longest: int) -> np.ndarray:
@@ -97,8 +97,8 @@ class Scene:
         window = ((rows.start, rows.stop), (0, self.size[1]))
         return self._dataset.dataset_mask(window=window) > 0
 
-    def _window(self, rows: slice, columns: slice) -> np.ndarray:
-        """(h, w, C) uint8 of the model's channels, of a part of the scaled image."""
+    def window(self, rows: slice, columns: slice) -> np.ndarray:
+        """A part of the scaled image: (h, w, C) uint8, RGB where it is colours."""
         top, left = rows.start / self._scale, columns.start / self._scale
         bottom = min(rows.stop / self._scale, self.size[0])
         right = min(columns.stop / self._scale, self.size[1])

@@ -38,6 +38,13 @@ INPUT.MASKS_FROM_BOXES = False
 # Share of the training samples that get objects of another image pasted on; needs "bitmask".
 INPUT.COPY_PASTE_PROB = 0.0
 
+# In training, tiles of SIZE (height, width) in the place of images, so that every part of a large
+# one is seen in an epoch. Of a TIFF file no more is decoded, with rasterio. See docs/datasets.md.
+INPUT.TILES = CN()
+INPUT.TILES.ENABLED = False
+INPUT.TILES.SIZE = [512, 512]
+INPUT.TILES.OVERLAP = 0.25  # share of a tile that its neighbour covers at least
+
 INPUT.CROP = CN()
 INPUT.CROP.ENABLED = False
 # "absolute" (pixels), "relative" (share of the image), "relative_range" (random, at least SIZE),
