@@ -105,13 +105,20 @@ def parse_large_json(text: bytes) -> Any:
     Raises:
         ValueError: as `parse_json`.
     """
-    # Hundreds of thousands of new lists would be searched for cycles again and again.
-    was_enabled = gc.isenabled()
-    gc.disable()
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return parse_json(text)  # reads NaN as well, and says better what is wrong
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """For what makes many objects that are no garbage, through which Python looks for cycles again
+    and again: reading a large JSON file takes a third of the time without."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if was_enabled:
             gc.enable()

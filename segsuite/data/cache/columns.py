@@ -207,7 +207,11 @@ def take_parts(
     Returns:
         The new `starts`, (m + 1,), and the new values.
     """
-    lengths = np.diff(starts)[order]
-    new = starts_of(lengths)
-    shift = np.repeat(starts[:-1][order] - new[:-1], lengths)
-    return new, values[shift + np.arange(new[-1])]
+    new = starts_of(np.diff(starts)[order])
+    if not len(order):
+        return new, values[:0]
+    # Parts that stay neighbours are taken together: most are, in files that go by images.
+    breaks = np.flatnonzero(np.diff(order) != 1) + 1
+    first, last = order[np.append(0, breaks)], order[np.append(breaks, len(order)) - 1]
+    bounds = zip(starts[first].tolist(), starts[last + 1].tolist(), strict=True)
+    return new, np.concatenate([values[begin:end] for begin, end in bounds])

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from segsuite.errors import MissingFileError
+from segsuite.errors import DataError, MissingFileError
 from segsuite.structures import BoxMode
+from segsuite.utils.files import no_garbage_collection
 
 from ..cache import Columns, cached_columns
 from ..cache.columns import starts_of, take_parts
@@ -65,8 +68,8 @@ def read_coco_columns(
     root = None if image_root is None else os.fspath(image_root)
 
     def read() -> Columns:
-        content = read_json(path, ("images", "categories"), ("annotations",))
-        return pack_instances(parse_instances(content, path, root))
+        with no_garbage_collection():
+            return pack_instances(_read(path, root))
 
     if not os.path.exists(path):
         raise MissingFileError(f"no annotation file {path}; {PATH_ADVICE}")
@@ -74,6 +77,25 @@ def read_coco_columns(
     facts = columns.facts
     Faults.of_json(facts["faults"]).report(path, facts["num_annotations"])
     return columns
+
+
+def _read(path: str, root: str | None) -> CocoInstances:
+    keys = ("images", "categories"), ("annotations",)
+    try:
+        instances = parse_instances(read_json(path, *keys, exact=False), path, root)
+        table = instances.annotations
+        ids = (instances.image_ids, instances.category_ids, [] if table is None else table.ids)
+        if not any(map(_has_huge, ids)):
+            return instances
+    except DataError:
+        pass  # which may be for ids that have lost digits
+    return parse_instances(read_json(path, *keys), path, root)
+
+
+def _has_huge(ids: Sequence[Any]) -> bool:
+    """Whether an id may have been a whole number of more than 64 bits."""
+    numbers = ids if set(map(type, ids)) <= {int} else [id for id in ids if isinstance(id, int)]
+    return bool(numbers) and max(max(numbers), -min(numbers)) >= 1 << 63
 
 
 def pack_instances(instances: CocoInstances) -> Columns:
