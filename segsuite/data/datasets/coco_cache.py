@@ -19,7 +19,7 @@ from segsuite.structures import BoxMode
 from segsuite.utils.files import no_garbage_collection
 
 from ..cache import Columns, cached_columns
-from ..cache.columns import starts_of, take_parts
+from ..cache.columns import starts_of
 from ..cache.tables import (
     IMAGE_KEYS,
     OBJECT_KEYS,
@@ -138,13 +138,8 @@ def _pack_table(table: AnnotationTable, order: np.ndarray, sizes: np.ndarray) ->
     """Annotations as columns, in an order."""
     odd: Odd = defaultdict(set)
     ids = [table.ids[i] for i in order.tolist()]
-    masks = table.segmentations
-    numbers = np.arange(len(masks.value_ends))
-    polygons, numbers = take_parts(_with_zero(masks.polygon_ends), numbers, order)
-    points, coordinates = take_parts(_with_zero(masks.value_ends), masks.values, numbers)
-    rle_starts, rle = take_parts(_with_zero(masks.text_ends), masks.texts, order)
-    forms = masks.forms[order]
-    is_rle = forms == RLE
+    masks = table.segmentations.take(order)
+    is_rle = masks.forms == RLE
     columns = {
         "id": number_column(ids, "id", odd),
         "category_id": table.categories[order],
@@ -152,12 +147,12 @@ def _pack_table(table: AnnotationTable, order: np.ndarray, sizes: np.ndarray) ->
         "bbox_mode": np.full(len(order), int(BoxMode.XYWH_ABS)),
         "bbox": table.boxes[order],
         "area": table.areas[order],
-        "form": np.where(is_rle, RLE_TEXT, forms).astype(np.uint8),
-        "polygons": polygons,
-        "points": points,
-        "coordinates": coordinates,
-        "rle.starts": rle_starts,
-        "rle": rle,
+        "form": np.where(is_rle, RLE_TEXT, masks.forms).astype(np.uint8),
+        "polygons": _with_zero(masks.polygon_ends),
+        "points": _with_zero(masks.value_ends),
+        "coordinates": masks.values,
+        "rle.starts": _with_zero(masks.text_ends),
+        "rle": masks.texts,
         "rle.size": np.where(is_rle[:, None], sizes[table.images[order]], 0).astype(np.int32),
     }
     return columns | rest_columns([{"id": id} for id in ids], OBJECT_KEYS, odd)

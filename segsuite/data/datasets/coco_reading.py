@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any
 from urllib.parse import unquote
 
@@ -206,7 +207,7 @@ def read_ids(entries: Sequence[Mapping[str, Any]], kind: str, source: str) -> li
     Raises:
         DataError: one is missing, is something else, or occurs twice.
     """
-    ids = [entry.get("id") for entry in entries]
+    ids: list[Any] = list(map(methodcaller("get", "id"), entries))
     if not set(map(type, ids)) <= {int}:
         for i, given in enumerate(ids):
             ids[i] = as_id(given)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cache.columns import take_parts
 from .coco_annotations import Segmentation
 
 NONE, POLYGONS, RLE = 0, 1, 2
@@ -66,13 +67,20 @@ class Segmentations:
             segmentations: of each object a list of polygons (lists of numbers or arrays), a
                 compressed RLE, or None.
         """
-        is_rle = np.array([isinstance(s, dict) for s in segmentations], bool)
-        polygons_of = [s if isinstance(s, list) else () for s in segmentations]
+        types = set(map(type, segmentations))
+        is_rle = np.zeros(len(segmentations), bool)
+        texts = [b""] * len(segmentations)
+        if dict in types:
+            for i, segmentation in enumerate(segmentations):
+                if isinstance(segmentation, dict):
+                    is_rle[i], texts[i] = True, _text(segmentation["counts"])
+        polygons_of: Sequence[Any] = segmentations
+        if not types <= {list}:
+            polygons_of = [s if isinstance(s, list) else () for s in segmentations]
         num_polygons = np.fromiter(map(len, polygons_of), np.int64, len(polygons_of))
         polygons = list(chain.from_iterable(polygons_of))
         lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
         values = flatten(polygons, int(lengths.sum()))
-        texts = [_text(s["counts"]) if isinstance(s, dict) else b"" for s in segmentations]
         return cls(
             forms=np.where(is_rle, RLE, np.where(num_polygons > 0, POLYGONS, NONE)).astype(
                 np.uint8
@@ -105,6 +113,25 @@ class Segmentations:
             text_ends=shifted("text_ends", (len(p.texts) for p in parts)),
             texts=joined("texts"),
         )
+
+    def take(self, order: np.ndarray) -> Segmentations:
+        """Of some of the objects, by their numbers, in this order."""
+        numbers = np.arange(len(self.value_ends))
+        polygons, numbers = take_parts(_starts(self.polygon_ends), numbers, order)
+        points, values = take_parts(_starts(self.value_ends), self.values, numbers)
+        characters, texts = take_parts(_starts(self.text_ends), self.texts, order)
+        return Segmentations(
+            forms=self.forms[order],
+            polygon_ends=polygons[1:],
+            value_ends=points[1:],
+            values=values,
+            text_ends=characters[1:],
+            texts=texts,
+        )
+
+
+def _starts(ends: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros(1, np.int64), ends])
 
 
 def flatten(polygons: Sequence[Any], total: int) -> np.ndarray:

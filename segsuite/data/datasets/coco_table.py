@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,11 @@ def read_annotations(
     )
 
 
+def _values(entries: _Entries, key: str) -> list[Any]:
+    """The value of each entry, None where it has none."""
+    return list(map(methodcaller("get", key), entries))
+
+
 def _find(
     annotations: _Entries,
     ids: Sequence[Any],
@@ -112,7 +118,7 @@ def _find(
     faults: TakesFaults,
 ) -> np.ndarray:
     """The numbers of the entries that annotations refer to; -1 for those that are not known."""
-    references = [annotation.get(key) for annotation in annotations]
+    references = _values(annotations, key)
     if set(map(type, references)) <= {int, str}:
         found = np.fromiter(map(entries.exact.get, references, repeat(-1)), np.int64)
     else:
@@ -162,7 +168,7 @@ class _Columns:
         self.areas = self._read_areas()
 
     def _column(self, key: str) -> list[Any]:
-        return [annotation.get(key) for annotation in self.annotations]
+        return _values(self.annotations, key)
 
     def _read_boxes(self) -> np.ndarray:
         boxes = _number_rows(self._column("bbox"))
@@ -188,9 +194,12 @@ class _Columns:
 
     def _read_areas(self) -> np.ndarray:
         given = self._column("area")
-        if set(map(type, given)) <= {int, float, type(None)} and not any(map(_is_huge, given)):
-            areas = np.array(given, dtype=np.float64)
-        else:
+        try:
+            is_plain = set(map(type, given)) <= {int, float, type(None)}
+            areas = np.array(given, dtype=np.float64) if is_plain else None
+        except OverflowError:  # an integer that no float stands for
+            areas = None
+        if areas is None:
             areas = _number_rows([[area] for area in given], width=1)[:, 0]
         areas[~(np.isfinite(areas) & (areas >= 0))] = np.nan
         for i in np.isnan(areas).nonzero()[0].tolist():
@@ -207,17 +216,17 @@ class _Columns:
 
     def _clean_chunk(self, start: int, kept: np.ndarray, faults: TakesFaults) -> Segmentations:
         of_chunk = slice(start, start + _CHUNK)
-        masks = [annotation.get("segmentation") for annotation in self.annotations[of_chunk]]
+        masks = _values(self.annotations[of_chunk], "segmentation")
         packed, odd = _pack(masks, self.height[of_chunk], self.width[of_chunk])
         odd |= self.odd[of_chunk]
         if not odd.any():
             return packed
-        for i in odd.nonzero()[0].tolist():
-            masks[i] = self._clean_row(start + i, kept, faults)
-        remaining = kept[of_chunk].tolist()
-        return Segmentations.pack(
-            [m for m, is_kept in zip(masks, remaining, strict=True) if is_kept]
-        )
+        rows = odd.nonzero()[0]
+        cleaned = [self._clean_row(start + row, kept, faults) for row in rows.tolist()]
+        order = np.arange(len(masks))
+        order[rows] = len(masks) + np.arange(len(rows))
+        both = Segmentations.concatenate([packed, Segmentations.pack(cleaned)])
+        return both.take(order[kept[of_chunk]])
 
     def _clean_row(self, row: int, kept: np.ndarray, faults: TakesFaults) -> Any:
         """Clean one annotation and return its mask."""
