@@ -27,6 +27,10 @@ class UnknownNameError(ConfigError, KeyError):
     """A key, component, data set or file format is named that does not exist."""
 
 
+class NameTakenError(ConfigError, KeyError):
+    """A name is given to something that is something else's."""
+
+
 class DataError(UserError, ValueError):
     """A data set, an image, an annotation or a file of predictions is not as it has to be."""
 

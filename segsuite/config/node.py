@@ -14,7 +14,7 @@ from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import closest
 
 from .detectron2_keys import is_unused
-from .values import decode, read_section, read_value
+from .values import decode, read_bracketed, read_list_of, read_section, read_value
 from .yaml_files import read_yaml_chain
 
 logger = logging.getLogger(__name__)
@@ -25,9 +25,10 @@ class CfgNode(_FvcoreCfgNode):
     """fvcore's CfgNode with checks that name the file, the key and the nearest known key.
 
     Values keep the type of the default they replace, see `read_value`, or that which the key was
-    declared with, see `optional`. A node made with ``new_allowed=True`` takes keys it has not seen.
-    Keys are text, also where YAML reads a number (``{11: 255}``). Keys of Detectron2 that mean
-    nothing here are left out.
+    declared with, see `optional` and `list_of`. A node made with ``new_allowed=True`` takes keys it
+    has not seen. Keys are text, also where YAML reads a number (``{11: 255}``). Such a mapping of
+    numbers is a value: another one takes its place, and is not merged with it. Keys of Detectron2
+    that mean nothing here are left out.
     """
 
     if TYPE_CHECKING:  # values are of the types that the configuration gives them
@@ -35,10 +36,10 @@ class CfgNode(_FvcoreCfgNode):
         def __getattr__(self, name: str) -> Any: ...
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, _Optional):
+        if isinstance(value, _Declared):
             # Beside the dict's items, where yacs keeps its own flags; copies take it along.
-            self.__dict__.setdefault("_kinds", {})[name] = value.kind
-            value = None
+            self.__dict__.setdefault("_kinds", {})[name] = value
+            value = () if value.is_list else None
         super().__setattr__(name, value)
 
     def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
@@ -85,7 +86,7 @@ class CfgNode(_FvcoreCfgNode):
             name = f"{prefix}{key}"
             if key in self:
                 old = self[key]
-                if isinstance(old, CfgNode):
+                if isinstance(old, CfgNode) and not _is_value(old):
                     value = read_section(value)
                     if not isinstance(value, Mapping):
                         keys = ", ".join(old) or "keys of your own"
@@ -95,12 +96,9 @@ class CfgNode(_FvcoreCfgNode):
                         )
                     old._merge(value, source, f"{name}.")
                     continue
-                kind = self.__dict__.get("_kinds", {}).get(key)
-                like = kind() if kind and old is None else old
-                can_be_null = kind is not None or self.is_new_allowed()
-                value = read_value(value, like, name, source, default=old, can_be_null=can_be_null)
+                value = self._read(key, value, name, source)
             elif self.is_new_allowed():
-                value = _tree(value)
+                value = _tree(value, is_text=source == COMMAND_LINE)
             elif is_unused(name, decode(value), source):
                 logger.info("%s: %s has no meaning here and is left out", source, name)
                 continue
@@ -110,10 +108,23 @@ class CfgNode(_FvcoreCfgNode):
                 raise AttributeError(f"{source}: {name} can't be set, the configuration is frozen")
             self[key] = value
 
+    def _read(self, key: str, value: Any, name: str, source: str) -> Any:
+        """A value for a key that is there."""
+        old = self[key]
+        if isinstance(old, CfgNode):
+            return _tree(read_section(value))
+        declared = self.__dict__.get("_kinds", {}).get(key)
+        if declared is not None and declared.is_list:
+            return read_list_of(declared.kind, value, name, source)
+        like = declared.kind() if declared and old is None else old
+        can_be_null = declared is not None or self.is_new_allowed()
+        return read_value(value, like, name, source, default=old, can_be_null=can_be_null)
+
 
 @dataclass(frozen=True)
-class _Optional:
+class _Declared:
     kind: type
+    is_list: bool = False
 
 
 def optional(kind: type) -> Any:
@@ -122,14 +133,30 @@ def optional(kind: type) -> Any:
 
     >>> cfg.MODEL.MY_HEAD.WIDTH = optional(int)
     """
-    return _Optional(kind)
+    return _Declared(kind)
 
 
-def _tree(value: Any) -> Any:
+def list_of(kind: type) -> Any:
+    """The default of a key that is a list, empty by default: of texts, which stay texts where they
+    look like numbers, for the type `str`; of anything for `object`.
+
+    >>> cfg.DATASETS.TRAIN = list_of(str)
+    """
+    return _Declared(kind, is_list=True)
+
+
+def _is_value(node: CfgNode) -> bool:
+    """Whether a mapping is a value, and no section: its keys are numbers."""
+    return bool(node) and all(key.removeprefix("-").isdecimal() for key in node)
+
+
+def _tree(value: Any, is_text: bool = False) -> Any:
+    if is_text:
+        value = read_bracketed(value)
     if isinstance(value, Mapping):
         node = CfgNode(new_allowed=True)
         for key, child in value.items():
-            node[str(key)] = _tree(child)
+            node[str(key)] = _tree(child, is_text)
         return node
     return value
 

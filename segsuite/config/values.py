@@ -9,6 +9,7 @@ from segsuite.errors import ConfigError
 
 from .yaml_files import parse_yaml
 
+_QUOTES = ("''", '""')
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -33,6 +34,41 @@ def read_section(value: Any) -> Any:
         return parse_yaml(value, "the value")
     except ConfigError:
         return value
+
+
+def read_bracketed(value: Any) -> Any:
+    """A mapping or a list in a text, as YAML has them; anything else as it is."""
+    if isinstance(value, str) and value.strip()[:1] + value.strip()[-1:] in ("[]", "()"):
+        return _read_list(value)
+    return read_section(value)
+
+
+def read_list_of(kind: type, value: Any, name: str, source: str) -> tuple[Any, ...]:
+    """`value` as the list of a key that was declared by `list_of`; a single one is a list of one.
+
+    Args:
+        kind: `str`: what is written stays text; `object`: numbers are read.
+        name, source: as `read_value`.
+
+    Raises:
+        ConfigError: null, a mapping, or for `str` anything that is no text.
+    """
+    if isinstance(value, str):
+        value = _words(value) if kind is str else _read_list(value)
+    if value is None or isinstance(value, dict):
+        what = "null" if value is None else "a mapping"
+        raise ConfigError(f"{source}: {name} takes a tuple (default ()), it was given {what}")
+    values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if kind is object:
+        return values
+    # A name of digits alone is a number in YAML.
+    odd = [v for v in values if not isinstance(v, (str, int)) or isinstance(v, bool)]
+    if odd:
+        raise ConfigError(
+            f"{source}: {name} takes a list of names, it was given {odd[0]!r}; put it in quotes if "
+            "it is one"
+        )
+    return tuple(map(str, values))
 
 
 def read_value(
@@ -83,6 +119,17 @@ def read_value(
         f"{source}: {name} takes {article} {type(old).__name__} (default {shown}), "
         f"it was given {what}"
     )
+
+
+def _words(text: str) -> Any:
+    """A list of texts that was written with or without brackets and quotes."""
+    inner = text.strip()
+    if decode(inner) is None:
+        return None
+    if inner[:1] + inner[-1:] in ("()", "[]"):
+        inner = inner[1:-1]
+    words = [word.strip() for word in inner.split(",")]
+    return [word[1:-1] if word[:1] + word[-1:] in _QUOTES else word for word in words if word]
 
 
 def _all_numbers(values: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from segsuite.errors import ConfigError, UnknownNameError
+from segsuite.errors import ConfigError, NameTakenError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 from .palette import Color, default_colors
@@ -30,10 +30,10 @@ class _DatasetCatalog:
         or a `RecordSequence`, which takes less memory.
 
         Raises:
-            KeyError: the name is taken.
+            NameTakenError: the name is taken.
         """
         if name in self._loaders:
-            raise KeyError(
+            raise NameTakenError(
                 f"data set '{name}' is already registered; choose another name, or call "
                 f"DatasetCatalog.remove('{name}') first"
             )

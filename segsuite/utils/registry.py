@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, overload
 
-from segsuite.errors import UnknownNameError
+from segsuite.errors import NameTakenError, UnknownNameError
 
 T = TypeVar("T")
 
@@ -34,13 +34,13 @@ class Registry:
         """Register `obj` under `name` (its ``__name__`` by default); without `obj`, a decorator.
 
         Raises:
-            KeyError: the name is taken by another object.
+            NameTakenError: the name is taken by another object.
         """
         if obj is None:
             return lambda o: self.register(o, name=name)
         key = name or obj.__name__
         if self._objects.get(key, obj) is not obj:
-            raise KeyError(
+            raise NameTakenError(
                 f"{self.name}: '{key}' is already registered by {self._objects[key].__module__}; "
                 f"choose another name for the one in {obj.__module__}"
             )

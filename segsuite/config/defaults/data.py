@@ -1,6 +1,7 @@
 """INPUT, DATASETS, DATALOADER: what is read and how it is augmented."""
 
 from ..node import CfgNode as CN
+from ..node import list_of
 
 INPUT = CN()
 # Short edge in training: one of these values, or with "range" any integer between the two.
@@ -21,14 +22,14 @@ INPUT.FORMAT = "BGR"
 # Bands of the files, numbered from 0 on, in the order in which the model takes them; PIXEL_MEAN of
 # MODEL has a number for each. Empty: all bands, colours in the order of FORMAT, transparency left
 # out.
-INPUT.BANDS = ()
+INPUT.BANDS = list_of(object)
 # Which values of images of more than 8 bits become 0 and 255: [low, high], such as [0, 4095]; [2%,
 # 98%], percentiles of each band of each image; a pair for each band; or "full", all that the type
 # of integers holds. Empty: "full" for unsigned integers of up to 16 bits, and others are refused.
-INPUT.VALUE_RANGE = ()
+INPUT.VALUE_RANGE = list_of(object)
 # Three of the model's channels that pictures show as red, green and blue, or one. Empty: the first
 # three, or the only one.
-INPUT.DISPLAY_BANDS = ()
+INPUT.DISPLAY_BANDS = list_of(object)
 # Masks of objects in training: "polygon" keeps polygons (images with RLE get bit masks), "bitmask"
 # draws them.
 INPUT.MASK_FORMAT = "polygon"
@@ -76,8 +77,8 @@ INPUT.COLOR_JITTER.HUE = 0.0
 INPUT.AUGMENTATIONS = ("default",)
 
 DATASETS = CN()
-DATASETS.TRAIN = ()
-DATASETS.TEST = ()
+DATASETS.TRAIN = list_of(str)
+DATASETS.TEST = list_of(str)
 # Data sets of one's own, by name: {my_train: {FORMAT: sem_seg_folder, IMAGES: dir, ...}}.
 # See docs/datasets.md.
 DATASETS.REGISTER = CN(new_allowed=True)

@@ -50,7 +50,13 @@ class ResizeShortestEdge(Augmentation):
                 f"short edges {tuple(short_edge_length)} (INPUT.MIN_SIZE_TRAIN): expected "
                 "two values for sampling 'range', one or more for 'choice'"
             )
-        self.short_edge_length = tuple(short_edge_length)
+        broken = [e for e in short_edge_length if isinstance(e, bool) or e != int(e) or e < 0]
+        if broken:
+            raise ConfigError(
+                f"short edges {tuple(short_edge_length)} (INPUT.MIN_SIZE_TRAIN): {broken[0]} is no "
+                "whole number of pixels"
+            )
+        self.short_edge_length = tuple(int(e) for e in short_edge_length)
         self.max_size = max_size
         self.sample_style = sample_style
 
