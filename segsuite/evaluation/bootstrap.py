@@ -16,9 +16,9 @@ import torch
 from segsuite.errors import DataError
 
 from .metrics import metrics_of_counts
+from .slice_figures import LEVEL
 
 NUM_SAMPLES = 1000
-LEVEL = 0.95
 _CHUNK = 1 << 22  # numbers in memory at once, 32 MiB
 
 
@@ -66,14 +66,9 @@ def iou_intervals(
     totals = sampled_totals(counts[None], num_samples)[0]
     metrics = metrics_of_counts(totals, absent_classes=absent_classes, averaged=averaged)
     figures = torch.cat([metrics.mean_iou[:, None], metrics.iou], 1)
-    low, high = percentile_ends(figures, level)
-    return low, high
-
-
-def percentile_ends(samples: torch.Tensor, level: float = LEVEL) -> torch.Tensor:
-    """(S, F) figures of S samples -> (2, F) lower and upper ends, NaN where no sample has one."""
     tail = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
-    return samples.double().nanquantile(tail, 0)
+    low, high = figures.nanquantile(tail, 0)
+    return low, high
 
 
 def compare_mean_iou(

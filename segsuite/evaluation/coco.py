@@ -8,7 +8,6 @@ import logging
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segsuite.config import CfgNode, configurable
@@ -16,7 +15,6 @@ from segsuite.data.catalog import MetadataCatalog
 from segsuite.errors import ConfigError, DataError
 from segsuite.runs.files import EvaluationFiles
 from segsuite.utils import comm
-from segsuite.utils.files import atomic_file, write_json
 from segsuite.utils.record_name import record_name
 
 from .base import DatasetEvaluator, check_distributed
@@ -25,9 +23,11 @@ from .coco_engine_choice import choose_engine
 from .coco_files import COCOGroundTruth
 from .coco_limits import check_limits
 from .coco_metrics import limits, match, named_figures
+from .coco_output import json_lines, write_figures, write_results
 from .coco_results import detection_columns, read_coco_results, tasks_of_counts
 from .coco_rules import COCORules, LVISRules, Rules, choose_rules
 from .registry import EVALUATOR_REGISTRY
+from .slices import Slices, slices_of
 from .spool import Spool, Spooled
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from segsuite.structures import ImageMasks, Instances
 
-logger = logging.getLogger(__name__)
+    from .coco_analysis import COCOAnalysis
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+logger = logging.getLogger(__name__)
 
 
 @EVALUATOR_REGISTRY.register(name="coco")
@@ -68,6 +68,8 @@ class COCOEvaluator(DatasetEvaluator):
         detections_per_image: int | None = None,
         boundary_dilation_ratio: float | None = None,
         rules: str = "auto",
+        slices: Slices | None = None,
+        errors: bool | None = None,
     ):
         """
         Args:
@@ -94,6 +96,9 @@ class COCOEvaluator(DatasetEvaluator):
                 width of the band along their outlines as a share of the image diagonal.
             rules: "coco", "lvis" (`engine` and `max_detections` have no part in these), or "auto":
                 LVIS's where the ground truth says which categories its images do not have.
+            slices: of the data set, whose figures are given, too.
+            errors: tell errors by kind in ``coco_evaluation.json`` and in the log, see
+                `ErrorEngine`. None: of a model's predictions, but not of a results file's.
 
         Raises:
             MissingFileError, DataError: the ground truth is missing or no instances file, or its
@@ -108,6 +113,7 @@ class COCOEvaluator(DatasetEvaluator):
         engine, max_detections = choose_engine(engine), limits(check_limits(max_detections))
         self._detections_per_image = detections_per_image
         self._boundary_dilation_ratio = boundary_dilation_ratio
+        self._slices, self._errors = slices, errors
         self._files = None if output_dir is None else EvaluationFiles(output_dir)
         metadata = MetadataCatalog.get(dataset_name)
         if json_file is None:
@@ -158,6 +164,8 @@ class COCOEvaluator(DatasetEvaluator):
                 else None
             ),
             "rules": cfg.TEST.INSTANCES.RULES,
+            "slices": slices_of(cfg.TEST.SLICES, dataset_name),
+            "errors": cfg.TEST.COCO_ERRORS,
             "output_dir": output_dir,
         }
 
@@ -179,7 +187,7 @@ class COCOEvaluator(DatasetEvaluator):
             with_masks = self._with_masks_of(record, instances)
             self._check(record, instances, with_masks)
             detections = self._detections(record["image_id"], instances, with_masks)
-            self._spool.add(record["image_id"], _json_lines(detections))
+            self._spool.add(record["image_id"], json_lines(detections))
             self._with_masks |= with_masks
             self._num_detections += len(detections)
             self._num_masks += len(detections) * with_masks
@@ -202,10 +210,13 @@ class COCOEvaluator(DatasetEvaluator):
         if comm.is_main_process():
             self._warn_of_missing(set(images.image_ids))
             if self._files is not None:
-                _write_results(self._files.coco_results, images)
+                write_results(self._files.coco_results, images)
             tasks = self._tasks or self._predicted_tasks(*map(sum, zip(*gathered, strict=True)))
             results = self._compare(
-                tasks, functools.partial(self._parts, images), self._detections_per_image
+                tasks,
+                functools.partial(self._parts, images),
+                self._detections_per_image,
+                errors=self._errors is not False,
             )
         return comm.broadcast_object(results)
 
@@ -245,7 +256,9 @@ class COCOEvaluator(DatasetEvaluator):
         if comm.is_main_process():
             detections, tasks = read_coco_results(path, self._truth.index)
             results = self._compare(
-                tasks, lambda objects: split_images(self._truth.index.sizes, objects, detections)
+                tasks,
+                lambda objects: split_images(self._truth.index.sizes, objects, detections),
+                errors=bool(self._errors),
             )
         return comm.broadcast_object(results)
 
@@ -322,11 +335,14 @@ class COCOEvaluator(DatasetEvaluator):
         tasks: Sequence[str],
         parts_of: Callable[[COCOObjects], Iterable[COCOPart]],
         detections_per_image: int | None = None,
+        *,
+        errors: bool,
     ) -> dict[str, Any]:
         """The figures by task; none where there is nothing to compare with.
 
         Args:
             parts_of: gives all images, with these objects and what was detected.
+            errors: whether errors are told by kind.
         """
         truth = self._truth
         if not truth.is_annotated:
@@ -342,7 +358,7 @@ class COCOEvaluator(DatasetEvaluator):
             logger.warning("%s", text)
         if self._boundary_dilation_ratio is not None and "segm" in tasks:
             tasks = [*tasks, "boundary"]
-        return self._figures(parts_of(objects), tasks)
+        return self._figures(parts_of(objects), tasks, errors)
 
     def _parts(self, images: Spooled, objects: COCOObjects) -> Iterator[COCOPart]:
         """What was predicted, with the ground truth, a few images at a time."""
@@ -356,26 +372,38 @@ class COCOEvaluator(DatasetEvaluator):
 
         return split_images(index.sizes, objects, detections)
 
-    def _figures(self, parts: Iterable[COCOPart], tasks: Sequence[str]) -> dict[str, Any]:
+    def _figures(
+        self, parts: Iterable[COCOPart], tasks: Sequence[str], errors: bool
+    ) -> dict[str, Any]:
+        analysis = self._analysis(tasks, errors)
+        if analysis is not None:
+            parts = analysis.watch(parts)
         curves = match(parts, {task: self._rules.build_engine(task) for task in tasks})
         of_tasks = {task: self._rules.figures_of(of_task) for task, of_task in curves.items()}
         names = {c: self._truth.categories[c] for _, c in sorted(self._category_ids.items())}
-        results = {task: named_figures(figures, names) for task, figures in of_tasks.items()}
+        results: dict[str, dict[str, Any]] = {
+            task: named_figures(figures, names) for task, figures in of_tasks.items()
+        }
+        further: dict[str, Any] = {}
+        if analysis is not None:
+            further = analysis.content(
+                self._dataset_name, lambda c: named_figures(self._rules.figures_of(c), names)
+            )
         if self._files is not None:
-            content = {
-                "dataset": self._dataset_name,
-                **self._rules.settings,
-                "results": {task: _without_nan(figures) for task, figures in results.items()},
-                "pr_curves": {
-                    task: {
-                        name: [None if v != v else v for v in curve]
-                        for name, curve in figures.pr_curves.items()
-                    }
-                    for task, figures in of_tasks.items()
-                },
-            }
-            write_json(self._files.coco, content)
+            facts = {"dataset": self._dataset_name, **self._rules.settings}
+            write_figures(self._files, facts, results, of_tasks, further)
+        for task, of_task in further.get("slices", {}).items():
+            results[task]["slices"] = of_task
         return results
+
+    def _analysis(self, tasks: Sequence[str], errors: bool) -> COCOAnalysis | None:
+        """What looks at the images besides, if anything is asked for beside the figures."""
+        errors &= isinstance(self._rules, COCORules)  # LVIS does not say what all is in its images
+        if not errors and self._slices is None:
+            return None
+        from .coco_analysis import COCOAnalysis
+
+        return COCOAnalysis(self._truth, self._rules, tasks, errors=errors, slices=self._slices)
 
 
 def _check_tasks(tasks: Sequence[str] | CfgNode | None) -> list[str] | None:
@@ -399,24 +427,3 @@ def _mask_size(masks: ImageMasks | torch.Tensor) -> tuple[int, int]:
         return masks.image_size
     height, width = masks.shape[-2:]
     return height, width
-
-
-def _json_lines(values: list[dict[str, Any]]) -> str:
-    """Values of a JSON list, a line for each."""
-    return ",\n".join(map(_ENCODER.encode, values))
-
-
-def _write_results(path: Path, images: Spooled) -> None:
-    """A JSON list with a line for each detection."""
-    with atomic_file(path) as file:
-        start = "[\n"
-        for _, lines in images:
-            if lines:
-                file.write(start + lines)
-                start = ",\n"
-        file.write("[]\n" if start == "[\n" else "\n]\n")
-
-
-def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    return {name: None if value != value else value for name, value in figures.items()}

@@ -39,7 +39,7 @@ class Federation:
 class MatchingEngine:
     """Matches all detections of some images at once; a `COCOEngine`.
 
-    It keeps some 30 bytes of a detection.
+    It keeps some 40 bytes of a detection.
 
     Args:
         task: "bbox", "segm" or "boundary".
@@ -67,7 +67,20 @@ class MatchingEngine:
             self._not_exhaustive = np.unique(self._keys(*federation.not_exhaustive.T))
         # (K, A): objects to find.
         self._num_objects = np.zeros((num_categories, _A), dtype=np.int64)
-        self._judged: list[_Judged] = []
+        self._judged: list[Judged] = []
+        self._to_find: list[ToFind] = []
+
+    @property
+    def num_categories(self) -> int:
+        return self._num_categories
+
+    @property
+    def max_detections(self) -> tuple[int, ...]:
+        return self._max_detections
+
+    def judged(self) -> tuple[Judged, ToFind]:
+        """All detections that count, and all objects, of the images that were added."""
+        return Judged.concatenate(self._judged), ToFind.concatenate(self._to_find)
 
     def add(self, part: COCOPart) -> None:
         """See `COCOEngine`."""
@@ -78,6 +91,7 @@ class MatchingEngine:
         detections, places = self._counting(part.detections.of_task(task), objects)
         ignored = _outside(objects.areas) | objects.crowds[:, None]
         np.add.at(self._num_objects, objects.categories, ~ignored)
+        self._to_find.append(ToFind(objects.images, objects.categories, ~ignored))
 
         areas, pairs, ious = self._overlaps(part, detections, objects)
         matched, excused = match(len(detections), pairs, ious, ignored, objects.crowds)
@@ -86,20 +100,20 @@ class MatchingEngine:
             keys = self._keys(detections.images, detections.categories)
             unjudged |= _among(keys, self._not_exhaustive)[:, None]
         excused |= ~matched & unjudged[:, None, :]
-        judged = (_pack(matched), _pack(excused))
-        self._judged.append(_Judged(detections.categories, detections.scores, places, *judged))
+        columns = (detections.images, detections.categories, detections.scores, places)
+        self._judged.append(Judged(*columns, _pack(matched), _pack(excused)))
 
     def curves(self) -> COCOCurves:
         """See `COCOEngine`."""
         shape = self._num_categories, _A, len(self._max_detections)
         precision = np.full((_T, len(RECALLS), *shape), -1.0)
         recall = np.full((_T, *shape), -1.0)
-        judged = _Judged.concatenate(self._judged)
+        judged = Judged.concatenate(self._judged)
         order = np.lexsort((-judged.scores, judged.categories))
         ends = np.searchsorted(judged.categories[order], np.arange(self._num_categories + 1))
         for k, (start, end) in enumerate(pairwise(ends.tolist())):
             rows = order[start:end]
-            matched, excused = _unpack(judged.matched[rows]), _unpack(judged.excused[rows])
+            matched, excused = judged.unpacked(rows)
             for m, limit in enumerate(self._max_detections):
                 counts = judged.places[rows] < limit
                 for a in np.flatnonzero(self._num_objects[k]):
@@ -160,10 +174,27 @@ class MatchingEngine:
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """Detections: (D,) categories, scores and places; (D, B) uint8 packed bits, by threshold and
-    area range, of whether they are matched, and whether they do not count."""
+class ToFind:
+    """Objects: (N,) images and categories; (N, A) bool, whether they are to be found, by area
+    range."""
 
+    images: np.ndarray
+    categories: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[ToFind]) -> ToFind:
+        none = np.zeros(0, dtype=np.int64)
+        columns = [vars(part) for part in (cls(none, none, np.zeros((0, _A), bool)), *parts)]
+        return cls(**{name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Detections: (D,) images, categories, scores and places; (D, B) uint8 packed bits, by
+    threshold and area range, of whether they are matched, and whether they do not count."""
+
+    images: np.ndarray
     categories: np.ndarray
     scores: np.ndarray
     places: np.ndarray
@@ -171,11 +202,15 @@ class _Judged:
     excused: np.ndarray
 
     @classmethod
-    def concatenate(cls, parts: Sequence[_Judged]) -> _Judged:
+    def concatenate(cls, parts: Sequence[Judged]) -> Judged:
         none = np.zeros(0, dtype=np.int64)
         bits = _pack(np.zeros((0, _T, _A), dtype=bool))
-        columns = [vars(part) for part in (cls(none, none, none, bits, bits), *parts)]
+        columns = [vars(part) for part in (cls(none, none, none, none, bits, bits), *parts)]
         return cls(**{name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
+
+    def unpacked(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(R, T, A) bool of some rows: whether they are matched, and whether they do not count."""
+        return _unpack(self.matched[rows]), _unpack(self.excused[rows])
 
 
 def match(

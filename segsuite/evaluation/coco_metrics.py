@@ -17,7 +17,6 @@ from .coco_engines import (
     AREA_RANGES,
     IOU_THRESHOLDS,
     MAX_DETECTIONS,
-    RECALLS,
     COCOCurves,
     COCOEngine,
 )
@@ -145,7 +144,7 @@ def pr_curves(curves: COCOCurves, max_detections: int) -> dict[str, list[float]]
     of_all = curves.precision[..., 0, curves.max_detections.index(max_detections)]  # (T, R, K)
     thresholds = {"0.50": _at(0.5), "0.75": _at(0.75), "0.50:0.95": slice(None)}
     return {
-        name: [mean_defined(of_all[chosen, recall]) for recall in range(len(RECALLS))]
+        name: [mean_defined(of_all[chosen, recall]) for recall in range(of_all.shape[1])]
         for name, chosen in thresholds.items()
     }
 

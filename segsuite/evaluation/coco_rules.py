@@ -16,6 +16,7 @@ from .coco_engine_choice import build_engine
 from .coco_engines import COCOCurves, COCOEngine
 from .coco_files import COCOGroundTruth
 from .coco_limits import limit_warnings
+from .coco_matching import MatchingEngine
 from .coco_metrics import COCOFigures, figures_of
 from .lvis_metrics import (
     MAX_DETECTIONS,
@@ -40,6 +41,9 @@ class Rules(Protocol):
 
     def build_engine(self, task: str) -> COCOEngine:
         """What matches detections and objects, without an image yet."""
+
+    def build_matching_engine(self, task: str) -> MatchingEngine:
+        """The same, of which the matches of single images can be had."""
 
     def figures_of(self, curves: COCOCurves) -> COCOFigures:
         """What is reported of precision over recall."""
@@ -104,6 +108,12 @@ class COCORules:
             dilation_ratio=self._dilation_ratio,
         )
 
+    def build_matching_engine(self, task: str) -> MatchingEngine:
+        num_categories = len(self._truth.index.category_ids)
+        return MatchingEngine(
+            *(task, num_categories, self._max_detections), dilation_ratio=self._dilation_ratio
+        )
+
     def figures_of(self, curves: COCOCurves) -> COCOFigures:
         return figures_of(curves, self._truth.index.category_ids)
 
@@ -135,6 +145,9 @@ class LVISRules:
         return frequencies_of(self._truth.instances.category_facts, str(self._truth.path))
 
     def build_engine(self, task: str) -> COCOEngine:
+        return self.build_matching_engine(task)
+
+    def build_matching_engine(self, task: str) -> MatchingEngine:
         instances, index = self._truth.instances, self._truth.index
         federation = federation_of(instances.image_facts, instances.image_ids, index)
         return build_lvis_engine(task, index, federation, self._dilation_ratio)

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from .bootstrap import LEVEL, NUM_SAMPLES, iou_intervals, sampled_totals
+from .bootstrap import NUM_SAMPLES, iou_intervals, sampled_totals
 from .boundary import boundary_iou_of_counts
 from .metrics import metrics_of_counts
-from .slice_figures import SliceFigures, slice_entry
+from .slice_figures import LEVEL, SliceFigures, slice_entry
 from .slices import Slices
 
 
@@ -69,5 +69,7 @@ def sem_seg_slices(
         if chosen and kinds:
             counts = torch.stack([images[kind][chosen] for kind in kinds], 1)  # (N, kinds, 3, K)
             samples = sampled_totals(counts[None])[0]
-            result[name] = slice_entry(len(chosen), figures(counts.sum(0)), figures(samples))
+            of_slice = {f: 100 * v.item() for f, v in figures(counts.sum(0)).items()}
+            of_samples = {f: 100 * v.numpy() for f, v in figures(samples).items()}
+            result[name] = slice_entry(len(chosen), of_slice, of_samples)
     return result

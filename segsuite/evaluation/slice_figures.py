@@ -8,39 +8,42 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
+import numpy as np
 
 from segsuite.utils.files import write_text
 
-from .bootstrap import LEVEL, percentile_ends
-
+LEVEL = 0.95
 # Of each slice: how many images it has, its figures, and the ends of their intervals, in percent.
 SliceFigures = dict[str, dict[str, Any]]
 
 
 def slice_entry(
-    num_images: int, figures: Mapping[str, torch.Tensor], samples: Mapping[str, torch.Tensor]
+    num_images: int, figures: Mapping[str, float], samples: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """What is written of a slice.
 
     Args:
-        figures: () each, in [0, 1].
+        figures: in percent, NaN for none.
         samples: (S,) each, the same of S bootstrap samples of the slice's images.
 
     Returns:
         ``{"images", "results": {figure: percent}, "intervals": {figure: [low, high]}}``, None where
         there is no figure.
     """
-    names = list(figures)
-    ends = 100 * percentile_ends(torch.stack([samples[name] for name in names], 1)).T
     return {
         "images": num_images,
-        "results": {name: _number(100 * float(figures[name])) for name in names},
-        "intervals": {
-            name: [_number(end) for end in pair]
-            for name, pair in zip(names, ends.tolist(), strict=True)
-        },
+        "results": {name: _number(value) for name, value in figures.items()},
+        "intervals": {name: _ends(samples[name]) for name in figures},
     }
+
+
+def _ends(samples: np.ndarray) -> list[float | None]:
+    """Lower and upper end of the interval that holds LEVEL of the samples."""
+    samples = samples[~np.isnan(samples)]
+    if not len(samples):
+        return [None, None]
+    ends: list[float | None] = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    return ends
 
 
 def write_slices(path: str | os.PathLike[str], slices: SliceFigures) -> None:

@@ -1,6 +1,7 @@
 """TEST: evaluation."""
 
 from ..node import CfgNode as CN
+from ..node import optional
 
 TEST = CN()
 # Iterations between evaluations; 0: only at the end.
@@ -79,6 +80,9 @@ TEST.COCO_ENGINE = "auto"
 # AP and AR are of the best 100 detections of an image and category. Other limits, such as (300,),
 # for figures beside these: AP@300, AR@300.
 TEST.COCO_MAX_DETECTIONS = ()
+# Tell errors by kind (class, localisation, duplicate, ...) and what each costs in AP. Null: of a
+# model's predictions, but not of a results file's, where they take longer than the figures.
+TEST.COCO_ERRORS = optional(bool)
 
 # The figure that chooses model_best and stops early, named as in metrics.json; larger is better.
 # Empty: the main figure of the task, panoptic_seg/PQ, segm/AP, bbox/AP or sem_seg/mIoU.
