@@ -57,6 +57,7 @@ IMAGE_PACKAGES_ALLOWED = (
     "evaluation/sem_seg.py",  # writes predictions as PNG
     "evaluation/coco",  # the arrays and run-length encodings of pycocotools
     "evaluation/lvis",  # the same by LVIS's rules
+    "evaluation/slice_figures.py",  # what both have of their arrays
     "predict/geojson.py",  # write the maps of scenes
     "predict/scenes.py",
 )
