@@ -274,8 +274,8 @@ class PanopticEvaluator(DatasetEvaluator):
         several = self._truth.images_with_several_crowds()
         if several:
             logger.warning(
-                "%s: %d images in %s have several crowds of a category, the first is %s. By "
-                "TEST.PANOPTIC.CROWDS %s: %s; figures by the other rule (%s) may differ",
+                "%s: %d images in %s have several crowds of a category, the first is %s. "
+                "TEST.PANOPTIC.CROWDS is %s (%s); figures by the other rule (%s) may differ",
                 *(self._dataset_name, len(several), self._truth.json_file, several[0]),
                 *(self._crowds, CROWD_RULES[self._crowds]),
                 *(rule for rule in CROWD_RULES if rule != self._crowds),

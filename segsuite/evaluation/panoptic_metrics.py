@@ -19,8 +19,8 @@ VOID = 0
 # its category. The reference implementation, https://github.com/cocodataset/panopticapi, remembers
 # one crowd of a category, the last in the list of segments.
 CROWD_RULES = {
-    "panopticapi": "of several crowds of a category in an image, the last one excuses segments",
-    "all": "all crowds of a category in an image together excuse segments",
+    "panopticapi": "of a category's crowds in an image the last one excuses",
+    "all": "a category's crowds in an image excuse together",
 }
 
 

@@ -143,8 +143,12 @@ def checked(folder):
     return None
 
 
-def test_sound_files_pass(folder):
+def test_sound_files_pass(folder, caplog):
     assert check(folder) is None
+    assert not caplog.text
+    crowds = [{**segment, "iscrowd": 1} for segment in ALL]
+    assert check(folder, crowds) is None
+    assert "all 2 objects of its 1 images are crowds" in caplog.text
     assert check(folder, [*ALL, *listed((11, 3))]) is None  # a hidden object, without a pixel
     Image.new("RGB", (10, 6)).save(folder / "png" / "a.png")
     assert check(folder, []) is None  # nothing at all

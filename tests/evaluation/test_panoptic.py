@@ -186,7 +186,7 @@ def test_the_rule_for_crowds(tmp_path, caplog):
     results = run([record], make_evaluator(tmp_path, tmp_path / "out"))
     assert results["PQ-dog"] == pytest.approx(100 / 1.5) and results["crowds"] == "panopticapi"
     assert "1 images in" in caplog.text and "the first is 10" in caplog.text
-    assert "crowds: panopticapi (of several crowds" in results_table({"panoptic_seg": results})
+    assert "crowds: panopticapi (of a category's crowds" in results_table({"panoptic_seg": results})
     written = json.loads((tmp_path / "out" / "panoptic_evaluation.json").read_text())
     assert written["results"]["crowds"] == "panopticapi"
     results = run([record], make_evaluator(tmp_path, crowds="all"))

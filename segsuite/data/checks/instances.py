@@ -46,9 +46,15 @@ class ObjectFacts:
 
     @classmethod
     def of_records(cls, records: Sequence[Mapping[str, Any]]) -> ObjectFacts:
-        """Those of the ``annotations`` of records."""
-        ids, rows = [], []
+        """Those of the ``annotations`` of records; of a panoptic record without any the things
+        among its segments, which then are its objects."""
+        ids: list[Any] = []
+        rows: list[tuple[int, int, bool, bool]] = []
         for image, record in enumerate(records):
+            if "segments_info" in record and "annotations" not in record:
+                things = [segment for segment in record["segments_info"] if segment["isthing"]]
+                ids += [segment["id"] for segment in things]
+                rows += [(image, s["category_id"], bool(s.get("iscrowd")), True) for s in things]
             for number, annotation in enumerate(record.get("annotations") or ()):
                 ids.append(annotation.get("id", f"number {number} (from 0) of image {image}"))
                 crowd = bool(annotation.get("iscrowd"))
