@@ -52,6 +52,10 @@ class RecordSequence(Sequence[Record]):
         """Some of the records, by their indices in ascending order."""
         raise NotImplementedError
 
+    def without_annotations(self) -> Sequence[Record]:
+        """The same records without their ``annotations``, where that makes them cheaper."""
+        return self
+
     @overload
     def __getitem__(self, index: int) -> Record: ...
 
@@ -88,6 +92,7 @@ class ColumnRecords(RecordSequence):
         rows: the records that are wanted, in this order; None: all.
         facts: that every record has too, below its own.
         classes: (K,) the class that each number in the columns of classes stands for; None: itself.
+        annotated: False: records have no ``annotations``.
     """
 
     def __init__(
@@ -96,25 +101,35 @@ class ColumnRecords(RecordSequence):
         rows: np.ndarray | None = None,
         facts: Mapping[str, Any] | None = None,
         classes: np.ndarray | None = None,
+        annotated: bool = True,
     ) -> None:
         self.columns, self.rows, self.facts = columns, rows, dict(facts or {})
-        self.classes = classes
+        self.classes, self.annotated = classes, annotated
         self._images = Table(columns, "")
         self._objects = Table(columns, "object.")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ColumnRecords, (self.columns, self.rows, self.facts, self.classes)
+        return _column_records, (self.columns, self._own())
+
+    def _own(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("rows", "facts", "classes", "annotated")}
+
+    def _with(self, **changes: Any) -> ColumnRecords:
+        return ColumnRecords(self.columns, **self._own() | changes)
 
     def __len__(self) -> int:
         return len(self.columns["image_id"] if self.rows is None else self.rows)
 
     def select(self, indices: np.ndarray) -> ColumnRecords:
         rows = indices if self.rows is None else self.rows[indices]
-        return ColumnRecords(self.columns, rows, self.facts, self.classes)
+        return self._with(rows=rows)
+
+    def without_annotations(self) -> ColumnRecords:
+        return self._with(annotated=False)
 
     def with_facts(self, **facts: Any) -> ColumnRecords:
         """The same records, all of which have these facts too, below their own."""
-        return ColumnRecords(self.columns, self.rows, {**facts, **self.facts}, self.classes)
+        return self._with(facts={**facts, **self.facts})
 
     def with_classes(self, classes: np.ndarray) -> ColumnRecords:
         """The same records with other numbers for their classes.
@@ -122,7 +137,7 @@ class ColumnRecords(RecordSequence):
         Args:
             classes: (K,) int64: the new number of each.
         """
-        return ColumnRecords(self.columns, self.rows, self.facts, classes)
+        return self._with(classes=classes)
 
     def record(self, index: int) -> Record:
         row = index if self.rows is None else int(self.rows[index])
@@ -130,9 +145,12 @@ class ColumnRecords(RecordSequence):
             **self.facts,
             "file_name": self._images.text("file_name", row),
             **{key: int(self.columns[key][row]) for key in IMAGE_NUMBERS},
-            "annotations": self._annotations(row),
         }
+        if self.annotated:
+            record["annotations"] = self._annotations(row)
         self._images.add_rest(record, row)
+        if not self.annotated:
+            record.pop("annotations", None)
         if self.classes is not None:
             for key in CLASS_LISTS:
                 if key in record:
@@ -197,11 +215,11 @@ class ColumnRecords(RecordSequence):
     @property
     def all_annotated(self) -> bool:
         """Whether all records have ``annotations``."""
-        return "annotations" not in self._images.changed
+        return self.annotated and "annotations" not in self._images.changed
 
     def objects(self) -> Objects | None:
-        """The annotations; None where one has its class another way."""
-        if not self._objects.changed.isdisjoint(("category_id", "iscrowd")):
+        """The annotations; None where one has its class another way, or they are left out."""
+        if not self.annotated or not self._objects.changed.isdisjoint(("category_id", "iscrowd")):
             return None
         starts = self.columns["annotations"]
         lengths = np.diff(starts)
@@ -212,6 +230,10 @@ class ColumnRecords(RecordSequence):
         crowd = self._objects["iscrowd"][rows] != 0
         category = self._objects["category_id"][rows]
         return Objects(image, category if self.classes is None else self.classes[category], crowd)
+
+
+def _column_records(columns: Columns, own: dict[str, Any]) -> ColumnRecords:
+    return ColumnRecords(columns, **own)
 
 
 _BOX_MODES = {int(mode): mode for mode in BoxMode}
@@ -330,6 +352,11 @@ def have_annotations(records: Sequence[Record]) -> np.ndarray:
         return np.ones(len(records), bool)
     found = (isinstance(record, Mapping) and "annotations" in record for record in records)
     return np.fromiter(found, bool, len(records))
+
+
+def without_annotations(records: Sequence[Record]) -> Sequence[Record]:
+    """The same records, without their ``annotations`` where these would have to be made."""
+    return records.without_annotations() if isinstance(records, RecordSequence) else records
 
 
 def select_records(records: Sequence[Record], indices: np.ndarray) -> Sequence[Record]:

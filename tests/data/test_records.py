@@ -231,6 +231,14 @@ def test_classes_that_are_no_column():
     assert objects.is_crowd.tolist() == [False, False, True]
 
 
+def test_without_annotations():
+    columns = ColumnRecords(pack_records(RECORDS + ODD)).without_annotations()
+    for records in (columns, pickle.loads(pickle.dumps(columns)), columns.with_facts(), columns[:]):
+        left = [{k: v for k, v in r.items() if k != "annotations"} for r in RECORDS + ODD]
+        assert same(list(records), left)
+    assert not have_annotations(columns).any() and not len(all_objects(columns).image)
+
+
 def test_facts_are_below_the_records_own(in_columns):
     columns = ColumnRecords(pack_records([record(1), record(2, label_map="own")]))
     assert [r["label_map"] for r in columns.with_facts(label_map=None, more=1)] == [None, "own"]

@@ -10,6 +10,7 @@ from typing import Any
 from segsuite.errors import DataError
 
 from ..cache import remember
+from ..records import without_annotations
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def results_of_files(
 ) -> list[Any]:
     """What `examine` finds for each record, values of JSON; files are not read again while they are
     as they were when the result `is_right`."""
-    checked = remember(examine, records, of=name, version=VERSION, keep=is_right, anew=anew)
+    images = without_annotations(records)
+    checked = remember(examine, images, of=name, version=VERSION, keep=is_right, anew=anew)
     if checked.num_old:
         logger.info(
             "data set '%s': %d of %d %s were checked on %s and are unchanged: not read again "

@@ -123,6 +123,7 @@ def pack_instances(instances: CocoInstances) -> Columns:
     by_image = np.argsort(image, kind="stable")
     columns |= prefixed("object.", _pack_table(table, by_image, instances.sizes))
     facts = {
+        "source": instances.source,
         "category_ids": instances.category_ids,
         "category_names": instances.category_names,
         "category_facts": instances.category_facts,

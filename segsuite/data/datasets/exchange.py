@@ -7,36 +7,38 @@ the same.
 
 from __future__ import annotations
 
-import functools
-import logging
+import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 from segsuite.errors import ConfigError, DataError, FileAccessError, MissingFileError
-from segsuite.utils.files import parse_json
+from segsuite.utils.files import no_garbage_collection, parse_json
 
+from ..cache import Columns, cached_columns
+from ..cache.folder import file_state
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog
 from ..folders import IMAGE_SUFFIXES, list_files
 from ..image import read_image_size
+from ..records import ColumnRecords
 from .annotation_shapes import Shape, box_of, segmentation_of
 from .coco import records_of
 from .coco_cache import pack_instances
-from .coco_reading import CocoInstances, parse_instances
+from .coco_faults import Faults
+from .coco_reading import parse_instances
 from .root import PATH_ADVICE
 
-logger = logging.getLogger(__name__)
-
 _SHOWN = 3
+# A change of what files are read as reads them anew.
+_VERSION = 1
 
 
 class AnnotationReader(Protocol):
-    """Reads a data set in some format. It is hashable: what it is told are texts and tuples."""
-
-    def __hash__(self) -> int: ...
+    """Reads a data set in some format. All that it is told is in its `repr`, as that of a data
+    class of texts and tuples."""
 
     def files(self) -> list[Path]:
         """The files that its content depends on, images aside."""
@@ -61,6 +63,9 @@ class COCOContent:
         classes: names of the classes; None: every label is one.
         ignored: labels whose objects are left out.
         listed: names of classes that the format lists itself, where `classes` is None.
+
+    Attributes:
+        notes: by `finish`, what is to be said about the data set.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class COCOContent:
         self._annotations: list[dict[str, Any]] = []
         self._left_out: dict[str, list[str]] = {}
         self._noticed: dict[str, list[str]] = {}
+        self.notes: list[str] = []
 
     def add_image(self, file_name: str | os.PathLike[str], size: tuple[int, int] | None) -> int:
         """Add an image.
@@ -174,7 +180,7 @@ class COCOContent:
         for what, counted in (("left out", self._left_out), ("to be looked at", self._noticed)):
             if counted:
                 lines = [f"{len(w)} {kind}: {_some(w)}" for kind, w in counted.items()]
-                _warn_once("\n  ".join([f"{self.source}: {what}", *lines]))
+                self.notes.append("\n  ".join([what, *lines]))
         return {
             "images": list(self._images.values()),
             "annotations": annotations,
@@ -200,7 +206,7 @@ def register_annotations(name: str, reader: AnnotationReader) -> Metadata:
     """
     metadata = MetadataCatalog.get(name).set(evaluator_type="coco")
     if name not in DatasetCatalog:
-        DatasetCatalog.register(name, lambda: load_annotations(reader, name))
+        DatasetCatalog.register(name, lambda: open_annotations(reader, name))
     return metadata
 
 
@@ -213,28 +219,31 @@ def load_annotations(reader: AnnotationReader, dataset_name: str | None = None) 
     Raises:
         MissingFileError, DataError: see `AnnotationReader.read` and `load_coco_json`.
     """
-    instances = _read(reader, _stamp(reader.files()))
-    instances.faults.report(instances.source, instances.num_annotations)
-    return list(records_of(pack_instances(instances), instances.source, dataset_name))
+    return list(open_annotations(reader, dataset_name))
 
 
-@functools.lru_cache(maxsize=4)
-def _read(reader: AnnotationReader, stamp: int) -> CocoInstances:
-    """What the files say, once for the same files: checks and loaders ask for it alike."""
-    content = reader.read()
-    return parse_instances(content.finish(), content.source)
-
-
-def _stamp(files: Iterable[Path]) -> int:
-    """What changes with the files."""
-    found = []
+def open_annotations(reader: AnnotationReader, dataset_name: str | None = None) -> ColumnRecords:
+    """The records of `load_annotations`, each of which is made when it is asked for; the files are
+    read once for all processes, see `cached_columns`."""
+    files = reader.files()
     for file in files:
-        try:
-            status = file.stat()
-        except FileNotFoundError:
-            raise MissingFileError(f"no file {file}; {PATH_ADVICE}") from None
-        found.append((str(file), status.st_mtime_ns, status.st_size))
-    return hash(tuple(found))
+        if not file.exists():
+            raise MissingFileError(f"no file {file}; {PATH_ADVICE}")
+    told = [type(reader).__name__, repr(reader)]
+    columns = cached_columns("annotations", files, told, _VERSION, lambda: _read(reader))
+    facts = columns.facts
+    Faults.of_json(facts["faults"]).report(facts["source"], facts["num_annotations"])
+    return records_of(columns, facts["source"], dataset_name)
+
+
+def _read(reader: AnnotationReader) -> Columns:
+    with no_garbage_collection():
+        content = reader.read()
+        instances = parse_instances(content.finish(), content.source)
+        instances.faults.notes += content.notes
+        # The sizes of images are read from them.
+        files = [(os.path.abspath(name), file_state(name)) for name in instances.file_names]
+        return pack_instances(dataclasses.replace(instances, files=files))
 
 
 class ImageFinder:
@@ -349,8 +358,3 @@ def as_names(value: Any, key: str) -> tuple[str, ...] | None:
 def _some(items: Sequence[str]) -> str:
     more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
     return ", ".join(items[:_SHOWN]) + more
-
-
-@functools.cache
-def _warn_once(text: str) -> None:
-    logger.warning(text)

@@ -1,9 +1,14 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from segsuite.data import MetadataCatalog, get_records
 from segsuite.data.boxes import corner_boxes
+from segsuite.data.cache import folder
+from segsuite.data.datasets import exchange
 from segsuite.data.prepare.write import write_coco, write_yolo
 from segsuite.evaluation import COCOEvaluator
 from segsuite.structures import Boxes, Instances, SegmentationMasks, decode_masks, to_rle
@@ -50,6 +55,24 @@ class TestEveryFormat:
         first = get_records([name])
         assert [r["image_id"] for r in first] == [1, 2, 3]
         assert get_records([name]) is not first
+
+    def test_files_are_read_once(self, format, tmp_path, register, monkeypatch):
+        monkeypatch.setenv("SEGSUITE_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("segsuite.data.cache.folder._SETTLED_NS", -1_000_000_000)
+        name = register(f"exchange_{format}", WRITERS[format](tmp_path / "data"))
+        assert_scene(name)
+        folder._Kept._columns.clear()  # as in another process
+
+        def parse(*_):
+            raise AssertionError("read again")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(exchange, "parse_instances", parse)
+            assert_scene(name)
+        # The size of an image is its own.
+        image = Path(get_records(name)[0]["file_name"])
+        os.utime(image, (1, 1))
+        assert_scene(name)
 
     def test_perfect_predictions_are_found_perfect(self, format, tmp_path, register):
         name = register(f"exchange_{format}", WRITERS[format](tmp_path))
