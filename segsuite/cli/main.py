@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from types import ModuleType
 
 import segsuite
@@ -102,7 +103,10 @@ def _run(module: ModuleType, args: argparse.Namespace) -> None:
         return
     from segsuite.engine import launch
 
-    launch(module.run, getattr(args, "num_gpus", 1), (args,))
+    if hasattr(args, "num_gpus"):
+        launch(module.run, args.num_gpus, (args,), timeout=timedelta(seconds=args.dist_timeout))
+    else:
+        launch(module.run, args=(args,))
 
 
 def _run_alone(module: ModuleType, args: argparse.Namespace) -> None:

@@ -31,11 +31,17 @@ from segsuite.utils.logger import log_traceback
 
 _AFTER_A_SIGNAL = tuple(128 + signum for signum in ENDING_SIGNALS)  # exit statuses
 _SIGHUP = getattr(signal, "SIGHUP", None)  # not on Windows
-_TIMEOUT = timedelta(minutes=30)
+TIMEOUT = timedelta(minutes=30)
 _MAX_TEXT = 16_000  # characters of an error that fit into a pipe nobody reads yet
 
 
-def launch(main: Callable[..., None], num_gpus: int = 1, args: tuple[Any, ...] = ()) -> None:
+def launch(
+    main: Callable[..., None],
+    num_gpus: int = 1,
+    args: tuple[Any, ...] = (),
+    *,
+    timeout: timedelta = TIMEOUT,
+) -> None:
     """Call ``main(*args)`` in every process of the run.
 
     Under torchrun (`RANK` is set) this is one of the processes already. Otherwise `num_gpus`
@@ -46,6 +52,10 @@ def launch(main: Callable[..., None], num_gpus: int = 1, args: tuple[Any, ...] =
     A `UserError` is printed as a message, any other error with its traceback; with
     ``SEGSUITE_TRACEBACK=1`` all are. The log's file has the traceback in any case.
 
+    Args:
+        timeout: how long processes wait for one that does not answer, as one behind a network that
+            is cut, before they fail.
+
     Raises:
         SystemExit: after an error, 2 for a `UserError` and 1 for any other; after a signal 128 and
             its number, 129 for SIGHUP, 130 for SIGINT and 143 for SIGTERM.
@@ -54,11 +64,11 @@ def launch(main: Callable[..., None], num_gpus: int = 1, args: tuple[Any, ...] =
     if "RANK" in os.environ:
         if "TORCHELASTIC_RUN_ID" in os.environ:
             die_with_parent()  # whoever else sets RANK may be a shell, which may end
-        _exit_on_error(_run_in_group, main, args)
+        _exit_on_error(_run_in_group, main, args, timeout)
     elif num_gpus <= 1:
         _exit_on_error(main, *args)
     else:
-        _exit_on_error(_spawn, main, num_gpus, args)
+        _exit_on_error(_spawn, main, num_gpus, args, timeout)
 
 
 def _exit_on_error(function: Callable[..., None], *args: Any) -> None:
@@ -74,14 +84,14 @@ def _exit_on_error(function: Callable[..., None], *args: Any) -> None:
     sys.exit(status)
 
 
-def _run_in_group(main: Callable[..., None], args: tuple[Any, ...]) -> None:
+def _run_in_group(main: Callable[..., None], args: tuple[Any, ...], timeout: timedelta) -> None:
     """Join the process group that the environment describes, as torchrun sets it."""
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         # gloo beside it for figures that live on the CPU.
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=_TIMEOUT)
+    dist.init_process_group(backend, timeout=timeout)
     try:
         main(*args)
     except SystemExit:  # of all processes: a training that a signal ended
@@ -90,14 +100,17 @@ def _run_in_group(main: Callable[..., None], args: tuple[Any, ...]) -> None:
     dist.destroy_process_group()
 
 
-def _spawn(main: Callable[..., None], num_processes: int, args: tuple[Any, ...]) -> None:
+def _spawn(
+    main: Callable[..., None], num_processes: int, args: tuple[Any, ...], timeout: timedelta
+) -> None:
     _check_devices(num_processes)
     context = multiprocessing.get_context("spawn")
     port = _free_port()
     errors: SimpleQueue[tuple[str, int]] = context.SimpleQueue()
     processes = [
         context.Process(
-            target=_child, args=(main, args, rank, num_processes, port, os.getpid(), errors)
+            target=_child,
+            args=(main, args, timeout, rank, num_processes, port, os.getpid(), errors),
         )
         for rank in range(num_processes)
     ]
@@ -218,6 +231,7 @@ def _wait(processes: list[SpawnProcess], errors: SimpleQueue) -> int | None:
 def _child(
     main: Callable[..., None],
     args: tuple[Any, ...],
+    timeout: timedelta,
     rank: int,
     num_processes: int,
     port: int,
@@ -240,7 +254,7 @@ def _child(
     try:
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        _run_in_group(main, args)
+        _run_in_group(main, args, timeout)
     except (Exception, KeyboardInterrupt) as error:
         log_traceback(error)
         text, status = describe_error(error)

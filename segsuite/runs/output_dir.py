@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -27,6 +28,7 @@ except ImportError:  # on Windows
 
 # What is locked on Windows, where nobody else can read what is: one byte, far behind the text.
 _LOCKED_BYTE = 1 << 20
+_ELASTIC_PATIENCE = 60.0  # seconds
 # Locks are held as long as the files are open: until the process ends, unless it says otherwise.
 _held: dict[Path, IO[bytes]] = {}
 
@@ -199,9 +201,15 @@ def _lock(files: RunFiles) -> None:
     folder = files.folder.resolve()
     if folder in _held:
         return
+    # A host that torchrun has lost may take as long to notice it as this one did.
+    patience = time.monotonic() + (_ELASTIC_PATIENCE if "TORCHELASTIC_RUN_ID" in os.environ else 0)
     while True:
         file = files.lock.open("a+b")
         if not _try_lock(file):
+            if time.monotonic() < patience:
+                file.close()
+                time.sleep(0.5)
+                continue
             file.seek(0)
             owner = file.read(200).decode(errors="replace")
             file.close()

@@ -14,11 +14,26 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
 def add_num_gpus(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-gpus",
-        type=int,
+        type=_positive,
         default=1,
         metavar="N",
         help="processes on this machine, one a GPU (on the CPU where there is none)",
     )
+    parser.add_argument(
+        "--dist-timeout",
+        type=_positive,
+        default=1800,
+        metavar="SECONDS",
+        help="how long processes wait for one that does not answer before the run fails "
+        "(default: 1800)",
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer from 1 on, got '{text}'")
+    return value
 
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
