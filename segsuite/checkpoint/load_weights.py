@@ -16,6 +16,7 @@ from segsuite.errors import WeightsError
 
 from .addresses import read_weights
 from .convert import Classes, Conversion, coco_names, convert
+from .input_channels import adapt_input_channels
 from .transfer import ClassTransfer
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ def load_weights(
     The weights are the file's dict itself or its entry "model" or "state_dict"; prefixes that
     wrappers put before every name are taken off. Files of other libraries are converted. Tensors
     that have another number of rows than the model's score other classes: the rows of classes that
-    both know are carried over by name, the others keep their initial values.
+    both know are carried over by name, the others keep their initial values. A first convolution of
+    colours is made one of as many channels as the model's, see `adapt_input_channels`.
 
     Args:
         origin: the config key or option that named the file, for the messages.
@@ -81,6 +83,8 @@ def load_weights(
     if not strict:
         conversion = convert(tensors, own)
     tensors = conversion.weights
+    if not strict:
+        tensors = adapt_input_channels(tensors, own, origin)
     lists = ({}, {}) if strict else (_classes_of(state, conversion), classes or {})
     transfer = ClassTransfer(model, tensors, *lists)
     resized, misfits = {}, []
