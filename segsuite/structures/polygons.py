@@ -69,13 +69,18 @@ def drawable(
     ]
 
 
+def has_mask_size(height: int, width: int) -> bool:
+    """Whether run lengths, of 32 bits each, can be those of a mask of this size."""
+    return height > 0 and width > 0 and height * width < 1 << 32
+
+
 def check_mask_size(height: int, width: int) -> None:
     """Check that run lengths, of 32 bits each, can be those of a mask of this size.
 
     Raises:
         DataError: it has no pixel, or too many.
     """
-    if height <= 0 or width <= 0 or height * width >= 1 << 32:
+    if not has_mask_size(height, width):
         raise DataError(
             f"a mask of {height} x {width} pixels (height x width) has no run lengths; expected "
             "from 1 to 2^32 - 1 pixels"

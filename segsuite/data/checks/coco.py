@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from segsuite.structures.polygons import has_mask_size
+
 from ..datasets.coco_reading import check_box_modes, existing_path, image_name, read_json
 from ..datasets.coco_values import Ids, as_id, as_integer, id_order
 from ..folders import IMAGE_SUFFIXES, list_files
@@ -101,7 +103,7 @@ def _examine_size(
         report.add(name, "size-missing", facts.file_name, f"image {id}")
         return facts.size
     height, width = map(as_integer, stated)
-    if height is None or width is None or height <= 0 or width <= 0:
+    if height is None or width is None or not has_mask_size(height, width):
         detail = f"image {id} has height {stated[0]!r} and width {stated[1]!r}"
         report.add(name, "size-invalid", facts.file_name, detail)
         return facts.size

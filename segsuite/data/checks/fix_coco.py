@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from segsuite.structures import to_rle
+from segsuite.structures.polygons import has_mask_size
 from segsuite.utils.files import write_json
 
 from ..datasets.coco_faults import VALUE_TYPE, Outcome
@@ -79,7 +80,7 @@ def _fixed_size(image: Mapping[str, Any], facts: ImageFacts) -> tuple[int, int, 
     assert facts.size is not None
     stated = image.get("height"), image.get("width")
     height, width = map(as_integer, stated)
-    if height is None or width is None or height <= 0 or width <= 0:
+    if height is None or width is None or not has_mask_size(height, width):
         return *facts.size, f"height and width are those of the file, {facts.size}"
     # What EXIF turns may be annotated as it is stored: that can't be told.
     if (width, height) == facts.size != (height, width) and not facts.is_turned:
@@ -170,6 +171,7 @@ def _fixed_annotation(
         done.append("bbox clipped to the image")
     done += _fix_values(annotation, examined)
     if done:
+        fixed.pop("ignore", None)  # iscrowd says it
         for key in _KEYS:
             fixed.pop(key, None)
             if key in cleaned:
