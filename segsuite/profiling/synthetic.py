@@ -21,12 +21,13 @@ def synthetic_batch(
         objects: in each image.
 
     Returns:
-        ``image`` (3, H, W) uint8, ``height``, ``width``, ``sem_seg`` (H, W) int64 in vertical
+        ``image`` (C, H, W) uint8, ``height``, ``width``, ``sem_seg`` (H, W) int64 in vertical
         stripes and ``instances`` with boxes of a tenth to half of the image and full masks. The
         same every time.
     """
     generator = torch.Generator().manual_seed(0)
     classes = num_labels(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
+    channels = len(cfg.MODEL.PIXEL_MEAN)
     stripes = (torch.arange(width) * 4 * classes // width) % classes
     size = torch.tensor([width, height])
     batch = []
@@ -45,7 +46,7 @@ def synthetic_batch(
         batch.append(
             {
                 "image": torch.randint(
-                    256, (3, height, width), dtype=torch.uint8, generator=generator
+                    256, (channels, height, width), dtype=torch.uint8, generator=generator
                 ),
                 "height": height,
                 "width": width,

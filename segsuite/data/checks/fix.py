@@ -14,6 +14,8 @@ from segsuite.errors import DataError, FileAccessError
 
 from ..catalog import Metadata, MetadataCatalog
 from ..image import read_image
+from ..image_files import read_stored
+from ..label_files import read_stored_labels
 from ..palette import rgb
 from ..sem_seg import colors_to_labels
 from .coco import CocoFile
@@ -111,13 +113,27 @@ def _copy_pair(
     if fixed is None:
         shutil.copyfile(labels.file_name, label_file)
     else:
-        Image.fromarray(fixed).save(label_file.with_suffix(".png"))
+        _save_labels(fixed, label_file)
     if any(kind == "exif-rotation" for kind, _ in image.faults):
-        with Image.open(image.file_name) as opened:
-            ImageOps.exif_transpose(opened).save(image_file.with_suffix(".png"))
-        return [f"fixed {image.file_name}: turned upright, as PNG"]
+        pixels, header = read_stored(image.file_name)
+        if header.mode or (header.format == "JPEG"):
+            with Image.open(image.file_name) as opened:
+                ImageOps.exif_transpose(opened).save(image_file.with_suffix(".png"))
+            return [f"fixed {image.file_name}: turned upright, as PNG"]
+        np.save(image_file.with_suffix(".npy"), pixels)  # of more bits or bands than Pillow has
+        return [f"fixed {image.file_name}: turned upright, as an array of NumPy"]
     shutil.copyfile(image.file_name, image_file)
     return []
+
+
+def _save_labels(labels: np.ndarray, file: Path) -> None:
+    """As a PNG, or as a TIFF where the values are too many for it."""
+    low, high = int(labels.min()), int(labels.max())
+    if low >= 0 and high < 2**16:
+        dtype = np.uint8 if high < 2**8 else np.uint16
+        Image.fromarray(labels.astype(dtype)).save(file.with_suffix(".png"))
+    else:
+        Image.fromarray(labels.astype(np.int32)).save(file.with_suffix(".tif"))
 
 
 def _fixed_labels(facts: LabelFacts, metadata: Metadata) -> tuple[np.ndarray | None, str]:
@@ -125,12 +141,11 @@ def _fixed_labels(facts: LabelFacts, metadata: Metadata) -> tuple[np.ndarray | N
     label_map = metadata.get("label_map") or {}
     stored_as = {label: value for value, label in reversed(label_map.items())}
     kinds = {kind for kind, _, _ in facts.faults}
-    if "labels-unreadable" in kinds:
+    if kinds & {"labels-unreadable", "labels-lossy", "labels-float"}:
         return None, ""
     if "labels-rgb" in kinds:
         return _from_colors(facts.file_name, metadata, stored_as)
-    with Image.open(facts.file_name) as image:
-        pixels = np.asarray(image)
+    pixels = read_stored_labels(facts.file_name)
     if "binary-mask" in kinds and len(metadata.semantic_labels()) == 2 and not label_map:
         return (pixels > 0).astype(np.uint8), "255 is class 1"
     if "ignore-value" in kinds:
