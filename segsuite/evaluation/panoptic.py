@@ -27,10 +27,12 @@ from .panoptic_metrics import (
     PanopticSegment,
     check_crowd_rule,
     panoptic_counts,
-    panoptic_quality,
 )
+from .panoptic_slices import named_figures, panoptic_slices
 from .registry import EVALUATOR_REGISTRY
 from .sem_seg import SemSegEvaluator
+from .slice_figures import SliceFigures, write_slices
+from .slices import Slices, slices_of
 from .spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class PanopticEvaluator(DatasetEvaluator):
         stuff_ids: Mapping[int, int] | None = None,
         crowds: str = "panopticapi",
         boundary_dilation_ratio: float | None = None,
+        slices: Slices | None = None,
     ):
         """
         Args:
@@ -69,6 +72,7 @@ class PanopticEvaluator(DatasetEvaluator):
             crowds: a key of `panoptic_metrics.CROWD_RULES`.
             boundary_dilation_ratio: width of the band of boundary PQ as a share of the image
                 diagonal; None: no boundary PQ.
+            slices: of the data set, whose figures are given, too.
 
         Raises:
             UnknownNameError: there is no such rule.
@@ -87,7 +91,7 @@ class PanopticEvaluator(DatasetEvaluator):
         if stuff_ids is None:
             stuff_ids = metadata.stuff_dataset_id_to_contiguous_id
         self._dataset_name = dataset_name
-        self._crowds = crowds
+        self._crowds, self._slices = crowds, slices
         # The figures beside PQ by the letter before their names, and what they count.
         self._ratios: dict[str, float | None] = {"": None}
         if boundary_dilation_ratio is not None:
@@ -115,12 +119,14 @@ class PanopticEvaluator(DatasetEvaluator):
             "output_dir": output_dir,
             "crowds": test.CROWDS,
             "boundary_dilation_ratio": test.BOUNDARY_DILATION_RATIO if test.BOUNDARY_PQ else None,
+            "slices": slices_of(cfg.TEST.SLICES, dataset_name),
         }
 
     def reset(self) -> None:
         self._spool = Spool(None if self._files is None else self._files.folder)
         size = len(self._ratios), len(self._truth.names), 4
         self._counts = torch.zeros(size, dtype=torch.float64)
+        self._image_counts: dict[Any, torch.Tensor] = {}  # where there are slices
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Match the segments of a batch, and write down what was predicted.
@@ -168,13 +174,14 @@ class PanopticEvaluator(DatasetEvaluator):
             DataError: an image was predicted twice.
         """
         annotations = [json.loads(text) for _, text in self._spool.gather()]
-        counts = comm.gather(self._counts)
+        counts = comm.gather((self._counts, self._image_counts))
         results = None
         if comm.is_main_process():
             if self._files is not None:
                 write_json(self._files.panoptic_results, {"annotations": annotations})
             done = {annotation["image_id"] for annotation in annotations}
-            results = self._figures(torch.stack(counts).sum(dim=0), done)
+            of_images = {i: c for _, of_process in counts for i, c in of_process.items()}
+            results = self._figures(torch.stack([c for c, _ in counts]).sum(0), of_images, done)
         return comm.broadcast_object(results)
 
     def reads_file(self, content_start: str) -> bool:
@@ -193,7 +200,7 @@ class PanopticEvaluator(DatasetEvaluator):
             for image_id, segmentation, segments in read_panoptic_results(path, self._truth):
                 self._count(image_id, f"{path}: image {image_id}", segmentation, segments)
                 done.add(image_id)
-            results = self._figures(self._counts, done)
+            results = self._figures(self._counts, self._image_counts, done)
         return comm.broadcast_object(results)
 
     def _category_id(self, segment: dict[str, Any], name: str) -> int:
@@ -219,17 +226,23 @@ class PanopticEvaluator(DatasetEvaluator):
         segments: dict[int, PanopticSegment],
     ) -> None:
         target, true = self._truth.target(image_id), self._truth.images[image_id][1]
-        for counts, ratio in zip(self._counts, self._ratios.values(), strict=True):
+        counts = torch.zeros_like(self._counts)
+        for of_kind, ratio in zip(counts, self._ratios.values(), strict=True):
             try:
-                counts += panoptic_counts(
-                    *(segmentation, segments, target, true, len(counts)),
+                of_kind += panoptic_counts(
+                    *(segmentation, segments, target, true, len(of_kind)),
                     crowds=self._crowds,
                     dilation_ratio=ratio,
                 )
             except DataError as e:
                 raise DataError(f"{name}: {e}") from None
+        self._counts += counts
+        if self._slices is not None:
+            self._image_counts[image_id] = counts
 
-    def _figures(self, counts: torch.Tensor, done: set[int]) -> dict[str, dict[str, Any]]:
+    def _figures(
+        self, counts: torch.Tensor, of_images: dict[Any, torch.Tensor], done: set[int]
+    ) -> dict[str, dict[str, Any]]:
         missing = self._truth.images.keys() - done
         if missing:
             logger.warning(
@@ -238,36 +251,34 @@ class PanopticEvaluator(DatasetEvaluator):
                 *(self._dataset_name, len(missing), len(self._truth.images)),
                 *(self._truth.json_file, min(missing)),
             )
-            counts = counts.clone()
+            counts, of_images = counts.clone(), dict(of_images)
             for image_id in missing:
+                of_images[image_id] = torch.zeros_like(counts)
                 for segment in self._truth.images[image_id][1].values():
-                    counts[:, segment.category, 3] += not segment.is_crowd
+                    of_images[image_id][:, segment.category, 3] += not segment.is_crowd
+                counts += of_images[image_id]
         self._tell_crowds()
         figures: dict[str, Any] = {}
         for letter, of_kind in zip(self._ratios, counts, strict=True):
-            figures |= {letter + name: value for name, value in self._named(of_kind).items()}
+            named = named_figures(of_kind, self._truth.names, self._truth.is_thing)
+            figures |= {letter + name: value.item() for name, value in named.items()}
         figures["crowds"] = self._crowds
+        slices: SliceFigures | None = None
+        if self._slices is not None:
+            about = (list(self._ratios), self._truth.names, self._truth.is_thing)
+            slices = panoptic_slices(self._slices, of_images, *about)
         if self._files is not None:
             content = {
                 "dataset": self._dataset_name,
                 "results": {k: None if v != v else v for k, v in figures.items()},
             }
+            if slices is not None:
+                content["slices"] = slices
+                write_slices(self._files.slices("panoptic_seg"), slices)
             write_json(self._files.panoptic, content)
+        if slices is not None:
+            figures["slices"] = slices
         return {"panoptic_seg": figures}
-
-    def _named(self, counts: torch.Tensor) -> dict[str, float]:
-        """The figures of (K, 4) counts in percent, by their names."""
-        quality = panoptic_quality(counts)
-        things = torch.tensor(self._truth.is_thing)
-        figures: dict[str, float] = {}
-        for suffix, of in (("", things | True), ("_th", things), ("_st", ~things)):
-            figures |= {k.upper() + suffix: v for k, v in quality.mean(of).items()}
-        for name in ("pq", "sq", "rq"):
-            for category, value in zip(
-                self._truth.names, getattr(quality, name).tolist(), strict=True
-            ):
-                figures[f"{name.upper()}-{category}"] = value
-        return {name: 100 * value for name, value in figures.items()}
 
     def _tell_crowds(self) -> None:
         """Say which images have several crowds of a category, on which the rules differ."""

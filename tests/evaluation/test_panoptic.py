@@ -11,6 +11,7 @@ from torch import nn
 from segsuite.data.panoptic import read_panoptic, write_panoptic
 from segsuite.evaluation import PanopticEvaluator, inference_on_dataset, panoptic_quality
 from segsuite.evaluation.panoptic_metrics import PanopticSegment
+from segsuite.evaluation.slices import Slices
 from segsuite.evaluation.table import results_table
 from segsuite.utils import comm
 from tests.processes import run_group
@@ -101,6 +102,8 @@ def expected_counts(folder, records, ratio=None):
     counts = torch.zeros(4, 4, dtype=torch.float64)
     by_image = {r["image_id"]: r["panoptic_seg"] for r in records}
     for annotation in content["annotations"]:
+        if annotation["image_id"] not in by_image:
+            continue
         segmentation, infos = by_image[annotation["image_id"]]
         expected = reference_counts(
             segmentation.numpy(),
@@ -320,3 +323,26 @@ def test_largest_id_round_trip(tmp_path):
     segments = np.array([[0, 255, 256, 256**3 - 1]], dtype=np.int32)
     write_panoptic(tmp_path / "a.png", segments)
     assert np.array_equal(read_panoptic(tmp_path / "a.png"), segments)
+
+
+def test_slices_are_their_images_alone(tmp_path, records):
+    slices = Slices({"night": [10, 8], "rain": [8, 7], "elsewhere": [99]})
+    rules = {"slices": slices, "boundary_dilation_ratio": 0.1}
+    results = run(records, make_evaluator(tmp_path, tmp_path / "out", **rules))
+    assert list(results["slices"]) == ["night", "rain"]
+    for name, of_slice in results["slices"].items():
+        some = [r for r in records if r["image_id"] in slices.images[name]]
+        assert of_slice["images"] == len(some)
+        for letter, ratio in (("", None), ("B", 0.1)):
+            counts = expected_counts(tmp_path, some, ratio)
+            pq = 100 * panoptic_quality(counts).pq.nanmean().item()
+            assert of_slice["results"][f"{letter}PQ"] == pytest.approx(pq)
+            low, high = of_slice["intervals"][f"{letter}PQ"]
+            assert low <= pq + 1e-9 and pq - 1e-9 <= high
+        assert of_slice["results"].keys() == {
+            name for name, value in results.items() if isinstance(value, float)
+        }
+    written = json.loads((tmp_path / "out" / "panoptic_evaluation.json").read_text())
+    assert written["slices"] == results["slices"] and "slices" not in written["results"]
+    assert (tmp_path / "out" / "slices_panoptic_seg.csv").exists()
+    assert "  night" in results_table({"panoptic_seg": results})

@@ -19,7 +19,9 @@ from .charts import Series, line_chart, number, reliability_chart
 from .figures import (
     config_differences,
     confusion_table,
+    error_rows,
     facts,
+    slices_table,
     speed_rows,
     split_figures,
     top_confusions,
@@ -173,6 +175,9 @@ def _column(run: Run, index: int, evaluation: Evaluation, task: str) -> dict[str
         "calibration": calibration,
         "calibration_chart": chart,
         "content": content,
+        "slices": slices_table(content, task),
+        "errors": error_rows(content, task),
+        "worst": content.get("worst_images") or {},
         "examples": [_example(e, run.folder) for e in evaluation.examples] if shows else [],
     }
 

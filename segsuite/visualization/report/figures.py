@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+from segsuite.evaluation.slice_figures import main_figures
 from segsuite.runs import Run
 
 # What every run has of its own; no difference worth telling.
@@ -76,6 +77,27 @@ def top_confusions(content: dict[str, Any], count: int = 8) -> list[dict[str, An
                     {"share": share, "pixels": matrix[i][j], "truth": name, "prediction": other}
                 )
     return sorted(found, key=lambda c: -c["share"])[:count]
+
+
+def slices_table(content: dict[str, Any], task: str) -> dict[str, Any] | None:
+    """The figures of slices: ``rows`` of name, images, results and intervals, the names of the
+    figures of all classes, ``summary``, and ``figure``, the one that is shown by class, of
+    ``classes``. None where there are none."""
+    slices = content.get("slices") or {}
+    slices = slices.get(task, slices)  # those of instances are by task
+    rows = [
+        {"name": name, **of_slice} for name, of_slice in slices.items() if "results" in of_slice
+    ]
+    if not rows:
+        return None
+    summary, figure, classes = main_figures(list(rows[0]["results"]))
+    return {"rows": rows, "summary": summary, "figure": figure, "classes": classes}
+
+
+def error_rows(content: dict[str, Any], task: str) -> list[dict[str, Any]]:
+    """The errors of instances by kind: ``kind``, ``count`` and ``dAP`` of each."""
+    errors = (content.get("errors") or {}).get(task) or {}
+    return [{"kind": kind, **of_kind} for kind, of_kind in errors.get("kinds", {}).items()]
 
 
 def facts(run: Run) -> list[tuple[str, str]]:

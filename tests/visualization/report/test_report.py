@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -50,6 +51,29 @@ def test_instances_have_curves_and_sizes_and_names_are_escaped(tmp_path):
     # Half a line at the end of metrics.json is what a killed run leaves.
     assert Run(run).curve("total_loss")[-1] == (9, pytest.approx(1 / 9))
     assert Run(run).curve("loss_mask") == []
+
+
+def test_slices_and_errors_by_kind(tmp_path):
+    run = write_instance_run(tmp_path)
+    (path,) = run.glob("evaluation/*/coco_evaluation.json")
+    content = json.loads(path.read_text())
+    figures = {"AP": 41.5, "AP50": None, "AP-<dog>": 12.25}
+    content["slices"] = {
+        "bbox": {
+            "<night>": {
+                "images": 7,
+                "results": figures,
+                "intervals": {"AP": [31.25, 51.75], "AP50": [None, None], "AP-<dog>": [1, 22.5]},
+            }
+        }
+    }
+    content["errors"] = {"bbox": {"kinds": {"duplicate": {"count": 1234, "dAP": 3.75}}}}
+    path.write_text(json.dumps(content))
+    text = write_report([run], tmp_path / "report.html").read_text()
+    assert "&lt;night&gt;" in text and "<night>" not in text
+    for words in ("41.50", "31.25 – 51.75", "12.25", "1.00 – 22.50", "duplicate", "1,234", "3.75"):
+        assert words in text, words
+    assert "Worst images of each class" in (tiny_run() / "report.html").read_text()
 
 
 def test_runs_side_by_side_and_what_differs(tmp_path):
