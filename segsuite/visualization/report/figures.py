@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from segsuite.evaluation.slice_figures import main_figures
 from segsuite.runs import Run
 
 # What every run has of its own; no difference worth telling.
@@ -90,8 +89,10 @@ def slices_table(content: dict[str, Any], task: str) -> dict[str, Any] | None:
     ]
     if not rows:
         return None
-    summary, figure, classes = main_figures(list(rows[0]["results"]))
-    return {"rows": rows, "summary": summary, "figure": figure, "classes": classes}
+    summary, by_class, _ = split_figures(rows[0]["results"])
+    figure = next((f for of_class in by_class.values() for f in of_class), "")
+    classes = [name for name, of_class in by_class.items() if figure in of_class]
+    return {"rows": rows, "summary": list(summary), "figure": figure, "classes": classes}
 
 
 def error_rows(content: dict[str, Any], task: str) -> list[dict[str, Any]]:
