@@ -16,7 +16,11 @@ from typing import Any
 import torch
 
 from segsuite.data.datasets.coco_values import Ids
-from segsuite.data.datasets.panoptic_json import normalized_segments, read_panoptic_json
+from segsuite.data.datasets.panoptic_json import (
+    check_segments,
+    parse_annotation,
+    read_panoptic_json,
+)
 from segsuite.data.panoptic import read_panoptic
 from segsuite.errors import DataError
 
@@ -101,19 +105,17 @@ def read_panoptic_results(
             f"{path} is not a file of panoptic results: expected an object with 'annotations', a "
             "list"
         )
-    categories = Ids(truth.indices)
+    categories, images = Ids(truth.indices), Ids(truth.images)
     seen = set()
-    for annotation in content["annotations"]:
-        for key in ("image_id", "file_name", "segments_info"):
-            if key not in annotation:
-                raise DataError(f"{path}: an annotation has no '{key}': {str(annotation)[:200]}")
+    for entry in content["annotations"]:
+        annotation = parse_annotation(entry, categories, images, path)
         image_id = annotation["image_id"]
         if image_id not in truth.images:
             raise DataError(f"{path}: image_id {image_id!r} is not in {truth.json_file}")
         if image_id in seen:
             raise DataError(f"{path}: image_id {image_id} occurs twice")
         seen.add(image_id)
-        segments = _segments(normalized_segments(annotation, categories, path), truth.indices)
+        segments = _segments(check_segments(annotation, categories, path), truth.indices)
         ids = read_panoptic(path.with_suffix("") / annotation["file_name"])
         yield image_id, torch.from_numpy(ids), segments
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from segsuite.config import get_cfg
@@ -20,7 +23,10 @@ from segsuite.data import (
     read_sem_seg,
     register_coco_panoptic,
 )
+from segsuite.data.checks import examine_datasets
 from segsuite.data.panoptic import panoptic_to_annotations, panoptic_to_sem_seg
+from segsuite.errors import UserError
+from segsuite.evaluation.panoptic_files import PanopticGroundTruth
 from segsuite.structures import decode_masks
 
 NAME = "test_panoptic_set"
@@ -293,6 +299,57 @@ def test_sizes_come_from_the_image_where_they_are_missing(folder, size):
     assert checked(folder) is None
     (record,) = load(folder)
     assert (record["height"], record["width"]) == (6, 10)
+
+
+def test_names_of_other_systems(folder):
+    """Backslashes, as Windows writes them, and the signs of web addresses."""
+    (folder / "b c").mkdir()
+    (folder / "a.jpg").rename(folder / "b c" / "a.jpg")
+    write(folder, ALL)
+    content = json.loads((folder / "panoptic.json").read_text())
+    content["images"][0]["file_name"] = "b%20c\\a.jpg"
+    content["annotations"][0]["file_name"] = ".\\a.png"
+    (folder / "panoptic.json").write_text(json.dumps(content))
+    assert checked(folder) is None
+    assert examine_datasets([NAME]).count("error") == 0
+
+
+def places(content, place=()):
+    """The keys that lead to each part of the content of a file."""
+    if place:
+        yield place
+    if isinstance(content, (dict, list)):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from places(value, (*place, key))
+
+
+VALUES = [None, "x", "1", "", -1, 0, 1.5, 1e300, math.nan, [], [1], {}, {"a": 1}, True, 2**40]
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data(), st.sampled_from(VALUES))
+def test_any_value_anywhere_is_read_or_told(folder, data, value):
+    """By training, evaluation and the doctor alike."""
+    write(folder, ALL)
+    content = json.loads((folder / "panoptic.json").read_text())
+    *way, key = data.draw(st.sampled_from([*places(content)]))
+    part = content
+    for step in way:
+        part = part[step]
+    part[key] = value
+    (folder / "panoptic.json").write_text(json.dumps(content))
+    refused = checked(folder)
+    try:
+        PanopticGroundTruth.read(folder / "panoptic.json", folder / "png")
+    except UserError:
+        assert refused
+    report = examine_datasets([NAME])
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+    if refused and "has 2 classes of objects" not in refused and "NUM_CLASSES" not in refused:
+        assert report.count("error"), refused
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

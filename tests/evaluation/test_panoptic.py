@@ -280,7 +280,9 @@ class TestBadInput:
         [
             (lambda a: a[0].update(image_id=4), r"results\.json: image_id 4 is not in"),
             (lambda a: a[0].update(image_id=9), r"image_id 9 occurs twice"),
-            (lambda a: a[0].pop("segments_info"), r"an annotation has no 'segments_info'"),
+            (lambda a: a[0].pop("segments_info"), r"image 10 \(0\.png\) has no 'segments_info'"),
+            (lambda a: a.append(7), r"an annotation is 7; expected an object"),
+            (lambda a: a[0].update(file_name=None), r"image 10 has no 'file_name'"),
             (
                 lambda a: a[0]["segments_info"][0].update(category_id=5),
                 r"segment \d+ of 0\.png has the category 5, which is not in the list",

@@ -23,7 +23,7 @@ def fix_panoptic(panoptic: PanopticFile, output: Path) -> list[str]:
     changes, images, annotations = [], {}, {}
     for annotation in panoptic.content["annotations"]:
         facts = examine_segments(panoptic.segments_file(annotation))
-        id = annotation.get("image_id")
+        id = annotation["image_id"]
         reason = _reason(panoptic, id, facts)
         if reason is None and id in images:
             reason = "the image has another"
@@ -31,10 +31,10 @@ def fix_panoptic(panoptic: PanopticFile, output: Path) -> list[str]:
             changes.append(f"left out {facts.file_name}: {reason}")
             continue
         segments: list[dict[str, Any]] = []
-        for segment in annotation.get("segments_info", []):
+        for segment in annotation["segments_info"]:
             fixed, how = _fixed(segment, {s["id"] for s in segments}, panoptic, facts)
             if how:
-                changes.append(f"{how} segment {segment.get('id')} of {facts.file_name}")
+                changes.append(f"{how} segment {segment['id']} of {facts.file_name}")
             if fixed is not None:
                 segments.append(fixed)
         images[id] = panoptic.images[id]
@@ -66,10 +66,10 @@ def _fixed(
     segment: dict[str, Any], used: set, panoptic: PanopticFile, facts: SegmentFacts
 ) -> tuple[dict[str, Any] | None, str]:
     """The segment as it should be, and what was done; None where it is left out."""
-    area = facts.areas.get(segment["id"], 0) if "id" in segment else 0
+    area = facts.areas.get(segment["id"], 0)
     if not area:
         return None, "left out, without a pixel:"
-    if segment.get("category_id") not in panoptic.categories:
+    if segment["category_id"] not in panoptic.categories:
         return None, "left out, its category is unknown:"
     if segment["id"] in used:
         return None, "left out, the id was there before:"

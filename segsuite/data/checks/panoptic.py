@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,14 @@ import numpy as np
 from segsuite.errors import DataError
 
 from ..datasets.coco_faults import some
-from ..datasets.panoptic_json import normalized_category, read_panoptic_json, refuse_instances
+from ..datasets.coco_reading import existing_path
+from ..datasets.coco_values import Ids, id_order
+from ..datasets.panoptic_json import (
+    normalized_category,
+    parse_annotation,
+    read_panoptic_json,
+    refuse_instances,
+)
 from ..image_files import decode, open_image
 from ..mapper import size_mismatch
 from ..panoptic import format_fault, read_panoptic, to_segment_ids
@@ -53,16 +59,15 @@ class PanopticFile(CocoFile):
         refuse_instances(self.content["annotations"], self.json_file)
         for category in self.content["categories"]:
             normalized_category(category, self.json_file)
-        for annotation in self.content["annotations"]:
-            for key in ("image_id", "file_name", "segments_info"):
-                if not isinstance(annotation, Mapping) or annotation.get(key) is None:
-                    raise DataError(
-                        f"{self.json_file}: an annotation has no '{key}': {str(annotation)[:200]}"
-                    )
+        ids = Ids(self.categories), Ids(self.images)
+        self.content["annotations"] = [
+            parse_annotation(annotation, *ids, self.json_file)
+            for annotation in self.content["annotations"]
+        ]
 
     def segments_file(self, annotation: Mapping[str, Any]) -> str:
         """The path of the PNG of an image."""
-        return os.path.join(self.panoptic_root, str(annotation.get("file_name", "")))
+        return existing_path(self.panoptic_root, annotation["file_name"])
 
 
 def examine_segments(file_name: str) -> SegmentFacts:
@@ -142,19 +147,19 @@ def report_panoptic(
         maps: of the PNG of each annotation of the file, in its order.
     """
     errors = report.count("error")
-    annotated = Counter(a.get("image_id") for a in panoptic.content["annotations"])
+    annotated = Counter(a["image_id"] for a in panoptic.content["annotations"])
     for id, entry in panoptic.images.items():
         if id not in annotated:
             report.add(name, "image-without-labels", panoptic.image_file(entry))
     of_categories: list[dict[Any, int]] = []
-    index = {id: i for i, id in enumerate(sorted(panoptic.categories))}
+    index = {id: i for i, id in enumerate(sorted(panoptic.categories, key=id_order))}
     for annotation, facts in zip(panoptic.content["annotations"], maps, strict=True):
         add = functools.partial(report.add, name)
         for kind, detail in facts.faults:
             add(kind, facts.file_name, detail)
-        image = panoptic.images.get(annotation.get("image_id"))
+        image = panoptic.images.get(annotation["image_id"])
         if image is None:
-            add("labels-without-image", facts.file_name, f"image_id {annotation.get('image_id')}")
+            add("labels-without-image", facts.file_name, f"image_id {annotation['image_id']}")
             continue
         if annotated[annotation["image_id"]] > 1:
             where = f"image_id {annotation['image_id']} of annotations"
@@ -162,7 +167,7 @@ def report_panoptic(
         _report_size(panoptic, image, facts, images, add)
         found: dict[Any, int] = defaultdict(int)
         for segment in _report_segments(annotation, panoptic, facts, add):
-            found[index[segment["category_id"]]] += facts.areas.get(segment.get("id", 0), 0)
+            found[index[segment["category_id"]]] += facts.areas.get(segment["id"], 0)
         of_categories.append(found)
     classes = [str(panoptic.categories[id].get("name", id)) for id in index]
     counts = class_counts(of_categories, len(classes))
@@ -198,23 +203,23 @@ def _report_segments(
     annotation: Mapping[str, Any], panoptic: PanopticFile, facts: SegmentFacts, add: Callable
 ) -> list[dict[str, Any]]:
     """Add the faults of the segments of an image; returns those whose category is known."""
-    segments = [s for s in annotation["segments_info"] if isinstance(s, dict)]
-    ids = Counter(segment.get("id") for segment in segments)
+    segments = annotation["segments_info"]
+    ids = Counter(segment["id"] for segment in segments)
     known = []
     for segment in segments:
-        where = f"segment {segment.get('id')} of {facts.file_name}"
-        if ids[segment.get("id")] > 1:
-            add("duplicate-id", where, f"{ids[segment.get('id')]} segments have it")
-        if segment.get("category_id") in panoptic.categories:
+        where = f"segment {segment['id']} of {facts.file_name}"
+        if ids[segment["id"]] > 1:
+            add("duplicate-id", where, f"{ids[segment['id']]} segments have it")
+        if segment["category_id"] in panoptic.categories:
             known.append(segment)
         else:
-            add("unknown-category", where, f"category_id {segment.get('category_id')}")
-        if segment.get("id") == 0:
+            add("unknown-category", where, f"category_id {segment['category_id']}")
+        if segment["id"] == 0:
             add("segment-void", where)
             continue
         if facts.size is None:
             continue
-        area, stated = facts.areas.get(segment.get("id", 0), 0), segment.get("area")
+        area, stated = facts.areas.get(segment["id"], 0), segment.get("area")
         if not area:
             add("segment-empty", where)
         elif isinstance(stated, (int, float)) and abs(stated - area) > _AREA_SLACK * area:

@@ -14,6 +14,7 @@ from ..palette import default_colors
 from ..panoptic import THINGS_LABEL
 from ..sem_seg import IGNORE_LABEL
 from .coco import load_coco_json
+from .coco_reading import existing_path
 from .panoptic_json import read_panoptic_json
 
 
@@ -97,14 +98,14 @@ def load_coco_panoptic(
     records = []
     for image_id, image in content.images.items():
         annotation = content.annotations[image_id]
-        file_name = os.path.join(image_root, image["file_name"])
+        file_name = existing_path(os.fspath(image_root), image["file_name"])
         height, width = _size(image, file_name)
         record = {
             "file_name": file_name,
             "image_id": image_id,
             "height": height,
             "width": width,
-            "pan_seg_file_name": os.path.join(panoptic_root, annotation["file_name"]),
+            "pan_seg_file_name": existing_path(os.fspath(panoptic_root), annotation["file_name"]),
             "segments_info": [_to_segment(s, classes) for s in annotation["segments_info"]],
         }
         if instances_json is not None:

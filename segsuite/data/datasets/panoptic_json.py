@@ -86,13 +86,55 @@ def refuse_instances(annotations: list[Any], path: str) -> None:
         )
 
 
-def normalized_segments(
+def parse_annotation(
+    entry: Any, categories: Ids, images: Ids, path: str | os.PathLike
+) -> dict[str, Any]:
+    """An annotation of an image with all that is needed of it, its ids as they are listed.
+
+    Args:
+        entry: of the file; what else it has is kept.
+        categories, images: those that are listed. Ids of others stay as they are.
+        path: the JSON file, for messages.
+
+    Raises:
+        DataError: an ``image_id``, ``file_name`` or ``segments_info`` is missing or something else;
+            so is an ``id`` or ``category_id`` of a segment.
+    """
+    image_id = _find(images, _need_id(entry, "image_id", "an annotation", path))
+    name = f"the annotation of image {image_id!r}"
+    file_name = str(_need(entry, "file_name", name, path))
+    infos = _need(entry, "segments_info", f"{name} ({file_name})", path)
+    if not isinstance(infos, list):
+        found = f"{infos!r:.80}"
+        raise DataError(
+            f"{path}: segments_info of {file_name} is {found}; expected a list of objects"
+        )
+    segments = []
+    for info in infos:
+        id_ = as_integer(_need(info, "id", f"a segment of {file_name}", path))
+        if id_ is None:
+            raise DataError(
+                f"{path}: a segment of {file_name} has the id {info['id']!r}; expected 1 to "
+                f"{_MAX_SEGMENT}"
+            )
+        category = _need_id(info, "category_id", f"segment {id_} of {file_name}", path)
+        segments.append({**info, "id": id_, "category_id": _find(categories, category)})
+    return {**entry, "image_id": image_id, "file_name": file_name, "segments_info": segments}
+
+
+def _find(entries: Ids, id_: Any) -> Any:
+    """The id as it is listed, of which `id_` may be another spelling; `id_` if it is not."""
+    number, is_exact = entries.find(id_)
+    return id_ if is_exact or number is None else [*entries.exact][number]
+
+
+def check_segments(
     annotation: Mapping[str, Any], categories: Ids, path: str | os.PathLike
 ) -> list[dict[str, Any]]:
     """The segments of an annotation: ``id``, ``category_id`` and ``iscrowd`` 0 or 1 of each.
 
     Args:
-        annotation: with ``file_name`` and ``segments_info``.
+        annotation: from `parse_annotation`.
         categories: those that there are; others are refused.
         path: the JSON file, for messages.
 
@@ -100,34 +142,28 @@ def normalized_segments(
         DataError: see `read_panoptic_json`.
     """
     of = f"of {annotation['file_name']}"
-    infos = annotation["segments_info"]
-    if not isinstance(infos, list):
-        raise DataError(f"{path}: segments_info {of} is {infos!r:.80}; expected a list of objects")
-    known = [*categories.exact]
     segments: dict[int, dict[str, Any]] = {}
-    for info in infos:
-        id_ = as_integer(_need(info, "id", f"a segment {of}", path))
-        if id_ is None or not 0 < id_ <= _MAX_SEGMENT:
+    for info in annotation["segments_info"]:
+        id_, category = info["id"], info["category_id"]
+        if not 0 < id_ <= _MAX_SEGMENT:
             none = ", which says that a pixel has no segment" if id_ == 0 else ""
             raise DataError(
-                f"{path}: a segment {of} has the id {info['id']!r}{none}; expected 1 to "
-                f"{_MAX_SEGMENT}. Give it another id, in the PNG file too"
+                f"{path}: a segment {of} has the id {id_}{none}; expected 1 to {_MAX_SEGMENT}. "
+                "Give it another id, in the PNG file too"
             )
         if id_ in segments:
             raise DataError(f"{path}: segment {id_} {of} is listed twice; ids must be unique there")
-        stated = _need(info, "category_id", f"segment {id_} {of}", path)
-        number, _ = categories.find(stated)
-        if number is None:
+        if category not in categories.exact:
             raise DataError(
-                f"{path}: segment {id_} {of} has the category {stated!r}, which is not in the "
-                f"list of categories; it has the ids {some(known)}"
+                f"{path}: segment {id_} {of} has the category {category!r}, which is not in the "
+                f"list of categories; it has the ids {some([*categories.exact])}"
             )
         crowd = as_flag(info.get("iscrowd"))
         if crowd is None:
             raise DataError(
                 f"{path}: segment {id_} {of} has iscrowd {info['iscrowd']!r}; expected 0 or 1"
             )
-        segments[id_] = {"id": id_, "category_id": known[number], "iscrowd": int(crowd)}
+        segments[id_] = {"id": id_, "category_id": category, "iscrowd": int(crowd)}
     return [*segments.values()]
 
 
@@ -159,17 +195,16 @@ def _categories(entries: list[Any], path: str) -> Iterator[tuple[Any, dict[str, 
 def _annotations(
     entries: list[Any], categories: Ids, images: Ids, path: str
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
-    known = [*images.exact]
     for entry in entries:
-        image_id = _need_id(entry, "image_id", "an annotation", path)
-        number, _ = images.find(image_id)
-        image_id = image_id if number is None else known[number]
-        name = f"the annotation of image {image_id!r}"
-        file_name = _need(entry, "file_name", name, path)
-        _need(entry, "segments_info", f"{name} ({file_name})", path)
-        segments = normalized_segments(entry, categories, path)
-        entry = {"image_id": image_id, "file_name": str(file_name), "segments_info": segments}
-        yield image_id, entry
+        annotation = parse_annotation(entry, categories, images, path)
+        yield (
+            annotation["image_id"],
+            {
+                "image_id": annotation["image_id"],
+                "file_name": annotation["file_name"],
+                "segments_info": check_segments(annotation, categories, path),
+            },
+        )
 
 
 def _images(entries: list[Any], path: str) -> Iterator[tuple[Any, dict[str, Any]]]:
