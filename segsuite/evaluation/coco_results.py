@@ -173,27 +173,27 @@ def _odd_columns(
     for number, detection in enumerate(detections, first):
         name = f"{where}detection {number} (from 0)"
         try:
-            cleaned.append(_clean(detection, index, name))
+            cleaned.append(_clean(detection, index, where))
         except DataError as e:
             raise DataError(f"{name}: {e}") from None
     return concatenate([_columns([], index) or cleaned[0], *cleaned])
 
 
-def _clean(detection: Any, index: COCOIndex, name: str) -> COCODetections:
+def _clean(detection: Any, index: COCOIndex, where: str) -> COCODetections:
     """One detection, whatever its values are like.
 
     Args:
-        name: what warnings call it.
+        where: what warnings begin with.
     """
     if not isinstance(detection, Mapping):
         raise DataError(f"expected an object, got {type(detection).__name__}")
     for key in ("image_id", "category_id", "score"):
         if key not in detection:
             raise DataError(f"'{key}' is missing; it has {', '.join(sorted(detection))}")
-    image = _find("image_id", detection, index.image_numbers, name)
+    image = _find("image_id", detection, index.image_numbers, where)
     if image is None:
         raise DataError(f"image_id {detection['image_id']!r} is not in {index.source}")
-    category = _find("category_id", detection, index.category_numbers, name)
+    category = _find("category_id", detection, index.category_numbers, where)
     if category is None:
         known = index.category_ids
         span = f"go from {known[0]!r} to {known[-1]!r}" if known else "are none"
@@ -216,11 +216,15 @@ def _clean(detection: Any, index: COCOIndex, name: str) -> COCODetections:
     )
 
 
-def _find(key: str, detection: Mapping[str, Any], ids: Ids, name: str) -> int | None:
+def _find(key: str, detection: Mapping[str, Any], ids: Ids, where: str) -> int | None:
     given = detection[key]
     number, is_exact = ids.find(given)
-    if number is not None and not is_exact:
-        warn_once(f"{name}: {key} is {given!r}, which is read as the id that the ground truth has")
+    if number is not None and not is_exact:  # said once a file, not for each detection
+        kinds = ("text", "a number") if isinstance(given, str) else ("a number", "text")
+        warn_once(
+            f"{where}{key} of detections is {kinds[0]} where the ground truth has {kinds[1]}; it "
+            "is read as the id that it must mean"
+        )
     return number
 
 

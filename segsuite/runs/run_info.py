@@ -29,6 +29,7 @@ _FACTS = (
     *("thing_classes", "thing_colors", "thing_dataset_id_to_contiguous_id"),
     *("stuff_classes", "stuff_colors", "stuff_dataset_id_to_contiguous_id", "ignore_label"),
 )
+_IDS = ("thing_dataset_id_to_contiguous_id", "stuff_dataset_id_to_contiguous_id")
 
 
 def note_start(cfg: CfgNode, *, resume: bool) -> None:
@@ -69,9 +70,9 @@ def noted_metadata(info: dict[str, Any]) -> Metadata | None:
     noted = dict(info.get("metadata") or {})
     if not noted:
         return None
-    for key in ("thing_dataset_id_to_contiguous_id", "stuff_dataset_id_to_contiguous_id"):
-        if key in noted:  # keys of JSON are text
-            noted[key] = {int(k): v for k, v in noted[key].items()}
+    for key in _IDS:
+        if key in noted:
+            noted[key] = dict(noted[key])
     for key in ("thing_colors", "stuff_colors"):
         for color in noted.get(key) or ():
             _check_color(color, key)
@@ -109,4 +110,6 @@ def _catalog_metadata(cfg: CfgNode) -> Metadata | None:
 
 
 def _facts(metadata: Metadata) -> dict[str, Any]:
-    return {key: metadata.get(key) for key in _FACTS if metadata.get(key) is not None}
+    facts = {key: metadata.get(key) for key in _FACTS if metadata.get(key) is not None}
+    # Ids may be texts, and keys of JSON are nothing else: pairs keep what they are.
+    return facts | {key: [*facts[key].items()] for key in _IDS if key in facts}

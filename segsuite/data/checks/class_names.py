@@ -44,8 +44,6 @@ def _compare(leader: str, name: str, key: str, severity: str, report: Report) ->
 
 
 def _compare_number(name: str, cfg: CfgNode, report: Report) -> None:
-    # Of a configuration that says nothing of a model, such as one of data sets alone, it is a hint.
-    severity = "note" if cfg.MODEL == get_cfg().MODEL else "error"
     metadata = MetadataCatalog.get(name)
     for key, facts in (
         ("ROI_HEADS", metadata.get("thing_classes")),
@@ -54,4 +52,7 @@ def _compare_number(name: str, cfg: CfgNode, report: Report) -> None:
         number = cfg.MODEL[key].NUM_CLASSES
         if facts is not None and len(facts) != number:
             detail = f"MODEL.{key}.NUM_CLASSES is {number}; set it to {len(facts)}"
+            # A configuration that leaves it alone may be one of data sets, without a model.
+            is_set = number != get_cfg().MODEL[key].NUM_CLASSES
+            severity = "error" if is_set else "warning"
             report.add(name, "num-classes", f"{len(facts)} classes", detail, severity=severity)
