@@ -12,9 +12,18 @@ from .datasets import (
     records_to_coco,
     register_coco_instances,
     register_coco_panoptic,
+    register_cvat,
     register_from_config,
+    register_instance_maps,
+    register_label_studio,
+    register_labelme,
     register_lvis_instances,
+    register_parquet,
+    register_parquet_sem_seg,
     register_sem_seg_folder,
+    register_supervisely,
+    register_voc_instances,
+    register_yolo,
 )
 from .image import ImageReader, read_image
 from .palette import default_colors
@@ -85,9 +94,18 @@ __all__ = [
     "records_to_coco",
     "register_coco_instances",
     "register_coco_panoptic",
+    "register_cvat",
     "register_from_config",
+    "register_instance_maps",
+    "register_label_studio",
+    "register_labelme",
     "register_lvis_instances",
+    "register_parquet",
+    "register_parquet_sem_seg",
     "register_sem_seg_folder",
+    "register_supervisely",
+    "register_voc_instances",
+    "register_yolo",
     "seeded_globals",
 ]
 

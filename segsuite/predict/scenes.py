@@ -38,6 +38,7 @@ SUFFIXES = (".tif", ".tiff")
 _BLOCK = 256  # rows and columns of a written file's blocks
 _NO_LABEL = 255
 _OVERVIEW = 2000
+_CACHE = 256  # MB of blocks that GDAL keeps; its default is a share of the machine's memory
 
 
 def predict_scene(
@@ -80,6 +81,7 @@ def predict_scene(
     cfg, model = predictor.cfg, _windows(predictor)
     folder = Path(output_dir)
     with (
+        import_rasterio().Env(GDAL_CACHEMAX=_CACHE),
         Scene(file, predictor.reader, image_format=channel_order(cfg), scale=scale) as scene,
         torch.inference_mode(),
     ):

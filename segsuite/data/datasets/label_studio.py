@@ -141,6 +141,8 @@ def _add_result(content: COCOContent, image_id: int, result: dict[str, Any], whe
         shape = _shape(value, kind, size)
     except DataError as e:
         raise DataError(f"{where} ('{labels[0]}'): {e}. Draw it anew, or delete it") from None
+    if result.get("image_rotation"):
+        content.notice("drawn on an image that was turned in the editor", where)
     content.add_object(image_id, str(labels[0]), [shape], where)
 
 

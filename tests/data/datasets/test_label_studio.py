@@ -79,6 +79,11 @@ def test_a_task_of_several_people_and_older_names(make, read, caplog):
     assert len(read(make([mine]))[0]["annotations"]) == 2
 
 
+def test_an_image_that_was_turned_is_told(make, read, caplog):
+    read(make([task({**result("polygonlabels", points=HALF), "image_rotation": 90})]))
+    assert "1 drawn on an image that was turned in the editor" in caplog.text
+
+
 def test_json_min(make, read):
     entry = {"points": HALF, "polygonlabels": ["cat"], "original_width": 60, "original_height": 40}
     (record,) = read(make([{"id": 1, "image": "https://host/x/a.jpg?v=2", "label": [entry]}]))
