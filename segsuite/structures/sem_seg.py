@@ -134,8 +134,11 @@ class SemSegLogits:
 
     def _decide(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Probability and label of logits (K, R, C)."""
-        labels = self._deciding(logits).argmax(0, keepdim=True)
         probabilities = label_logits(logits).softmax(0)
+        if len(logits) > 1:
+            probability, label = probabilities.max(0)
+            return probability, label
+        labels = self._deciding(logits).argmax(0, keepdim=True)
         return probabilities.gather(0, labels)[0], labels[0]
 
     def _pixelwise(self, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from segsuite.data import DatasetCatalog
+from segsuite.runs import Run
 from tests.engine.tiny import lines, load, tiny_config
+from tests.finished_runs import coco_run, tiny_run
 from tests.processes import run_python, run_segsuite_here
 
 
@@ -91,3 +96,30 @@ def test_bad_input_is_one_message(config, tmp_path, capsys, args, message):
     assert run_segsuite_here("train", *args, "OUTPUT_DIR", tmp_path) == 2
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("kind", ["semantic", "instances"])
+def test_slices(kind, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run() if kind == "semantic" else coco_run(kind), run)
+    monkeypatch.chdir(tmp_path)
+    records = Run(run).load_config().DATASETS.TEST
+    files = [record["file_name"] for record in DatasetCatalog.get(records[0])]
+    rows = [f"{Path(files[0]).name},night;rain", f"{files[1]},rain", "other.png,rain"]
+    (tmp_path / "tags.csv").write_text("\n".join(["image,tag", *rows]))
+    arguments = ["--slices", "tags.csv", "TEST.REPORT", "True", "TEST.EXAMPLES", "0"]
+    assert run_segsuite_here("eval", "--run-dir", run, *arguments) == 0
+    evaluation = Run(run).evaluations[records[0]]
+    printed = capsys.readouterr().out
+    assert "1 of 3 rows are of no image" in printed and "other.png" in printed
+    for task in ["sem_seg"] if kind == "semantic" else ["bbox", "segm"]:
+        slices = evaluation.contents[task]["slices"]
+        slices = slices.get(task, slices)
+        assert {name: x["images"] for name, x in slices.items()} == {"night": 1, "rain": 2}
+        assert evaluation.files.slices(task).exists()
+    if kind == "instances":
+        assert "missed" in evaluation.contents["bbox"]["errors"]["segm"]["kinds"]
+    assert "By slice" in Run(run).files.report.read_text()
+
+    assert run_segsuite_here("eval", "--run-dir", run, "--slices", "nowhere.csv") == 2
+    assert "no file nowhere.csv of slices" in capsys.readouterr().err

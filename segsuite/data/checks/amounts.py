@@ -50,9 +50,17 @@ class LabelAmounts:
 
 
 def check_something_labelled(
-    amounts: LabelAmounts, metadata: Metadata, ignore_label: int, *, for_training: bool
+    amounts: LabelAmounts,
+    metadata: Metadata,
+    num_classes: int,
+    ignore_label: int,
+    *,
+    for_training: bool,
 ) -> None:
     """Say of a data set that its label maps are empty, or some of them.
+
+    Args:
+        num_classes, ignore_label: of the model.
 
     Raises:
         DataError: there is nothing to learn from: every pixel is ignored, or all of the foreground
@@ -61,7 +69,7 @@ def check_something_labelled(
     if not amounts.maps:
         return
     name, total = metadata.name, amounts.pixels.total()
-    binary = len(metadata.get("stuff_classes") or ()) <= 2
+    binary = num_labels(num_classes) == 2
     label_map = metadata.get("label_map")
     if not amounts.labelled(ignore_label):
         message = (

@@ -138,7 +138,9 @@ def check_semantic_dataset(
     raise_faults(name, [fault for fault, _ in examined], "images or their label maps")
     for record, (_, pixels) in zip(labelled, examined, strict=True):
         amounts.add(record["sem_seg_file_name"], dict(pixels), ignore_label)
-    check_something_labelled(amounts, metadata, ignore_label, for_training=for_training)
+    check_something_labelled(
+        amounts, metadata, num_classes, ignore_label, for_training=for_training
+    )
     return amounts
 
 
