@@ -9,8 +9,8 @@ own; then by two training processes with four loader workers each. The check bef
 timed on it, first and again, and on label maps that are drawn from the same annotations. All that
 is made goes away at the end.
 
-Peak memory is the resident set beyond that of the process before reading. Private memory is what no
-other process shares, likewise; it is read from /proc, which Linux has.
+Peak memory is the most that was resident, beyond what was before reading. Private memory is what no
+other process shares, likewise, when all is read. Both are read from /proc, which Linux has.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -77,29 +76,27 @@ def make_label_maps(json_file: Path, images: Path, copies: int, target: Path) ->
             (target / "labels" / f"{stem}_{copy}.png").symlink_to(label_file)
 
 
-def private_bytes() -> int:
-    """The memory of this process that no other one shares; 0 where it can't be told."""
+def memory(name: str) -> int:
+    """Of this process, "VmHWM", the most that was resident, or "Private_Dirty", what no other
+    process shares; 0 where it can't be told. Of pages of a mapped file the system keeps one copy,
+    however many processes read them."""
+    file = "/proc/self/status" if name.startswith("Vm") else "/proc/self/smaps_rollup"
     try:
-        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        lines = Path(file).read_text().splitlines()
     except OSError:
         return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Private_"))
-
-
-def peak_bytes() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def measure(function: Callable[[], Any]) -> dict[str, float]:
     """Seconds and memory of a call; what it returns is kept meanwhile."""
-    before, peak = private_bytes(), peak_bytes()
+    before, resident = memory("Private_Dirty"), memory("VmRSS")
     start = time.perf_counter()
     kept = function()
     seconds = time.perf_counter() - start
-    private = private_bytes() - before
+    private = memory("Private_Dirty") - before
     del kept
-    return {"seconds": seconds, "peak": peak_bytes() - peak, "private": private}
+    return {"seconds": seconds, "peak": memory("VmHWM") - resident, "private": private}
 
 
 def read_with_json(path: str) -> Any:
@@ -134,38 +131,37 @@ def check_labels(folder: str) -> None:
     check_semantic_dataset("labels", num_classes=80, ignore_label=255)
 
 
-def train(json_file: str, images: str, results: Any = None) -> dict[str, float]:
-    """A training process: its loader, and some batches of its workers."""
-    import torch
+class NotesMemory:
+    """A mapper that makes each record whole and reads no image; it tells what a worker's private
+    memory has grown by since its first record, at every 50th."""
 
+    def __init__(self) -> None:
+        self.number = 0
+        self.first = 0
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        self.number += 1
+        if self.number == 1:
+            self.first = memory("Private_Dirty")
+        grown = memory("Private_Dirty") - self.first if self.number % 50 == 0 else 0
+        return {"grown": grown, "values": sum(map(len, record["annotations"]))}
+
+
+def train(json_file: str, images: str, results: Any) -> None:
+    """A training process: its loader, and some batches of its workers."""
     from segsuite.data import build_train_loader, get_records
 
     register(json_file, images)
-    before = private_bytes()
+    before = memory("Private_Dirty")
     start = time.perf_counter()
     loader = build_train_loader(
-        get_records(NAME), mapper=note_memory, batch_size=16, num_workers=WORKERS
+        get_records(NAME), mapper=NotesMemory(), batch_size=16, num_workers=WORKERS
     )
-    found: dict[int, int] = {}
-    for number, batch in enumerate(loader):
-        found |= {sample["pid"]: sample["private"] for sample in batch}
-        if number == BATCHES:
-            break
-    del torch
-    result = {
-        "seconds": time.perf_counter() - start,
-        "private": private_bytes() - before,
-        "worker": max(found.values()),
-    }
-    if results is not None:
-        results.put(result)
-    return result
-
-
-def note_memory(record: dict[str, Any]) -> dict[str, Any]:
-    """A mapper that reads the record and no image."""
-    values = sum(len(p) for a in record["annotations"] for p in a.get("segmentation", ()))
-    return {"pid": os.getpid(), "private": private_bytes(), "values": values}
+    private = memory("Private_Dirty") - before
+    batches = iter(loader)
+    grown = max(sample["grown"] for _ in range(BATCHES) for sample in next(batches))
+    seconds = time.perf_counter() - start
+    results.put({"seconds": seconds, "private": private, "worker": grown})
 
 
 def train_twice(json_file: str, images: str) -> dict[str, float]:

@@ -28,6 +28,7 @@ from .datasets import (
 from .image import ImageReader, read_image
 from .palette import default_colors
 from .panoptic import read_panoptic
+from .records import RecordSequence, cached_records
 from .sem_seg import IGNORE_LABEL, colors_to_labels, read_sem_seg
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ __all__ = [
     "Metadata",
     "MetadataCatalog",
     "PositionSampler",
+    "RecordSequence",
     "RepeatFactorTrainingSampler",
     "TrainingBatches",
     "TrainingSampler",
@@ -75,6 +77,7 @@ __all__ = [
     "build_test_loader",
     "build_train_loader",
     "build_train_sampler",
+    "cached_records",
     "check_datasets",
     "check_instance_dataset",
     "check_semantic_dataset",

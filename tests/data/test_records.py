@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segsuite.data import DatasetCatalog, get_records, load_coco_json
+from segsuite.data import DatasetCatalog, cached_records, get_records, load_coco_json
 from segsuite.data.cache import Columns
 from segsuite.data.cache.tables import pack_records
 from segsuite.data.packed import PackedRecords
@@ -274,6 +275,25 @@ def test_records_of_several_data_sets(registered_columns):
         assert type(get_records(("test_listed", "test_listed"))) is list
     finally:
         DatasetCatalog.remove("test_listed")
+
+
+def test_a_reader_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGSUITE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("segsuite.data.cache.folder._SETTLED_NS", -1_000_000_000)
+    source = tmp_path / "index.json"
+    calls = []
+
+    def read():
+        calls.append(1)
+        names = json.loads(source.read_text())
+        return [{"file_name": name, "more": {"of": name}} for name in names], {"number": len(names)}
+
+    for names in (["a", "b"], ["a", "b"], ["c"]):
+        source.write_text(json.dumps(names)) if names == ["c"] or not calls else None
+        records, facts = cached_records("mine", [source], ("x", 1), 1, read)
+        assert list(records) == [{"file_name": name, "more": {"of": name}} for name in names]
+        assert facts == {"number": len(names)}
+    assert len(calls) == 2
 
 
 @requires_coco_tiny
