@@ -23,7 +23,7 @@ _LARGEST = 1e12
 def reach(height: _Size, width: _Size) -> _Size:
     """How far from the image's corner, in pixels, polygons and boxes are taken as they are.
 
-    What goes beyond is cut off, see `clip_polygon`.
+    What goes beyond is cut off, see `cut_off`.
 
     Args:
         height, width: of an image, or arrays of those of many.
@@ -64,8 +64,7 @@ def drawable(
     limit = reach(height, width)
     arrays = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
     return [
-        a if -limit <= a.min() and a.max() <= limit else clip_polygon(a, height, width)
-        for a in arrays
+        a if -limit <= a.min() and a.max() <= limit else cut_off(a, height, width) for a in arrays
     ]
 
 
@@ -87,11 +86,10 @@ def check_mask_size(height: int, width: int) -> None:
         )
 
 
-def clip_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
+def cut_off(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """The part of a polygon around an image: from one image's size before it to one behind.
 
     What is drawn in the image stays as it is, but for the rounding of edges from far away.
-    Sutherland and Hodgman, "Reentrant Polygon Clipping", CACM 17, 1974.
 
     Args:
         points: flat x0, y0, x1, y1, ..., finite.
@@ -101,29 +99,44 @@ def clip_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     vertices = np.clip(points.reshape(-1, 2), -_LARGEST, _LARGEST)
     margin = max(height, width)
-    for axis, length in ((0, width), (1, height)):
-        for sign, bound in ((1, -margin), (-1, length + margin)):
-            vertices = _cut(vertices, axis, sign, float(bound))
-            if len(vertices) < 3:
-                return np.empty(0)
-    return vertices.ravel()
+    vertices = clip_to_box(vertices, (-margin, -margin), (width + margin, height + margin))
+    return vertices.ravel() if len(vertices) > 2 else np.empty(0)
 
 
-def _cut(vertices: np.ndarray, axis: int, sign: int, bound: float) -> np.ndarray:
-    """What of a polygon (N, 2) lies where ``sign * (coordinate - bound) >= 0``."""
-    distance = sign * (vertices[:, axis] - bound)
-    if (distance >= 0).all():
+def clip_to_box(
+    vertices: np.ndarray, low: tuple[float, float], high: tuple[float, float]
+) -> np.ndarray:
+    """The part of a polygon inside a box.
+
+    Sutherland and Hodgman, "Reentrant Polygon Clipping", CACM 17, 1974: parts that the clipping
+    separates stay joined along the border, which changes neither area nor mask.
+
+    Args:
+        vertices: (N, 2) float corners (x, y).
+        low, high: (x, y) of the box's corners.
+
+    Returns:
+        (M, 2) float corners; M may be 0.
+    """
+    for axis in (0, 1):
+        vertices = _cut(vertices, vertices[:, axis] - low[axis], float(low[axis]), axis)
+        vertices = _cut(vertices, high[axis] - vertices[:, axis], float(high[axis]), axis)
+    return vertices
+
+
+def _cut(vertices: np.ndarray, inside: np.ndarray, bound: float, axis: int) -> np.ndarray:
+    """Keep the side where `inside`, the corners' signed distances from the line, is positive."""
+    if (inside >= 0).all():
         return vertices
-    kept: list[np.ndarray] = []
-    before, from_before = vertices[-1], distance[-1]
-    for vertex, from_vertex in zip(vertices, distance, strict=True):
-        if (from_vertex >= 0) != (from_before >= 0):
-            crossing = before + (vertex - before) * (from_before / (from_before - from_vertex))
+    kept = []
+    for i, (vertex, distance) in enumerate(zip(vertices, inside, strict=True)):
+        before, distance_before = vertices[i - 1], inside[i - 1]
+        if (distance < 0) != (distance_before < 0):
+            crossing = before + (vertex - before) * distance_before / (distance_before - distance)
             crossing[axis] = bound
             kept.append(crossing)
-        if from_vertex >= 0:
+        if distance >= 0:
             kept.append(vertex)
-        before, from_before = vertex, from_vertex
     return np.array(kept).reshape(-1, 2)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from segsuite.config import get_cfg
 from segsuite.data import DatasetMapper, load_coco_json
@@ -22,7 +23,7 @@ from segsuite.data.transforms import (
     fuse,
 )
 from segsuite.data.transforms.polygons import clip_polygon
-from segsuite.structures import BitMasks, PolygonMasks, encode_masks, rasterize_polygons
+from segsuite.structures import BitMasks, BoxMode, PolygonMasks, encode_masks, rasterize_polygons
 from tests.helpers import SHARED, requires_coco_tiny, requires_parity
 from tests.parity import ParityCase
 
@@ -202,3 +203,26 @@ def test_every_real_image(tmp_path):
             big = polygons.gt_masks.area() > 400
             overlaps += (both.flatten(1).sum(1) / either.flatten(1).sum(1))[big].tolist()
     assert len(overlaps) > 50 and min(overlaps) > 0.85, min(overlaps)
+
+
+def test_masks_from_boxes(tmp_path):
+    """Objects without a mask get their box, filled, whichever way it is written."""
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    polygon = [np.array([1.0, 1, 9, 1, 9, 9])]
+    annotations = [
+        {"bbox": [1, 1, 8, 8], "category_id": 0, "segmentation": polygon},
+        {"bbox": [4, 2, 14, 10], "bbox_mode": BoxMode.XYXY_ABS, "category_id": 1},
+        {"bbox": [5, 6, 3, 4], "category_id": 2, "segmentation": None},
+    ]
+    record = {"file_name": tmp_path / "a.png", "image_id": 1, "annotations": annotations}
+    for mask_format in ("polygon", "bitmask"):
+        options = {"is_train": True, "augmentations": [], "use_instance_mask": True}
+        options["instance_mask_format"] = mask_format
+        left = DatasetMapper(**options)(record)["instances"]
+        assert left.gt_classes.tolist() == [0]
+        instances = DatasetMapper(**options, masks_from_boxes=True)(record)["instances"]
+        assert instances.gt_classes.tolist() == [0, 1, 2]
+        assert instances.gt_masks.area().tolist()[1:] == [80, 12]
+        boxes = instances.gt_masks.get_bounding_boxes().tensor[1:]
+        assert boxes.tolist() == [[4, 2, 14, 10], [5, 6, 8, 10]]
+    assert "segmentation" not in annotations[1]

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from segsuite.errors import DataError
 from segsuite.structures import to_rle
-from segsuite.structures.polygons import clip_polygon, reach
+from segsuite.structures.polygons import cut_off, reach
 
 from .coco_faults import (
     AREA_INVALID,
@@ -206,7 +206,7 @@ def _clean_polygon(
         faults.add(POLYGON_OUTSIDE, id_)
         return None
     if max(-points.min(), points.max()) > reach(height, width):
-        points = clip_polygon(points, height, width)
+        points = cut_off(points, height, width)
         faults.add(POLYGON_FAR if len(points) else POLYGON_OUTSIDE, id_)
     return points if len(points) else None
 
