@@ -67,7 +67,8 @@ def examine_label_map(
     values, counts = count_values(pixels)
     facts.stored = dict(zip(values.tolist(), counts.tolist(), strict=True))
     allowed = {*range(num_classes), ignore_label} if label_map is None else {*label_map}
-    facts.faults += _value_faults(facts.stored, allowed)
+    if label_map is None or not facts.stored.keys() <= label_map.keys():
+        facts.faults += _value_faults(facts.stored, allowed)
     labels = facts.labels(label_map)
     if labels and labels.keys() <= {ignore_label}:
         facts.faults.append(("labels-empty", "", ""))

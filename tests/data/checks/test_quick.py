@@ -300,6 +300,8 @@ class TestNothingToLearn:
         register_sem_seg_folder(NAME, folder / "images", folder / "labels", ["roof"], **options)
         for num_classes in (1, 2):  # a sigmoid, or a softmax of background and the class
             check_datasets(self.config(NUM_CLASSES=num_classes))
+        report = examine_datasets([NAME])
+        assert not report.count("error") and not report.found("binary-mask")
         with pytest.raises(ConfigError, match=r"has 1 classes .*NUM_CLASSES is 3"):
             check_datasets(self.config(NUM_CLASSES=3))
 
