@@ -7,15 +7,33 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace segsuite {
 
 enum class Isa { baseline, avx2, avx512 };
 
+#if defined(__x86_64__)
+// Not all compilers know these names in __builtin_cpu_supports.
+inline bool has_f16c_and_lzcnt() {
+  unsigned a, b, c, d;
+  constexpr unsigned f16c = 1u << 29, lzcnt = 1u << 5;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & f16c) && __get_cpuid(0x80000001, &a, &b, &c, &d) &&
+         (c & lzcnt);
+}
+#endif
+
+// The instructions that the kernels are compiled with in foreach_isa.h, all of them.
 inline Isa best_isa() {
   static const Isa isa = [] {
     Isa best = Isa::baseline;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = Isa::avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+        __builtin_cpu_supports("popcnt") && has_f16c_and_lzcnt())
+      best = Isa::avx2;
     if (best == Isa::avx2 && __builtin_cpu_supports("avx512f") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))

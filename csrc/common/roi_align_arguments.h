@@ -64,17 +64,24 @@ struct Pyramid {
 
   // `size` is N, C, H, W of the finest level, then H, W of each other.
   Pyramid(const std::vector<int64_t>& size, const std::vector<double>& scales,
-          int64_t canonical_box_size, int64_t canonical_level)
-      : images(size.at(0)), channels(size.at(1)) {
+          int64_t canonical_box_size, int64_t canonical_level) {
     STD_TORCH_CHECK(!scales.empty() && size.size() == 2 + 2 * scales.size(),
                     "roi_align: one scale for each feature map");
+    images = size[0];
+    channels = size[1];
     for (size_t i = 0; i < scales.size(); ++i) {
       const int64_t height = size[2 + 2 * i], width = size[3 + 2 * i];
       STD_TORCH_CHECK(std::min(height, width) >= 1 && std::max(height, width) < INT32_MAX,
                       "roi_align: a feature map is ", height, " x ", width, " (height x width)");
-      STD_TORCH_CHECK(scales[i] > 0, "roi_align: a scale is ", scales[i]);
+      STD_TORCH_CHECK(scales[i] > 0 && std::isfinite(scales[i]), "roi_align: a scale is ",
+                      scales[i]);
       levels.push_back({static_cast<int32_t>(height), static_cast<int32_t>(width), scales[i]});
     }
+    constexpr int64_t most = 1 << 20;
+    STD_TORCH_CHECK(canonical_box_size >= 1 && canonical_box_size <= most &&
+                        canonical_level >= -most && canonical_level <= most,
+                    "roi_align: the canonical box is ", canonical_box_size, " at level ",
+                    canonical_level);
     assignment = {static_cast<int32_t>(-std::lround(std::log2(scales.front()))), static_cast<int32_t>(levels.size()),
                   static_cast<int32_t>(canonical_box_size), static_cast<int32_t>(canonical_level)};
   }
@@ -88,7 +95,7 @@ inline std::vector<int64_t> pyramid_size(const std::vector<Tensor>& features) {
     STD_TORCH_CHECK(feature.dim() == 4 && feature.size(0) == finest.size(0) &&
                         feature.size(1) == finest.size(1) &&
                         feature.scalar_type() == finest.scalar_type() &&
-                        feature.get_device_index() == finest.get_device_index(),
+                        feature.device() == finest.device(),
                     "roi_align: feature maps are (N, C, H, W), alike in N, C, type and device");
     if (size.empty()) size = {feature.size(0), feature.size(1)};
     size.push_back(feature.size(2));
@@ -107,8 +114,12 @@ inline RoiAlignOptions roi_align_options(int64_t pooled_height, int64_t pooled_w
           static_cast<int32_t>(std::max<int64_t>(sampling_ratio, 0)), aligned};
 }
 
-inline void check_rois(const Tensor& rois, ScalarType features) {
-  const ScalarType wanted = features == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+// `features` are the maps, or their pooled gradient.
+inline void check_rois(const Tensor& rois, const Tensor& features) {
+  const bool is_double = features.scalar_type() == ScalarType::Double;
+  const ScalarType wanted = is_double ? ScalarType::Double : ScalarType::Float;
+  STD_TORCH_CHECK(rois.device() == features.device(),
+                  "roi_align: RoIs and features are on different devices");
   STD_TORCH_CHECK(rois.dim() == 2 && rois.size(1) == 5 && rois.scalar_type() == wanted,
                   "roi_align: RoIs are (R, 5) float32, float64 with float64 features");
 }

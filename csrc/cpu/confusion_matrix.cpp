@@ -11,6 +11,7 @@
 #include <immintrin.h>
 #endif
 
+#include "common/confusion_matrix_arguments.h"
 #include "common/parallel.h"
 
 #define SEGSUITE_KERNEL "cpu/confusion_matrix_kernel.inc"
@@ -19,14 +20,9 @@
 namespace segsuite {
 namespace {
 
-using torch::stable::Tensor;
-
 void confusion_matrix(const Tensor& pred, const Tensor& target, int64_t num_classes,
                       int64_t ignore_index, Tensor out) {
-  STD_TORCH_CHECK(pred.numel() == target.numel(), "pred and target differ in size");
-  STD_TORCH_CHECK(out.numel() == (num_classes + 1) * (num_classes + 1) && out.is_contiguous() &&
-                      out.scalar_type() == ScalarType::Long,
-                  "out is a contiguous (K+1, K+1) int64 tensor");
+  check_label_maps(pred, target, num_classes, out);
   const Tensor dense_pred = torch::stable::contiguous(pred);
   const Tensor dense_target = torch::stable::contiguous(target);
   const Labels pred_labels{dense_pred.const_data_ptr(), pred.scalar_type()};

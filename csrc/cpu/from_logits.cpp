@@ -11,6 +11,7 @@
 #include <immintrin.h>
 #endif
 
+#include "common/confusion_matrix_arguments.h"
 #include "common/parallel.h"
 #include "cpu/confusion_matrix.h"
 #include "cpu/upsample_argmax.h"
@@ -21,24 +22,13 @@
 namespace segsuite {
 namespace {
 
-using torch::stable::Tensor;
-
 Upsampling make_upsampling(const Tensor& logits, int64_t height, int64_t width,
                            std::optional<double> source_height,
                            std::optional<double> source_width) {
-  const ScalarType type = logits.scalar_type();
-  STD_TORCH_CHECK(
-      type == ScalarType::Float || type == ScalarType::Half || type == ScalarType::BFloat16,
-      "logits are float32, float16 or bfloat16");
-  STD_TORCH_CHECK(logits.dim() == 4 && logits.size(1) >= 1 && logits.size(1) < 32768 &&
-                      logits.size(2) >= 1 && logits.size(3) >= 1,
-                  "logits are (N, K, h, w) with 1 to 32767 classes");
+  check_upsampling(logits, height, width, source_height, source_width);
   const double used_height = source_height.value_or(static_cast<double>(logits.size(2)));
   const double used_width = source_width.value_or(static_cast<double>(logits.size(3)));
-  STD_TORCH_CHECK(used_height > 0 && used_height <= logits.size(2) && used_width > 0 &&
-                      used_width <= logits.size(3),
-                  "the source size lies within the logits");
-  return {{logits.const_data_ptr(), type, logits.size(1), logits.size(2), logits.size(3),
+  return {{logits.const_data_ptr(), logits.scalar_type(), logits.size(1), logits.size(2), logits.size(3),
            logits.stride(0), logits.stride(1), logits.stride(2), logits.stride(3)},
           height,
           width,
@@ -49,14 +39,11 @@ Upsampling make_upsampling(const Tensor& logits, int64_t height, int64_t width,
 void confusion_matrix_from_logits(const Tensor& logits, const Tensor& target,
                                   int64_t ignore_index, std::optional<double> source_height,
                                   std::optional<double> source_width, Tensor out) {
+  check_upsampled_target(logits, target, out);
   const int64_t images = target.size(0), height = target.size(1), width = target.size(2);
   const Upsampling up = make_upsampling(logits, height, width, source_height, source_width);
   const int64_t entries = (up.logits.num_classes + 1) * (up.logits.num_classes + 1);
   const bool per_image = out.dim() == 3;
-  STD_TORCH_CHECK(logits.size(0) == images, "logits and target differ in batch size");
-  STD_TORCH_CHECK(out.numel() == (per_image ? images * entries : entries) && out.is_contiguous() &&
-                      out.scalar_type() == ScalarType::Long,
-                  "out is a contiguous (K+1, K+1) or (N, K+1, K+1) int64 tensor");
   if (target.numel() == 0) return;
   const Tensor dense_target = torch::stable::contiguous(target);
   const Labels labels{dense_target.const_data_ptr(), target.scalar_type()};

@@ -87,9 +87,11 @@ Tensor resize_window(const Tensor& image, int64_t height, int64_t width, int64_t
   STD_TORCH_CHECK(image.dim() == 3 && image.scalar_type() == ScalarType::Byte &&
                       image.is_contiguous() && image.size(2) == 3 && image.numel() > 0,
                   "the image is contiguous (H, W, 3) uint8");
-  STD_TORCH_CHECK(top >= 0 && left >= 0 && window_height > 0 && window_width > 0 &&
-                      top + window_height <= height && left + window_width <= width,
-                  "the window lies within the resized image");
+  constexpr int64_t most = int64_t{1} << 30;
+  STD_TORCH_CHECK(height <= most && width <= most && top >= 0 && left >= 0 && window_height > 0 &&
+                      window_width > 0 && top <= height - window_height &&
+                      left <= width - window_width,
+                  "the window lies within the resized image, whose sides are at most ", most);
   const Axis rows(image.size(0), height, top, window_height);
   const Axis columns(image.size(1), width, left, window_width);
   const int64_t row_length = window_width * 3;

@@ -11,14 +11,12 @@
 #include <optional>
 #include <type_traits>
 
+#include "common/confusion_matrix_arguments.h"
 #include "common/cuda_stream.h"
 #include "cuda/confusion_matrix.cuh"
 
 namespace segsuite {
 namespace {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 
 LabelMap label_map(const Tensor& labels) {
   const void* data = labels.const_data_ptr();
@@ -35,16 +33,11 @@ LabelMap label_map(const Tensor& labels) {
   }
 }
 
-Count* counts_of(Tensor& out) {
-  STD_TORCH_CHECK(out.is_contiguous() && out.scalar_type() == ScalarType::Long,
-                  "out is a contiguous int64 tensor");
-  return static_cast<Count*>(out.mutable_data_ptr());
-}
+Count* counts_of(Tensor& out) { return static_cast<Count*>(out.mutable_data_ptr()); }
 
 void confusion_matrix(const Tensor& pred, const Tensor& target, int64_t num_classes,
                       int64_t ignore_index, Tensor out) {
-  STD_TORCH_CHECK(pred.numel() == target.numel(), "pred and target differ in size");
-  STD_TORCH_CHECK(out.numel() == (num_classes + 1) * (num_classes + 1), "out is (K+1, K+1)");
+  check_label_maps(pred, target, num_classes, out);
   if (pred.numel() == 0) return;
   const torch::stable::accelerator::DeviceGuard guard(pred.get_device_index());
   const Tensor dense_pred = torch::stable::contiguous(pred);
@@ -58,9 +51,6 @@ void confusion_matrix(const Tensor& pred, const Tensor& target, int64_t num_clas
 // Calls f(view) with the logits as the view of their type.
 template <typename F>
 void with_view(const Tensor& logits, const F& f) {
-  STD_TORCH_CHECK(logits.dim() == 4 && logits.size(1) >= 1 && logits.size(1) < 32768 &&
-                      logits.size(2) >= 1 && logits.size(3) >= 1,
-                  "logits are (N, K, h, w) with 1 to 32767 classes");
   const auto view = [&](const auto* data) {
     using T = std::remove_cv_t<std::remove_pointer_t<decltype(data)>>;
     return LogitsView<T>{data,
@@ -78,7 +68,7 @@ void with_view(const Tensor& logits, const F& f) {
     case ScalarType::Half: return f(view(static_cast<const torch::headeronly::Half*>(data)));
     case ScalarType::BFloat16:
       return f(view(static_cast<const torch::headeronly::BFloat16*>(data)));
-    default: STD_TORCH_CHECK(false, "logits are float32, float16 or bfloat16");
+    default: STD_TORCH_CHECK(false, "logits are float32, float16 or bfloat16");  // checked before
   }
 }
 
@@ -98,12 +88,11 @@ OutputSize output_size(const Tensor& logits, int64_t height, int64_t width,
 void confusion_matrix_from_logits(const Tensor& logits, const Tensor& target,
                                   int64_t ignore_index, std::optional<double> source_height,
                                   std::optional<double> source_width, Tensor out) {
+  check_upsampled_target(logits, target, out);
+  check_upsampling(logits, target.size(1), target.size(2), source_height, source_width);
   const int64_t images = target.size(0);
   const int64_t entries = (logits.size(1) + 1) * (logits.size(1) + 1);
   const bool per_image = out.dim() == 3;
-  STD_TORCH_CHECK(logits.size(0) == images, "logits and target differ in batch size");
-  STD_TORCH_CHECK(out.numel() == (per_image ? images * entries : entries),
-                  "out is (K+1, K+1) or (N, K+1, K+1)");
   if (target.numel() == 0) return;
   const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
   const Tensor dense_target = torch::stable::contiguous(target);
@@ -121,6 +110,7 @@ void confusion_matrix_from_logits(const Tensor& logits, const Tensor& target,
 Tensor argmax_from_logits(const Tensor& logits, int64_t height, int64_t width,
                           std::optional<double> source_height,
                           std::optional<double> source_width) {
+  check_upsampling(logits, height, width, source_height, source_width);
   const int64_t images = logits.size(0);
   const bool narrow = logits.size(1) <= 255;  // 255 itself may then mark NaN
   const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());

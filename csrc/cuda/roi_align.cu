@@ -62,7 +62,7 @@ Tensor multilevel_roi_align(std::vector<Tensor> features, const Tensor& rois, in
   const RoiAlignOptions options =
       roi_align_options(pooled_height, pooled_width, sampling_ratio, aligned);
   const Tensor& finest = features.front();
-  check_rois(rois, finest.scalar_type());
+  check_rois(rois, finest);
   const torch::stable::accelerator::DeviceGuard guard(finest.get_device_index());
   const Tensor out =
       new_empty(finest, {rois.size(0), pyramid.channels, pooled_height, pooled_width},
@@ -86,7 +86,7 @@ std::vector<Tensor> multilevel_roi_align_backward(const Tensor& grad, const Tens
                                                   int64_t canonical_box_size,
                                                   int64_t canonical_level, bool deterministic) {
   const Pyramid pyramid(size, spatial_scales, canonical_box_size, canonical_level);
-  check_rois(rois, grad.scalar_type());
+  check_rois(rois, grad);
   check_grad(grad, rois, pyramid);
   const RoiAlignOptions options =
       roi_align_options(grad.size(2), grad.size(3), sampling_ratio, aligned);
