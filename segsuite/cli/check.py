@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "datasets",
         nargs="*",
         metavar="DATASET",
-        help="names of data sets; by default DATASETS.TRAIN and TEST of the configuration",
+        help="names of data sets; by default DATASETS.TRAIN and TEST of the configuration, or else "
+        "those that plug-ins register",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings to a file")
     parser.add_argument(
@@ -42,17 +43,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from segsuite.data import ImageReader, register_from_config
+    from segsuite.data import DatasetCatalog, ImageReader, register_from_config
     from segsuite.data.checks import examine_datasets, write_fixed_copy
     from segsuite.data.checks.pixels import pixels_text
     from segsuite.data.checks.report import statistics_table
     from segsuite.utils.files import write_json
 
-    if not args.datasets and not args.config_file and not args.run_dir:
-        raise ConfigError("nothing to examine: name a data set, a --config-file or a --run-dir")
+    known = set(DatasetCatalog.list())
     cfg = load_from_arguments(args)
     register_from_config(cfg)
     names = list(dict.fromkeys(args.datasets or [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]))
+    if not names and args.plugin:
+        names = [name for name in DatasetCatalog.list() if name not in known]
+    if not names:
+        raise ConfigError(
+            "nothing to examine: name a data set, a --config-file, a --run-dir, or a --plugin that "
+            "registers one"
+        )
     settings = ImageReader.from_config(cfg)
     if not args.config_file and not args.run_dir:
         settings["channels"] = None  # there is no model that they are for

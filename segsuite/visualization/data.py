@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from segsuite.data import ImageReader, Metadata, read_sem_seg
-from segsuite.data.boxes import corner_boxes
+from segsuite.data.boxes import corner_boxes, has_mask
 from segsuite.structures import (
     HasWindows,
     ImageMasks,
@@ -58,7 +58,7 @@ def draw_record(
         return _draw(image, sem_seg, None, metadata, width)
     boxes = corner_boxes(annotations, (height, width))
     masks: HasWindows | None = None
-    if all("segmentation" in a for a in annotations):
+    if all(map(has_mask, annotations)):
         masks = SegmentationMasks([a["segmentation"] for a in annotations], (height, width))
     classes = [a["category_id"] for a in annotations]
     crowd = [bool(a.get("iscrowd")) for a in annotations]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from segsuite.data.boxes import corner_boxes
+from segsuite.data.boxes import corner_boxes, has_mask
 from segsuite.data.palette import default_colors
 from segsuite.structures import SegmentationMasks, masks_union
 
@@ -76,7 +76,7 @@ def instance_pictures(
     """
     image, names = prediction.image, prediction.metadata.thing_classes
     height, width = image.shape[:2]
-    objects = [a for a in annotations if "segmentation" in a]
+    objects = [a for a in annotations if has_mask(a)]
     masks = SegmentationMasks([a["segmentation"] for a in objects], (height, width))
     crowd = np.array([bool(a.get("iscrowd")) for a in objects], dtype=bool)
     boxes = corner_boxes(objects, (height, width))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 
 import numpy as np
+import pytest
 import yaml
 from PIL import Image
 
+from segsuite.cli import check
+from segsuite.data import DatasetCatalog
+from segsuite.errors import ConfigError
 from tests.processes import run_segsuite
 
 
@@ -53,3 +59,34 @@ def test_report_and_exit_status(tmp_path):
     unknown = run_segsuite("check", "no_such_data")
     assert unknown.returncode == 2 and "no_such_data" in unknown.stderr
     assert "Traceback" not in unknown.stderr
+
+
+def test_a_plug_in_without_a_configuration(tmp_path, capsys, monkeypatch):
+    """The data sets that it registers are examined, though no file names them."""
+    Image.fromarray(np.full((8, 9, 3), 7, np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "sets_of_check.py").write_text(
+        "from segsuite.data import DatasetCatalog, MetadataCatalog\n"
+        "note = {'bbox': [300, 300, 9, 9], 'category_id': 0}\n"
+        f"record = {{'file_name': {str(tmp_path / 'a.png')!r}, 'image_id': 1}}\n"
+        "DatasetCatalog.register('set_of_check', lambda: [{**record, 'annotations': [note]}])\n"
+        "MetadataCatalog.get('set_of_check').set(thing_classes=['boat'])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        for names in ([], ["set_of_check"]):
+            with pytest.raises(SystemExit):
+                check.run(parse(["--plugin", "sets_of_check", *names]))
+            assert "error: bbox-outside (1) in set_of_check" in capsys.readouterr().out
+            if not names:  # importing it again would register nothing
+                DatasetCatalog.remove("set_of_check")
+                sys.modules.pop("sets_of_check")
+        with pytest.raises(ConfigError, match="nothing to examine"):
+            check.run(parse([]))
+    finally:
+        DatasetCatalog.remove("set_of_check")
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser()
+    check.add_arguments(parser)
+    return parser.parse_args(arguments)
