@@ -1,4 +1,4 @@
-"""Addresses of weights: ``https://``, ``detectron2://``, ``torchvision://``, ``timm://``."""
+"""Addresses of weights: ``https://``, ``hf://``, ``detectron2://``, ``torchvision://``, ``timm://``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from segsuite.errors import (
 )
 from segsuite.utils.registry import closest
 
+from . import hub
 from .load_state import load_state
+from .sharded import is_index, read_folder, read_index
 
 
 class _Detectron2Handler(PathHandler):
@@ -53,7 +55,11 @@ def read_weights(address: str | os.PathLike[str], *, origin: str = "") -> dict[s
 
     Downloads are kept, and of several processes that ask for one the first gets it while the others
     wait. ``https://`` and ``detectron2://`` are kept in iopath's cache (``$FVCORE_CACHE``),
-    ``torchvision://NAME[:WEIGHTS]`` and ``timm://NAME`` in PyTorch's (``$TORCH_HOME``).
+    ``torchvision://NAME[:WEIGHTS]`` and ``timm://NAME`` in PyTorch's (``$TORCH_HOME``), and
+    ``hf://OWNER/NAME[/FILE][@REVISION]`` in the Hugging Face hub's (``$HF_HOME``).
+
+    A folder stands for the ``model.safetensors`` or ``pytorch_model.bin`` in it, and an index of
+    shards (``model.safetensors.index.json``) for all of these.
 
     Raises:
         MissingFileError, MissingPackageError: as `load_state`.
@@ -62,12 +68,18 @@ def read_weights(address: str | os.PathLike[str], *, origin: str = "") -> dict[s
     """
     text = os.fspath(address)
     label = f"{origin}: '{text}'" if origin else f"'{text}'"
+    if text.startswith(hub.PREFIX):
+        return hub.read_hub_weights(text, label)
     if text.startswith("timm://"):
         return _from_timm(text.removeprefix("timm://"), label)
     if text.startswith("torchvision://"):
         path = _from_torchvision(text.removeprefix("torchvision://"), label)
     elif "://" in text:
         path = _download(text, label)
+    elif Path(address).is_dir():
+        return read_folder(Path(address), label)
+    elif is_index(text):
+        return read_index(Path(address), label)
     else:
         return load_state(address, origin=origin)
     try:
@@ -91,8 +103,8 @@ def _download(address: str, label: str) -> Path:
         ) from error
     if not path.is_file():
         raise MissingFileError(
-            f"{label} names no file. Addresses begin with https://, detectron2://, torchvision://, "
-            "timm:// or what a plug-in registers with PATH_MANAGER"
+            f"{label} names no file. Addresses begin with https://, hf://, detectron2://, "
+            "torchvision://, timm:// or what a plug-in registers with PATH_MANAGER"
         )
     return path
 

@@ -99,8 +99,11 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         ) from error
     with safe_open(path, framework="pt", device="cpu") as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        classes = (file.metadata() or {}).get("classes")
-    return {"model": weights, "classes": json.loads(classes)} if classes else weights
+        metadata = file.metadata() or {}
+    if "classes" not in metadata:
+        return weights
+    config = {"config": metadata["config"]} if "config" in metadata else {}
+    return {"model": weights, "classes": json.loads(metadata["classes"]), **config}
 
 
 def _reason(error: Exception) -> str:

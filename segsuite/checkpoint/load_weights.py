@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 
 from segsuite.errors import WeightsError
 
 from .addresses import read_weights
 from .convert import Classes, Conversion, coco_names, convert
+from .convert.formats import NOT_A_WEIGHT, Settings
+from .coverage import check_extras, check_share
+from .facts import address_facts
+from .hidden import hidden_differences, hidden_settings
 from .input_channels import adapt_input_channels
+from .report import LoadReport, Rows
+from .tables import examples, table
 from .transfer import ClassTransfer
-
-logger = logging.getLogger(__name__)
 
 # What DistributedDataParallel and torch.compile put before every name.
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
-_MAX_ROWS = 30
-
-
-@dataclass
-class LoadReport:
-    """Names of tensors, as `load_weights` found them.
-
-    Attributes:
-        loaded: taken from the file as they are.
-        missing: the model's, but not in the file.
-        unexpected: in the file, but not the model's, or not used.
-        carried: of another class list, every row taken from the file by its class's name.
-        reinitialized: of another class list, with rows left at their initial values.
-        source: the library the file came from, if its names were converted; else "".
-    """
-
-    loaded: list[str]
-    missing: list[str]
-    unexpected: list[str]
-    carried: list[str] = field(default_factory=list)
-    reinitialized: list[str] = field(default_factory=list)
-    source: str = ""
+# Where files have the weights among other things.
+_CONTAINERS = ("model", "state_dict", "model_state_dict", "model_state")
 
 
 def load_weights(
@@ -55,6 +38,8 @@ def load_weights(
     strict: bool = False,
     classes: Classes | None = None,
     state: dict[str, Any] | None = None,
+    parts: Collection[str] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> LoadReport:
     """Load what `path`, a file or an address (see `read_weights`), has for `model`; log the rest.
 
@@ -69,104 +54,186 @@ def load_weights(
         strict: whether names on one side only, and class lists that differ, are an error.
         classes: the model's class names behind each group of heads, see `class_names`.
         state: what `path` holds, where that has been read already.
+        parts: the parts of the model to load, such as ("backbone",), which declares that the rest
+            of the file is not wanted; empty: all that there are.
+        settings: keys of the configuration that the model does not know itself, to be compared with
+            what the file's library has: ``{"INPUT.FORMAT": "RGB"}``.
 
     Raises:
         MissingFileError, MissingPackageError, FileAccessError: as `read_weights`.
-        WeightsError: as `read_weights`; shapes differ, no name fits, or with `strict` not all do.
+        WeightsError: as `read_weights`; the file's network is not built here, or is another one
+            than the model; shapes differ; most of the model would be left at its initial values,
+            and not all of its backbone is loaded either; or with `strict` not all names fit.
     """
     if state is None:
         state = read_weights(path, origin=origin)
     weights = file_weights(state)
-    own = model.state_dict()
+    label = f"{origin}: '{path}'"
     tensors = {name: value for name, value in weights.items() if torch.is_tensor(value)}
-    conversion = Conversion("", tensors, {name: name for name in tensors}, [], {})
-    if not strict:
-        conversion = convert(tensors, own)
-    tensors = conversion.weights
-    if not strict:
-        tensors = adapt_input_channels(tensors, own, origin)
-    lists = ({}, {}) if strict else (_classes_of(state, conversion), classes or {})
-    transfer = ClassTransfer(model, tensors, *lists)
-    resized, misfits = {}, []
-    for name in (n for n in own if n in tensors):
-        shape, own_shape = tensors[name].shape, own[name].shape
-        if shape == own_shape and not transfer.is_reordered(name):
-            continue
-        if not strict and transfer.fits(name, shape, own_shape):
-            resized[name] = transfer.carry(name, tensors[name].to(own[name]), own[name])
-        else:
-            misfits.append((name, str(tuple(shape)), str(tuple(own_shape))))
-    if misfits:
-        raise WeightsError(
-            f"{origin}: '{path}' does not fit the model. Shapes that differ: {len(misfits)}\n"
-            + _table([("name", "file", "model"), *misfits])
-            + "\nMake the config's architecture and class count those of the file, or choose "
-            "another file"
-        )
+    if strict:
+        return _load_all(model, weights, tensors, label)
+    own = model.state_dict()
+    conversion = convert(tensors, own)
+    _keep_parts(conversion, parts)
+    _check_refusal(conversion, parts, label)
+    conversion.weights = tensors = adapt_input_channels(conversion.weights, own, origin)
     if not tensors.keys() & own.keys():
         raise WeightsError(
             f"{origin}: no name in '{path}' is one of the model's. The file has "
-            f"{_examples(weights)}; the model has {_examples(own)}"
+            f"{examples(weights)}; the model has {examples(own)}"
         )
-    rows = [
-        (name, str(theirs), str(ours), str(taken))
-        for name, (_, taken, (theirs, ours)) in resized.items()
-    ]
-    carried = [name for name, (_, taken, counts) in resized.items() if taken == counts[1]]
+    facts = address_facts(path)
+    theirs = facts.classes or _classes_of(state, conversion)
+    resized = _fit(model, conversion, theirs, classes or {}, label)
+    check_extras(
+        model, {n: t for n, t in tensors.items() if n not in own}, conversion.origins, label
+    )
+    check_share(model, own, tensors.keys() & own.keys(), weights, label)
     result = model.load_state_dict(
-        tensors | {name: tensor for name, (tensor, *_) in resized.items()}, strict=False
+        tensors | {name: row.tensor for name, row in resized.items()}, strict=False
     )
     report = LoadReport(
         loaded=[name for name in own if name in tensors and name not in resized],
         missing=sorted(result.missing_keys),
         unexpected=sorted(
             [conversion.origins.get(name, name) for name in result.unexpected_keys]
-            + [name for name, _ in conversion.unused]
+            + [name for name, why in conversion.unused if why != NOT_A_WEIGHT]
             + [name for name, value in weights.items() if not torch.is_tensor(value)]
         ),
-        carried=carried,
-        reinitialized=[name for name in resized if name not in carried],
+        carried=[name for name, row in resized.items() if row.taken == row.ours],
+        reinitialized=[name for name, row in resized.items() if row.taken != row.ours],
         source=conversion.source,
     )
-    _tell(report, weights, own, rows, f"'{path}'", origin, strict)
+    told = {**conversion.settings, **_settings_inside(state), **facts.settings}
+    report.differing = _differing(model, told, dict(settings or {}), report)
+    rows: Rows = [
+        (name, str(row.theirs), str(row.ours), str(row.taken)) for name, row in resized.items()
+    ]
+    report.tell(weights, own, rows, f"'{path}'")
     return report
 
 
-def _tell(
-    report: LoadReport,
-    weights: Collection[str],
-    own: Collection[str],
-    rows: Collection[tuple[str, ...]],
-    file: str,
-    origin: str,
-    strict: bool,
-) -> None:
-    """Log what was loaded from `file` and what was not; with `strict` the latter is an error.
-
-    Args:
-        weights, own: names in the file and in the model.
-        rows: of the table about other classes.
-    """
-    missing = _table(group_names(report.missing, own))
-    unexpected = _table(group_names(report.unexpected, weights))
-    if strict and (missing or unexpected):
+def _load_all(
+    model: nn.Module, weights: Mapping[str, Any], tensors: dict[str, torch.Tensor], label: str
+) -> LoadReport:
+    """Load a file that has exactly what the model has."""
+    own = model.state_dict()
+    misfits: Rows = [
+        (name, str(tuple(tensor.shape)), str(tuple(own[name].shape)))
+        for name, tensor in tensors.items()
+        if name in own and own[name].shape != tensor.shape
+    ]
+    _check_shapes(misfits, label)
+    if not tensors.keys() & own.keys():
         raise WeightsError(
-            f"{origin}: {file} does not fit the model. Missing from the file:\n"
-            f"{missing or '  nothing'}\nNot in the model:\n{unexpected or '  nothing'}"
+            f"{label}: no name in it is one of the model's. The file has {examples(weights)}; the "
+            f"model has {examples(own)}"
         )
-    kind = f" ({report.source}, converted)" if report.source else ""
-    logger.info("%d of %d tensors loaded from %s%s", len(report.loaded), len(own), file, kind)
-    if rows:
-        logger.warning(
-            "Of other classes in %s; rows were taken over by class name, the others are left at "
-            "their initial values:\n%s",
-            file,
-            _table([("name", "file", "model", "taken over"), *rows]),
+    report = LoadReport(
+        loaded=[name for name in own if name in tensors],
+        missing=sorted(own.keys() - tensors.keys()),
+        unexpected=sorted(weights.keys() - own.keys()),
+    )
+    report.check_complete(weights, own, label)
+    model.load_state_dict(tensors)
+    report.tell(weights, own, [], label)
+    return report
+
+
+@dataclass
+class _Resized:
+    """A tensor of other classes: `taken` of `ours` rows are from the `theirs` of the file."""
+
+    tensor: torch.Tensor
+    taken: int
+    theirs: int
+    ours: int
+
+
+def _fit(
+    model: nn.Module, conversion: Conversion, theirs: Classes, ours: Classes, label: str
+) -> dict[str, _Resized]:
+    """The tensors that score other classes, by name, after a look at all shapes."""
+    own, tensors = model.state_dict(), conversion.weights
+    transfer = ClassTransfer(model, tensors, theirs, ours)
+    resized: dict[str, _Resized] = {}
+    misfits: Rows = []
+    for name in (n for n in own if n in tensors):
+        shape, own_shape = tensors[name].shape, own[name].shape
+        if shape == own_shape and not transfer.is_reordered(name):
+            continue
+        if transfer.fits(name, shape, own_shape):
+            tensor, taken, counts = transfer.carry(name, tensors[name].to(own[name]), own[name])
+            resized[name] = _Resized(tensor, taken, *counts)
+        else:
+            misfits.append((name, str(tuple(shape)), str(tuple(own_shape))))
+    _check_shapes(misfits, label, _known(conversion))
+    return resized
+
+
+def _check_shapes(misfits: Rows, label: str, advice: str = "") -> None:
+    if misfits:
+        raise WeightsError(
+            f"{label} does not fit the model. Shapes that differ: {len(misfits)}\n"
+            + table([("name", "file", "model"), *misfits])
+            + "\nMake the config's architecture and class count those of the file, or choose "
+            f"another file{advice}"
         )
-    if missing:
-        logger.warning("Not in %s, left at their initial values:\n%s", file, missing)
-    if unexpected:
-        logger.warning("In %s but not in the model, not used:\n%s", file, unexpected)
+
+
+def _keep_parts(conversion: Conversion, parts: Collection[str]) -> None:
+    """Leave out what is not in `parts`."""
+    for name in list(conversion.weights) if parts else ():
+        if name.partition(".")[0] not in parts:
+            del conversion.weights[name]
+            conversion.unused.append((conversion.origins.get(name, name), "not asked for"))
+
+
+def _check_refusal(conversion: Conversion, parts: Collection[str], label: str) -> None:
+    if conversion.refused and not parts:
+        raise WeightsError(
+            f"{label} is of {conversion.source}, which is not built here: {conversion.refused}. "
+            "Where the backbone alone will do, say so: MODEL.WEIGHTS_PARTS [backbone]"
+        )
+
+
+def _known(conversion: Conversion) -> str:
+    if not conversion.source:
+        return ""
+    return (
+        f". It is of {conversion.source}: `segsuite convert FILE OUTPUT` prints the configuration "
+        "that fits it"
+    )
+
+
+def _differing(
+    model: nn.Module, theirs: Settings, known: Settings, report: LoadReport
+) -> list[tuple[str, str, str]]:
+    """See `LoadReport.differing`."""
+    heads = {name.partition(".")[0] for name in [*report.loaded, *report.carried]} - {"backbone"}
+    is_backbone = hasattr(model, "output_shape")
+    ours = {**hidden_settings(model), **known}
+    return hidden_differences(theirs, ours, backbone_only=is_backbone or not heads)
+
+
+def _settings_inside(state: dict[str, Any]) -> Settings:
+    """The keys and values of the configuration that a checkpoint of segsuite was written with."""
+    try:
+        config = yaml.safe_load(state["config"])
+    except (KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return {}
+    settings: Settings = {}
+
+    def collect(node: Any, prefix: str) -> None:
+        for key, value in node.items() if isinstance(node, dict) else ():
+            collect(value, f"{prefix}{key}.")
+            if value is not None and not isinstance(value, dict):
+                settings[f"{prefix}{key}"] = value
+
+    collect(config, "")
+    # A pyramid's, say, not that of the network below it.
+    settings.pop("MODEL.BACKBONE.NAME", None)
+    return settings
 
 
 def _classes_of(state: dict[str, Any], conversion: Conversion) -> Classes:
@@ -184,66 +251,8 @@ def file_weights(state: dict[str, Any]) -> dict[str, Any]:
     return _strip_wrapper_prefixes(_unwrap(state))
 
 
-def conversion_report(conversion: Conversion) -> str:
-    """What became of the names of a file: which library's they are, and which are not used, why."""
-    if not conversion.source:
-        return f"{len(conversion.weights)} names, of no library that is known: left as they are"
-    lines = [f"{conversion.source}: {len(conversion.origins)} names converted"]
-    for why in dict.fromkeys(why for _, why in conversion.unused):
-        names = [name for name, reason in conversion.unused if reason == why]
-        rows = group_names(names, [*conversion.origins.values(), *names])
-        lines.append(f"not used, {why}:\n{_table(rows)}")
-    for group, classes in conversion.classes.items():
-        lines.append(f"{len(classes)} classes of {group}: {', '.join(classes[:4])}, ...")
-    return "\n".join(lines)
-
-
-def group_names(names: Iterable[str], among: Iterable[str]) -> list[tuple[str, str]]:
-    """Rows (name or pattern, count) for `names`, which are some of `among`.
-
-    A branch ``a.b.*`` of the module tree is one row if all of it is in `names`.
-    """
-    names = set(names)
-    incomplete = {prefix for name in set(among) - names for prefix in _prefixes(name)}
-
-    def branch(name: str) -> str:
-        return next((p for p in _prefixes(name) if p not in incomplete), name)
-
-    members = sorted(names)
-    counts = Counter(map(branch, members))
-    rows = {
-        name if counts[branch(name)] == 1 else f"{branch(name)}.*": str(counts[branch(name)])
-        for name in members
-    }
-    return list(rows.items())
-
-
-def _prefixes(name: str) -> list[str]:
-    """The modules above `name`, outermost first: "a.b.c" -> ["a", "a.b"]."""
-    parts = name.split(".")
-    return [".".join(parts[:depth]) for depth in range(1, len(parts))]
-
-
-def _table(rows: Collection[tuple[str, ...]]) -> str:
-    """`rows` in aligned columns, cut at _MAX_ROWS; "" for none."""
-    shown = list(rows)[:_MAX_ROWS]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines = []
-    for row in shown:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  " + "  ".join(cells).rstrip())
-    if len(rows) > len(shown):
-        lines.append(f"  ... and {len(rows) - len(shown)} more")
-    return "\n".join(lines)
-
-
-def _examples(names: Collection[str]) -> str:
-    first = ", ".join(f"'{name}'" for name in list(names)[:3])
-    return f"{first}, ... ({len(names)} names)"
-
-
 def _unwrap(state: dict[str, Any]) -> dict[str, Any]:
-    for key in ("model", "state_dict"):
+    for key in _CONTAINERS:
         if isinstance(state.get(key), dict):
             return state[key]
     return state

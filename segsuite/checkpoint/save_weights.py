@@ -15,11 +15,16 @@ from .convert import Classes
 
 
 def save_weights(
-    path: str | os.PathLike[str], weights: dict[str, torch.Tensor], classes: Classes
+    path: str | os.PathLike[str],
+    weights: dict[str, torch.Tensor],
+    classes: Classes,
+    *,
+    config: str = "",
 ) -> None:
     """Write `weights` to `path`, as safetensors or, with the suffix .pth, as PyTorch does.
 
-    `load_state` reads both, with `classes` under "classes".
+    `load_state` reads both, with `classes` under "classes" and, if there is one, `config`, the text
+    of the model's configuration, under "config", from which `segsuite.load` builds it.
 
     Raises:
         MissingPackageError: safetensors is not installed.
@@ -29,7 +34,8 @@ def save_weights(
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in weights.items()}
     if path.suffix == ".pth":
         with atomic_file(path, "wb") as file:
-            torch.save({"model": tensors, "classes": classes}, file)
+            text = {"config": config} if config else {}
+            torch.save({"model": tensors, "classes": classes, **text}, file)
     elif path.suffix == ".safetensors":
         try:
             from safetensors.torch import save_file
@@ -38,6 +44,7 @@ def save_weights(
                 f"writing '{path}' needs the package safetensors: pip install safetensors"
             ) from error
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, {"classes": json.dumps(classes)})
+            text = {"config": config} if config else {}
+            save_file(tensors, temporary, {"classes": json.dumps(classes), **text})
     else:
         raise ConfigError(f"'{path}': weights are written as .pth or .safetensors")

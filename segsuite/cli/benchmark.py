@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from segsuite.checkpoint import load_weights, seed_all
+    from segsuite.checkpoint import seed_all
     from segsuite.data import register_from_config
     from segsuite.engine import DefaultTrainer
     from segsuite.profiling.benchmark import (
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
         benchmark_loader,
         benchmark_training,
     )
+    from segsuite.runs.weights import load_initial_weights
     from segsuite.utils.files import write_json
 
     cfg = load_from_arguments(args)
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     if "training" in parts or "evaluation" in parts:
         model = DefaultTrainer.build_model(cfg)
         if cfg.MODEL.WEIGHTS:
-            load_weights(model, cfg.MODEL.WEIGHTS)
+            load_initial_weights(model, cfg)
     if "evaluation" in parts:  # before the training, which changes the weights
         figures["evaluation"] = benchmark_evaluation(cfg, model, args.images)
         show("evaluation", figures["evaluation"], "ms_per_image", "ms/image")

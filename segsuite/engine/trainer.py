@@ -32,7 +32,7 @@ from segsuite.predict.examples import save_examples
 from segsuite.runs.files import RunFiles
 from segsuite.runs.output_dir import OutputDirGuard, check_free_space
 from segsuite.runs.run_info import note_first_iteration
-from segsuite.runs.weights import class_names, load_trained_weights
+from segsuite.runs.weights import class_names, load_initial_weights, load_trained_weights
 from segsuite.solver import build_gradient_clipper, build_lr_multiplier, build_optimizer
 from segsuite.utils import comm
 from segsuite.utils.nested import flatten
@@ -212,7 +212,7 @@ class DefaultTrainer(SimpleTrainer):
             note_first_iteration(self.cfg.OUTPUT_DIR, state["iteration"] if state else 0)
         if path is None or state is None:
             if self.cfg.MODEL.WEIGHTS:
-                load_weights(self.model, self.cfg.MODEL.WEIGHTS, classes=class_names(self.cfg))
+                load_initial_weights(self.model, self.cfg)
             return
         self._compare_config(path, state)
         load_weights(self.model, path, origin="--resume", strict=True, state=state)

@@ -15,7 +15,7 @@ from .conv import Conv2d
 from .depthwise_separable_conv import DepthwiseSeparableConv2d
 from .frozen_batch_norm import FrozenBatchNorm2d
 from .joined_conv import conv1x1_of_joined, sum_of_upsampled_convs
-from .layer_norm import LayerNorm2d
+from .layer_norm import LayerNorm2d, set_layer_norm_eps
 from .norm import get_norm
 from .pyramid_pooling import PooledConv2d, PyramidPooling
 from .resize import BilinearResize
@@ -45,5 +45,6 @@ __all__ = [
     "get_norm",
     "interpolate",
     "nms",
+    "set_layer_norm_eps",
     "sum_of_upsampled_convs",
 ]

@@ -56,6 +56,7 @@ class ASPP(nn.Module):
         self.convs.append(nn.Sequential(_Pool(pool_size, pool_norm), pooled))
         self.project = Conv2d(len(self.convs) * out_channels, out_channels, 1, **options)
         self.out_channels = out_channels
+        self.dilations = list(dilations)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

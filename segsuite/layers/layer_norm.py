@@ -7,6 +7,13 @@ import torch.nn.functional as F
 from torch import nn
 
 
+def set_layer_norm_eps(module: nn.Module, eps: float) -> None:
+    """Give the layer norms in `module` another epsilon."""
+    for norm in module.modules():
+        if isinstance(norm, nn.LayerNorm):
+            norm.eps = eps
+
+
 class LayerNorm2d(nn.LayerNorm):
     """`nn.LayerNorm` of (N, C, H, W) over C (Ba et al. 2016); epsilon 1e-6 as in ConvNeXt."""
 

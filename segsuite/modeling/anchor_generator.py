@@ -57,6 +57,10 @@ class DefaultAnchorGenerator(nn.Module):
         super().__init__()
         if not 0 <= offset < 1:
             raise ConfigError(f"MODEL.ANCHOR_GENERATOR.OFFSET is {offset}; it lies in [0, 1)")
+        self.hidden_settings = {
+            "MODEL.ANCHOR_GENERATOR.NAME": type(self).__name__,
+            "MODEL.ANCHOR_GENERATOR.OFFSET": offset,
+        }
         self.strides = list(strides)
         self.offset = offset
         sizes = _for_each_feature(sizes, len(strides), "SIZES")

@@ -49,6 +49,11 @@ class ROIPooler(nn.Module):
         self.scales = tuple(scales)
         self.sampling_ratio = sampling_ratio
         self.aligned = _ALIGNED[pooler_type]
+        # Below the section of the configuration that is the pooler's.
+        self.settings = {
+            "POOLER_TYPE": pooler_type,
+            "POOLER_SAMPLING_RATIO": sampling_ratio,
+        }
         self.canonical_box_size = canonical_box_size
         self.canonical_level = canonical_level
 

@@ -70,7 +70,13 @@ def create_model(
     )
     model = build_model(cfg)
     if cfg.MODEL.WEIGHTS:
-        load_weights(model, cfg.MODEL.WEIGHTS, origin="weights")
+        load_weights(
+            model,
+            cfg.MODEL.WEIGHTS,
+            origin="weights",
+            parts=cfg.MODEL.WEIGHTS_PARTS,
+            settings={"INPUT.FORMAT": cfg.INPUT.FORMAT},
+        )
     return plain(model)
 
 

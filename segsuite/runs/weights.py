@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from segsuite.checkpoint import load_weights
+from segsuite.checkpoint import LoadReport, load_weights
 from segsuite.config import CfgNode
 from segsuite.data import MetadataCatalog
 from segsuite.data.catalog import label_names
@@ -40,6 +40,21 @@ def class_names(cfg: CfgNode, *, evaluated: bool = False) -> dict[str, list[str]
     return {group: list(classes) for group, classes in groups.items() if classes}
 
 
+def load_initial_weights(model: nn.Module, cfg: CfgNode) -> LoadReport:
+    """Load MODEL.WEIGHTS, or the parts of it that MODEL.WEIGHTS_PARTS names, to start a training.
+
+    Raises:
+        MissingFileError, MissingPackageError, FileAccessError, WeightsError: see `load_weights`.
+    """
+    return load_weights(
+        model,
+        cfg.MODEL.WEIGHTS,
+        classes=class_names(cfg),
+        parts=cfg.MODEL.WEIGHTS_PARTS,
+        settings={"INPUT.FORMAT": cfg.INPUT.FORMAT},
+    )
+
+
 def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
     """Load MODEL.WEIGHTS or, if that is empty, model_final or else model_best of OUTPUT_DIR.
 
@@ -59,7 +74,12 @@ def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
             f"nothing to evaluate: MODEL.WEIGHTS is empty, and '{cfg.OUTPUT_DIR}' has neither "
             f"{files.final.name} nor {files.best.name}"
         )
-    report = load_weights(model, path, classes=class_names(cfg, evaluated=True))
+    report = load_weights(
+        model,
+        path,
+        classes=class_names(cfg, evaluated=True),
+        settings={"INPUT.FORMAT": cfg.INPUT.FORMAT},
+    )
     lacking = report.missing + report.reinitialized
     if lacking:
         raise WeightsError(

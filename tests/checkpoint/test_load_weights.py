@@ -2,10 +2,12 @@ import logging
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from segsuite.checkpoint import load_weights
-from segsuite.checkpoint.load_weights import group_names
+from segsuite.checkpoint.tables import group_names
+from segsuite.modeling.backbone import ResNet
 
 
 def net():
@@ -27,6 +29,7 @@ def with_prefix(prefix, weights):
         lambda weights: weights,
         lambda weights: {"model": weights, "iteration": 7},
         lambda weights: {"state_dict": weights, "epoch": 7},
+        lambda weights: {"model_state_dict": weights, "epoch": 7},
         lambda weights: with_prefix("module.", weights),
         lambda weights: {"model": with_prefix("_orig_mod.module.", weights)},
     ],
@@ -124,7 +127,23 @@ def test_group_names(names, among, rows):
 
 
 def test_long_tables_are_cut(path, caplog):
-    model = nn.ParameterDict({f"p{i}": nn.Parameter(torch.zeros(1)) for i in range(50)})
-    torch.save({"p0": torch.ones(1)}, path)
+    model = nn.ParameterDict({f"p{i}": nn.Parameter(torch.zeros(1)) for i in range(80)})
+    torch.save({f"p{i}": torch.ones(1) for i in range(40)}, path)
     load_weights(model, path)
-    assert "... and 19 more" in caplog.text
+    assert "... and 10 more" in caplog.text
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "model.net.", "module.model."])
+def test_network_inside_of_a_training_module(path, prefix):
+    """As Lightning writes it: beside the network are losses and metrics, which are not used."""
+    peer = torchvision.models.resnet18(weights=None)
+    state = with_prefix(prefix, peer.state_dict())
+    outer = prefix.partition(".")[0]
+    extra = {"criterion.weight": torch.ones(3), f"{outer}_iou.confmat": torch.zeros(3, 3)}
+    torch.save({"state_dict": state | extra, "pytorch-lightning_version": "2.4"}, path)
+    model = ResNet(depth=18)
+    report = load_weights(model, path)
+    assert report.source == "ResNet of torchvision or timm"
+    assert report.missing == []
+    assert set(report.unexpected) == {f"{prefix}fc.weight", f"{prefix}fc.bias", *extra}
+    assert torch.equal(model.stem.conv1.weight, peer.conv1.weight)

@@ -2,6 +2,7 @@
 
 from .convert import convert, fit_names
 from .formats import Classes, Conversion
-from .torchvision import coco_names, voc_names
+from .torchvision import voc_names
+from .torchvision_detection import coco_names
 
 __all__ = ["Classes", "Conversion", "coco_names", "convert", "fit_names", "voc_names"]

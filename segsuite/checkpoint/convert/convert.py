@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from . import (
     detectron2,
@@ -13,20 +13,29 @@ from . import (
     segmentation_models,
     timm,
     torchvision,
+    torchvision_detection,
+    transformers,
 )
-from .formats import Conversion, Weights, apply_format
+from .formats import Conversion, Format, Weights, apply_format
 
 # The first that fits counts: those with more marks stand before those with fewer.
 FORMATS = (
     *drn.FORMATS,
     *hrnet.FORMATS,
     *segformer.FORMATS,
+    *transformers.FORMATS,
     *timm.FORMATS,
+    *torchvision_detection.FORMATS,
     *torchvision.FORMATS,
     *segmentation_models.FORMATS,
     *mmsegmentation.FORMATS,
     *detectron2.FORMATS,
 )
+
+
+# The attribute that holds the network in the modules of training frameworks.
+_WRAPPERS = ("model.", "net.", "network.", "module.", "student.", "ema_model.")
+_OUTSIDE = "beside the network"
 
 
 def convert(state: Weights, own: Collection[str] | None = None) -> Conversion:
@@ -39,19 +48,38 @@ def convert(state: Weights, own: Collection[str] | None = None) -> Conversion:
             more of them fit it afterwards, and get the prefix the model has for them: a backbone's
             file fits a whole model.
     """
-    names = "\n".join(state)
-    fmt = next((fmt for fmt in FORMATS if fmt.fits(names)), None)
     plain = Conversion("", dict(state), {name: name for name in state}, [], {})
-    conversion = plain if fmt is None else apply_format(fmt, state)
+    candidates = [plain, *_conversions(state)]
     if own is None:
-        return conversion
-    candidates = [plain, conversion]
+        return candidates[1] if candidates[1:] else plain
     fits = [fit_names(candidate.weights, own) for candidate in candidates]
-    best = max((0, 1), key=lambda i: len(set(fits[i].values()) & set(own)))
+    best = max(range(len(fits)), key=lambda i: len(set(fits[i].values()) & set(own)))
     chosen, fit = candidates[best], fits[best]
     chosen.weights = {fit[name]: tensor for name, tensor in chosen.weights.items()}
     chosen.origins = {fit[name]: origin for name, origin in chosen.origins.items() if name in fit}
     return chosen
+
+
+def _conversions(state: Weights) -> Iterator[Conversion]:
+    """`state` by each format that it has; if it has none, without what wraps its network."""
+    formats = _formats("\n".join(state))
+    yield from (apply_format(fmt, state) for fmt in formats)
+    for prefix in () if formats else _WRAPPERS:
+        inside = {n.removeprefix(prefix): w for n, w in state.items() if n.startswith(prefix)}
+        for conversion in _conversions(inside) if inside else ():
+            outside = [(name, _OUTSIDE) for name in state if not name.startswith(prefix)]
+            conversion.unused = [(prefix + n, why) for n, why in conversion.unused] + outside
+            conversion.origins = {ours: prefix + n for ours, n in conversion.origins.items()}
+            yield conversion
+
+
+def _formats(names: str) -> list[Format]:
+    """The formats of `names`: the first that fits, and others of the same network, which is built
+    from other parts there. Those behind it that only look alike do not count."""
+    formats = [fmt for fmt in FORMATS if fmt.fits(names)]
+    if not formats or formats[0].refused:
+        return formats[:1]
+    return [fmt for fmt in formats if fmt.name == formats[0].name and not fmt.refused]
 
 
 def fit_names(names: Collection[str], own: Collection[str]) -> dict[str, str]:

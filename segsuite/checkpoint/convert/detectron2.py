@@ -5,8 +5,9 @@ Detectron2's own names are ours and need no conversion.
 
 from __future__ import annotations
 
-from .formats import IMAGENET_CLASSIFIER, Format, Part, Rules
-from .torchvision import BACKGROUND_FIRST
+from .formats import IMAGENET_CLASSIFIER, NOT_A_WEIGHT, Format, Part, Rules, Settings, Weights
+from .pixels import CAFFE, CAFFE_DIVIDED
+from .torchvision_detection import BACKGROUND_FIRST
 
 _LEAF: Rules = (
     (r"\.(bn|gn)_s$", ".norm.weight"),
@@ -47,8 +48,21 @@ _HEADS: Rules = (
 _UNUSED = (
     (r"^(fc1000|pred)_", IMAGENET_CLASSIFIER),
     (r"_momentum$", "the optimiser's"),
-    (r"^(lr|model_iter)$|^__", "not a weight"),
+    (r"^(lr|model_iter)$|^__", NOT_A_WEIGHT),
 )
+
+
+def _settings(weights: Weights) -> Settings:
+    """The ResNets are those of the original's authors, the ResNeXts were trained in Caffe2."""
+    kernels = [w for n, w in weights.items() if n.endswith("res2.0.conv2.weight") and w.dim() == 4]
+    is_resnext = any(kernel.shape[0] != kernel.shape[1] for kernel in kernels)
+    pixels = CAFFE_DIVIDED if is_resnext else CAFFE
+    return {
+        **pixels,
+        "MODEL.RESNETS.STRIDE_IN_1X1": not is_resnext,
+        "MODEL.RESNETS.NORM": "FrozenBN",
+    }
+
 
 FORMATS = (
     Format(
@@ -59,11 +73,13 @@ FORMATS = (
         ),
         unused=_UNUSED,
         values=BACKGROUND_FIRST,
+        settings=_settings,
     ),
     Format(
         "ResNet with Caffe2's names",
         marks=(r"^res2_0_branch2a_w", r"^conv1_w"),
         parts=(Part("", "", (*_RESNET, *_LEAF)),),
         unused=_UNUSED,
+        settings=_settings,
     ),
 )

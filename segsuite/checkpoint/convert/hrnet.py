@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .formats import Format, Part, Weights
+from .pixels import IMAGENET
 
 # A convolution and its norm are 0 and 1 of a sequence there and one module here.
 _PAIR = r"(transition\d\.\d|fuse_layers\.\d\.\d(?:\.\d)?)"
@@ -69,6 +70,7 @@ def _segmentation(name: str, mark: str) -> Format:
         ),
         unused=((r"^loss\.", "of the loss function"),),
         finish=_biases_into_norms,
+        settings=lambda weights: {**IMAGENET, "MODEL.HRNET.UPSAMPLING": "bilinear"},
     )
 
 
@@ -80,5 +82,6 @@ FORMATS = (
         marks=(f"^{BACKBONE_MARK}",),
         parts=(Part("", "", BACKBONE),),
         unused=((r"^(incre_modules|downsamp_modules|final_layer|classifier)\.", "the classifier"),),
+        settings=lambda weights: {**IMAGENET, "MODEL.HRNET.UPSAMPLING": "nearest"},
     ),
 )

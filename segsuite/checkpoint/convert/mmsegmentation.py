@@ -3,10 +3,14 @@ and Mix Transformers."""
 
 from __future__ import annotations
 
-from .formats import RESNET, Format, Part, Weights
+from collections.abc import Iterator
+
+from .formats import OUTPUT_STRIDE_8, RESNET, Format, Part, Rules, Settings, Weights
 from .hrnet import BACKBONE as _HRNET
 from .hrnet import BACKBONE_MARK
+from .pixels import IMAGENET
 
+_AVERAGED_MARK = r"^backbone\.layer2\.0\.downsample\.2\.weight"
 _RESNET_MARK = r"^backbone\.layer1\.0\.conv1\.weight"
 _RESNET = (
     (r"^stem\.", "conv1."),
@@ -14,11 +18,17 @@ _RESNET = (
     (r"^conv1\.7\.", "stem.conv3.norm."),
     *RESNET,
 )
-_HEAD = (
-    (r"^conv_seg\.", "predictor."),
+# Of ResNetV1d: 0 is the pooling where there is a stride.
+_AVERAGED: Rules = (
+    (r"^(layer[234]\.0\.downsample)\.1\.", r"\1.0."),
+    (r"^(layer[234]\.0\.downsample)\.2\.", r"\1.1."),
+)
+_HEAD: Rules = (
+    # conv_seg is classifier, and bn batch_norm, where transformers has taken over a head.
+    (r"^(conv_seg|classifier)\.", "predictor."),
     # ConvModule (conv, bn) as our one convolution.
     (r"\.conv\.(\w+)$", r".\1"),
-    (r"\.bn\.(\w+)$", r".norm.\1"),
+    (r"\.(bn|batch_norm)\.(\w+)$", r".norm.\2"),
 )
 _AUX = (*_HEAD, (r"^convs\.0\.", "conv."))
 _ASPP = (
@@ -31,7 +41,7 @@ _PSP = (
     (r"^psp_modules\.(\d)\.1\.", r"pyramid.\1."),
     (r"^bottleneck\.", "conv."),
 )
-_UPERNET = (
+UPERNET = (
     *_HEAD,
     (r"^psp_modules\.(\d)\.1\.", r"pooling.convs.\1."),
     (r"^bottleneck\.", "pooling_conv."),
@@ -84,19 +94,57 @@ def _queries_apart(weights: Weights) -> Weights:
     return apart
 
 
-def _format(name: str, mark: str, rules: tuple = (), unused: tuple = ()) -> Format:
+def _resnet_settings(weights: Weights) -> Settings:
+    """Those of the published configurations, whose images are RGB and normalised as ImageNet's."""
+    settings: Settings = {**IMAGENET, "MODEL.RESNETS.STRIDE_IN_1X1": False}
+    if "sem_seg_head.pyramid.0.weight" in weights:
+        settings |= OUTPUT_STRIDE_8 | {"MODEL.SEM_SEG_HEAD.POOL_ALIGN_CORNERS": False}
+    return settings
+
+
+def _hrnet_settings(weights: Weights) -> Settings:
+    return {**IMAGENET, "MODEL.HRNET.UPSAMPLING": "bilinear"}
+
+
+def _formats(
+    name: str,
+    mark: str,
+    rules: Rules = (),
+    unused: tuple[tuple[str, str], ...] = (),
+    refused: str = "",
+    neck: tuple[Part, ...] = (),
+) -> Iterator[Format]:
+    """For ResNetV1d, whose shortcuts begin with an average, and for V1c and plain ResNet."""
     head = (Part("decode_head.", "sem_seg_head.", rules),) if rules else ()
-    parts = (
-        Part("backbone.", "backbone.", _RESNET),
-        *head,
-        Part("auxiliary_head.", "aux_head.", _AUX),
-    )
-    return Format(name, marks=(_RESNET_MARK, mark), parts=parts, unused=unused)
+    body = "backbone.bottom_up." if neck else "backbone."
+    for averaged in (True, False):
+        yield Format(
+            name,
+            marks=(*([_AVERAGED_MARK] if averaged else []), _RESNET_MARK, mark),
+            parts=(
+                Part("backbone.", body, (*(_AVERAGED if averaged else ()), *_RESNET)),
+                *neck,
+                *head,
+                Part("auxiliary_head.", "aux_head.", _AUX),
+            ),
+            unused=unused,
+            settings=_averaged_settings if averaged else _resnet_settings,
+            refused=refused,
+        )
+
+
+def _averaged_settings(weights: Weights) -> Settings:
+    return {**_resnet_settings(weights), "MODEL.RESNETS.AVG_DOWN": True}
 
 
 def _hrnet(name: str, mark: str, *heads: Part) -> Format:
     parts = (Part("backbone.", "backbone.", _HRNET), *heads)
-    return Format(name, marks=(rf"^backbone\.{BACKBONE_MARK}", mark), parts=parts)
+    return Format(
+        name,
+        marks=(rf"^backbone\.{BACKBONE_MARK}", mark),
+        parts=parts,
+        settings=_hrnet_settings,
+    )
 
 
 FORMATS = (
@@ -111,39 +159,52 @@ FORMATS = (
         r"^decode_head\.convs\.0\.conv\.",
         Part("decode_head.", "sem_seg_head.", _HRNET_HEAD),
     ),
-    Format(
-        "MMSegmentation SegFormer",
-        marks=(r"layers\.0\.0\.projection\.weight", r"layers\.0\.1\.0\.attn\.attn\.in_proj_weight"),
-        parts=(
-            Part("backbone.", "backbone.", _MIT),
-            Part("layers.", "", ((r"^", "layers."), *_MIT)),
-        ),
-        # A norm and an activation behind each linear layer.
-        unused=(_OTHER_HEAD,),
-        values=((r"\.mlp\.fc\d\.weight$", lambda w: w.flatten(1)),),
-        finish=_queries_apart,
+    *(
+        Format(
+            name,
+            marks=(
+                r"layers\.0\.0\.projection\.weight",
+                r"layers\.0\.1\.0\.attn\.attn\.in_proj_weight",
+                *marks,
+            ),
+            parts=(
+                Part("backbone.", "backbone.", _MIT),
+                Part("layers.", "", ((r"^", "layers."), *_MIT)),
+            ),
+            unused=(_OTHER_HEAD,),
+            values=((r"\.mlp\.fc\d\.weight$", lambda w: w.flatten(1)),),
+            finish=_queries_apart,
+            settings=lambda weights: {**IMAGENET, "MODEL.MIT.NORM_EPS": 1e-6},
+            refused=refused,
+        )
+        for name, marks, refused in (
+            (
+                "MMSegmentation SegFormer",
+                (r"^decode_head\.",),
+                "its head has a norm and an activation behind each linear layer",
+            ),
+            ("MMSegmentation's Mix Transformer", (), ""),
+        )
     ),
-    Format(
+    *_formats(
         "MMSegmentation Semantic FPN",
-        marks=(_RESNET_MARK, r"^decode_head\.scale_heads\.0\.0\.conv\."),
-        parts=(
-            Part("backbone.", "backbone.bottom_up.", _RESNET),
-            Part("neck.", "backbone.", _FPN_NECK),
-            Part("decode_head.", "sem_seg_head.", _FPN_HEAD),
-        ),
+        r"^decode_head\.scale_heads\.0\.0\.conv\.",
+        _FPN_HEAD,
+        neck=(Part("neck.", "backbone.", _FPN_NECK),),
     ),
-    _format("MMSegmentation UPerNet", r"^decode_head\.fpn_bottleneck\.conv\.", _UPERNET),
-    # Its grids are enlarged with corners apart, ours, as in the original, with corners aligned.
-    _format("MMSegmentation PSPNet", r"^decode_head\.psp_modules\.0\.1\.conv\.", _PSP),
-    _format(
+    *_formats("MMSegmentation UPerNet", r"^decode_head\.fpn_bottleneck\.conv\.", UPERNET),
+    *_formats("MMSegmentation PSPNet", r"^decode_head\.psp_modules\.0\.1\.conv\.", _PSP),
+    *_formats(
         "MMSegmentation DeepLabV3",
         r"^decode_head\.image_pool\.1\.conv\.",
         _ASPP,
         unused=((r"^decode_head\.bottleneck\.", "3x3 pixels there and 1x1 here"),),
+        refused="the layer behind ASPP's branches has 3x3 pixels, and 1x1 here",
     ),
-    _format(
+    *_formats(
         "MMSegmentation",
-        r"^decode_head\.conv_seg\.",
+        r"^decode_head\.(conv_seg|convs)\.",
         unused=(_OTHER_HEAD,),
+        refused="its head has other layers than those here",
     ),
 )

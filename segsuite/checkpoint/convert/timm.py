@@ -7,21 +7,39 @@ they are.
 from __future__ import annotations
 
 from .formats import IMAGENET_CLASSIFIER, RESNET, Format, Part
+from .pixels import IMAGENET
 
-_RESNET_D = (
+_LAST_NORM_OF_STEM = (r"^bn1\.", "stem.conv3.norm.")
+RESNET_D = (
     # In the shortcut, 0 is the pooling.
     (r"\.downsample\.1\.", ".downsample.0."),
     (r"\.downsample\.2\.", ".downsample.1."),
-    (r"^bn1\.", "stem.conv3.norm."),
+    _LAST_NORM_OF_STEM,
     *RESNET,
 )
 
 FORMATS = (
     Format(
         "ResNet-D of timm",
-        marks=(r"^conv1\.0\.weight", r"^layer1\.0\.downsample\.1\.weight"),
-        parts=(Part("", "", _RESNET_D),),
+        marks=(r"^conv1\.0\.weight", r"^layer2\.0\.downsample\.2\.weight"),
+        parts=(Part("", "", RESNET_D),),
         unused=((r"^fc\.", IMAGENET_CLASSIFIER),),
+        settings=lambda weights: {
+            **IMAGENET,
+            "MODEL.RESNETS.STRIDE_IN_1X1": False,
+            "MODEL.RESNETS.AVG_DOWN": True,
+        },
+    ),
+    Format(
+        "ResNet of timm with a stem of three convolutions",
+        marks=(r"^conv1\.0\.weight", r"^bn1\.weight", r"^layer2\.0\.downsample\.0\.weight"),
+        parts=(Part("", "", (_LAST_NORM_OF_STEM, *RESNET)),),
+        unused=((r"^fc\.", IMAGENET_CLASSIFIER),),
+        settings=lambda weights: {
+            **IMAGENET,
+            "MODEL.RESNETS.STRIDE_IN_1X1": False,
+            "MODEL.RESNETS.AVG_DOWN": False,
+        },
     ),
     Format(
         "VGG of timm",
@@ -32,5 +50,6 @@ FORMATS = (
             Part("pre_logits.fc2.", "fc7."),
         ),
         unused=((r"^head\.", IMAGENET_CLASSIFIER),),
+        settings=lambda weights: dict(IMAGENET),
     ),
 )

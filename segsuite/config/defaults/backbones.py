@@ -19,3 +19,10 @@ TIMM.NAME = "convnext_tiny"
 TIMM.OUT_INDICES = ()
 # Start from timm's weights for NAME, which are downloaded. (Or MODEL.WEIGHTS "timm://NAME".)
 TIMM.PRETRAINED = False
+# Swin: maps are padded before their windows are shifted, and always shifted, as by the authors,
+# Hugging Face and MMSegmentation for dense prediction.
+TIMM.PAD_BEFORE_SHIFT = False
+# Norm of each feature, "LN" or "" for none, and its epsilon: on transformers and ConvNeXt below
+# UPerNet, as Hugging Face and MMSegmentation have it. (1e-5 on Swin there.)
+TIMM.FEATURE_NORM = ""
+TIMM.FEATURE_NORM_EPS = optional(float)

@@ -15,6 +15,8 @@ MODEL.DEVICE = "auto"
 # A file (.pth, .safetensors, .pkl) or an address (https://, detectron2://, torchvision://NAME,
 # timm://NAME) whose weights initialise the model; empty: from scratch. See docs/weights.md.
 MODEL.WEIGHTS = ""
+# What to take of it to start a training: ["backbone"] for the backbone alone. Empty: all there is.
+MODEL.WEIGHTS_PARTS = ()
 # Per channel, in INPUT.FORMAT's order, on the 0-255 scale. Their length is the number of channels
 # that every backbone takes.
 MODEL.PIXEL_MEAN = [103.530, 116.280, 123.675]
@@ -74,6 +76,8 @@ MODEL.HRNET.UPSAMPLING = optional(str)
 MODEL.MIT = CN()
 MODEL.MIT.VARIANT = optional(str)  # "b0" to "b5"
 MODEL.MIT.OUT_FEATURES = optional(list)
+# Epsilon of the layer norms: 1e-6 of the authors' weights, 1e-5 of Hugging Face's.
+MODEL.MIT.NORM_EPS = optional(float)
 MODEL.MIT.DROP_PATH_RATE = optional(float)
 
 MODEL.SEM_SEG_HEAD = CN()
@@ -98,6 +102,9 @@ MODEL.SEM_SEG_HEAD.LOSS_WEIGHT = optional(float)
 # and resized from there, as in Detectron2. False: straight from the head's logits, which saves time
 # and memory where images were resized.
 MODEL.SEM_SEG_HEAD.RESIZE_IN_TWO_STEPS = True
+# True: the head itself enlarges its logits to the size of the network's input, with the corners
+# aligned, as segmentation_models.pytorch does; this takes the memory of full-size logits.
+MODEL.SEM_SEG_HEAD.ALIGN_CORNERS = False
 # U-Net head: channels of the decoder levels, coarse to fine; one fewer than IN_FEATURES leaves the
 # logits at the finest feature's stride, more than that goes on upsampling by two.
 MODEL.SEM_SEG_HEAD.DECODER_CHANNELS = optional(list)
@@ -113,6 +120,8 @@ MODEL.OCR.REGION_LOSS_WEIGHT = optional(float)
 MODEL.UPERNET = CN()
 # Of each feature first: "LN" on transformers, which leave theirs without.
 MODEL.UPERNET.FEATURE_NORM = optional(str)
+# Epsilon of "LN": 1e-5 on Hugging Face's Swin, else 1e-6.
+MODEL.UPERNET.FEATURE_NORM_EPS = optional(float)
 
 # One name, or several joined by "+": "cross_entropy+dice". (Detectron2's DeepLab key.) Null:
 # cross_entropy. There are cross_entropy, hard_pixel_mining, focal, dice, tversky, lovasz.

@@ -28,6 +28,8 @@ SEM_SEG_HEAD.TO_FULL_SIZE = optional(bool)
 SEM_SEG_HEAD.PREDICTOR_KERNEL_SIZE = optional(int)
 # PSPNet: cells along each side of the grids that are averaged over.
 SEM_SEG_HEAD.POOL_SCALES = optional(list)
+# Whether averages are enlarged with the corners aligned: in the original, not in MMSegmentation.
+SEM_SEG_HEAD.POOL_ALIGN_CORNERS = optional(bool)
 
 MODEL.VGG = CN()
 MODEL.VGG.DEPTH = optional(int)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,6 +23,9 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         size_divisibility: image sizes must be multiples of it; 0 when any size will do.
+        hidden_settings: keys of the configuration, and their values, that change what is computed
+            but no name and no shape of a parameter. Weights that were trained with other values are
+            told when they are loaded; any module may have it.
         pretrained: the constructor loaded trained weights.
     """
 
@@ -34,6 +38,7 @@ class Backbone(nn.Module, ABC):
         self._out_features: list[str] = []
         self._out_feature_channels: dict[str, int] = {}
         self._out_feature_strides: dict[str, int] = {}
+        self.hidden_settings: dict[str, Any] = {}
 
     @abstractmethod
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:

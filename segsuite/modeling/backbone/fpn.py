@@ -81,6 +81,7 @@ class FPN(Backbone):
         self.bottom_up = bottom_up
         self.in_features = list(in_features)
         self.fuse_scale = _FUSE_SCALES[fuse_type]
+        self.hidden_settings = {"MODEL.FPN.FUSE_TYPE": fuse_type}
         self.levels = [int(math.log2(stride)) for stride in strides]
         for name, level in zip(in_features, self.levels, strict=True):
             lateral = Conv2d(shapes[name].channels, out_channels, 1, norm=norm)

@@ -85,6 +85,7 @@ class HRNet(Backbone):
                 *[_ExchangeModule(before, blocks, norm, upsampling) for _ in range(count)]
             )
             self.add_module(f"stage{i + 2}", stage)
+        self.hidden_settings = {"MODEL.HRNET.UPSAMPLING": upsampling}
         self.freeze(freeze_at)
 
     @classmethod

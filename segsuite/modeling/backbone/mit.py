@@ -42,6 +42,8 @@ class MixTransformer(Backbone):
     Args:
         variant: "b0" to "b5".
         out_features: names of the features to return.
+        norm_eps: epsilon of the norms in the blocks and behind the stages: 1e-6 of the authors,
+            1e-5 of Hugging Face's transformers.
         drop_path_rate: probability that the last block's branches are skipped for an image in
             training; it rises linearly from 0 at the first (Huang et al. 2016).
         freeze_at: stages frozen from the input on: 0 none, 1 the first patch embedding, 2 all of
@@ -58,6 +60,7 @@ class MixTransformer(Backbone):
         variant: str = "b0",
         in_channels: int = 3,
         out_features: Sequence[str] = _FEATURES,
+        norm_eps: float = 1e-6,
         drop_path_rate: float = 0.1,
         freeze_at: int = 0,
     ):
@@ -72,15 +75,16 @@ class MixTransformer(Backbone):
             kernel_size, stride = (7, 4) if i == 0 else (3, 2)
             embed = _PatchEmbed(in_channels, channels[i], kernel_size, stride)
             blocks = [
-                _Block(channels[i], _HEADS[i], _REDUCTIONS[i], rates.pop(0))
+                _Block(channels[i], _HEADS[i], _REDUCTIONS[i], rates.pop(0), norm_eps)
                 for _ in range(depths[i])
             ]
             self.add_module(f"patch_embed{i + 1}", embed)
             self.add_module(f"block{i + 1}", nn.Sequential(*blocks))
-            self.add_module(f"norm{i + 1}", nn.LayerNorm(channels[i], eps=1e-6))
+            self.add_module(f"norm{i + 1}", nn.LayerNorm(channels[i], eps=norm_eps))
             in_channels = channels[i]
             self.add_feature(_FEATURES[i], channels[i], 4 * 2**i)
         self.apply(_init_weights)
+        self.hidden_settings = {"MODEL.MIT.NORM_EPS": norm_eps}
         self.freeze(freeze_at)
 
     @classmethod
@@ -90,6 +94,7 @@ class MixTransformer(Backbone):
             "variant": c.VARIANT,
             "in_channels": input_shape.channels,
             "out_features": c.OUT_FEATURES,
+            "norm_eps": c.NORM_EPS,
             "drop_path_rate": c.DROP_PATH_RATE,
             "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
         }
@@ -141,12 +146,14 @@ class _PatchEmbed(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, channels: int, num_heads: int, reduction: int, drop_path: float):
+    def __init__(
+        self, channels: int, num_heads: int, reduction: int, drop_path: float, norm_eps: float
+    ):
         super().__init__()
-        self.norm1 = nn.LayerNorm(channels, eps=1e-6)
+        self.norm1 = nn.LayerNorm(channels, eps=norm_eps)
         self.attn = _Attention(channels, num_heads, reduction)
         self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
-        self.norm2 = nn.LayerNorm(channels, eps=1e-6)
+        self.norm2 = nn.LayerNorm(channels, eps=norm_eps)
         self.mlp = _MixFFN(channels, 4 * channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -82,6 +82,7 @@ class MobileNetV3(Backbone):
             if any(conv.stride[0] == 2 for conv in convs):
                 stride *= 2
             self.add_feature(name, layer.out_channels, stride)
+        self.hidden_settings = {"MODEL.MOBILENET.DILATED": dilated}
         self.freeze(freeze_at)
 
     @classmethod

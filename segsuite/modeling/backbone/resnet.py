@@ -197,7 +197,8 @@ class ResNet(Backbone):
             ResNet-D (He et al. 2019, https://arxiv.org/abs/1812.01187).
         res4_dilation, res5_dilation: more than 1 replaces the stage's stride.
         dilate_first_block: False leaves the first block of a dilated stage at the dilation of the
-            stage before, as torchvision and timm do.
+            stage before, as torchvision and timm do. (Of ResNet-18 and 34 timm dilates the second
+            convolution of that block.)
         res5_multi_grid: factors on the dilation of each block of res5, as in DeepLab.
         freeze_at: stages frozen from the input on: 0 none, 1 the stem, 2 the stem and res2, ...
             See `freeze`.
@@ -270,6 +271,17 @@ class ResNet(Backbone):
             self.add_module(name, stage)
             channels, stride = out_channels, stride * first_stride
             self.add_feature(name, channels, stride)
+        self.hidden_settings = {
+            "MODEL.BACKBONE.NAME": "build_resnet_backbone",  # timm has ResNets that blur
+            "MODEL.RESNETS.AVG_DOWN": avg_down,
+            "MODEL.RESNETS.RES4_DILATION": res4_dilation,
+            "MODEL.RESNETS.RES5_DILATION": res5_dilation,
+            "MODEL.RESNETS.RES5_MULTI_GRID": list(res5_multi_grid),
+        }
+        if not basic:
+            self.hidden_settings["MODEL.RESNETS.STRIDE_IN_1X1"] = stride_in_1x1
+        if max(res4_dilation, res5_dilation) > 1:
+            self.hidden_settings["MODEL.RESNETS.DILATE_FIRST_BLOCK"] = dilate_first_block
         self.freeze(freeze_at)
 
     @classmethod

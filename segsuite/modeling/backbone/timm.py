@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, MissingPackageError
-from segsuite.layers import ShapeSpec
+from segsuite.layers import ShapeSpec, get_norm, set_layer_norm_eps
 from segsuite.utils.registry import closest
 
 from .backbone import Backbone
@@ -29,6 +31,13 @@ class TimmBackbone(Backbone):
         out_indices: of the features to return; empty for all. Not every model leaves out
             the layers behind the last; those have no gradient (several GPUs then refuse to train).
         pretrained: load timm's weights for the model, which are downloaded.
+        pad_before_shift: of a Swin Transformer, pad maps before their windows are shifted, and
+            shift them at every size, as the authors do for dense prediction and Hugging Face and
+            MMSegmentation after them. timm shifts first, and not at all in stages that are one
+            window at the size that the model is made for.
+        feature_norm: norm of each feature that is returned, "" for none: see `get_norm`. Hugging
+            Face and MMSegmentation have "LN" on transformers and ConvNeXt, for all heads.
+        feature_norm_eps: epsilon of "LN".
         freeze_at: stages frozen from the input on: 0 none, 1 what comes before the features, or
             what gives the first one if that has stride 2; 2 what gives the feature of stride 4 too,
             ... See `freeze`. Models that give their features in another way than layer after layer
@@ -48,6 +57,9 @@ class TimmBackbone(Backbone):
         in_channels: int = 3,
         out_indices: Sequence[int] = (),
         pretrained: bool = False,
+        pad_before_shift: bool = False,
+        feature_norm: str = "",
+        feature_norm_eps: float = 1e-6,
         freeze_at: int = 0,
     ):
         super().__init__()
@@ -66,6 +78,13 @@ class TimmBackbone(Backbone):
                 f"{list(out_indices) or '(all)'} of '{name}': {error}."
                 + (f" Did you mean '{match}'?" if match else "")
             ) from error
+        self.hidden_settings = {"MODEL.TIMM.NAME": name.partition(".")[0]}
+        if pad_before_shift or "swin" in name:
+            self.hidden_settings["MODEL.TIMM.PAD_BEFORE_SHIFT"] = pad_before_shift
+        if pad_before_shift and not _pad_before_shift(self.net):
+            raise ConfigError(
+                f"MODEL.TIMM.PAD_BEFORE_SHIFT is for Swin Transformers, and '{name}' is none"
+            )
         self._is_nhwc = getattr(self.net, "output_fmt", "NCHW") == "NHWC"
         info = self.net.feature_info
         for index, channels, reduction in zip(
@@ -73,6 +92,15 @@ class TimmBackbone(Backbone):
         ):
             self.add_feature(f"f{index}", channels, reduction)
         self.size_divisibility = max(info.reduction())
+        self.norms: nn.ModuleDict | None = None
+        if feature_norm:
+            self.norms = nn.ModuleDict()
+            for feature, shape in self.output_shape().items():
+                self.norms[feature] = get_norm(feature_norm, shape.channels) or nn.Identity()
+            set_layer_norm_eps(self.norms, feature_norm_eps)
+        self.hidden_settings["MODEL.TIMM.FEATURE_NORM"] = feature_norm
+        if feature_norm == "LN":
+            self.hidden_settings["MODEL.TIMM.FEATURE_NORM_EPS"] = feature_norm_eps
         self.pretrained = pretrained
         self.freeze(freeze_at)
 
@@ -84,6 +112,9 @@ class TimmBackbone(Backbone):
             "in_channels": input_shape.channels,
             "out_indices": c.OUT_INDICES,
             "pretrained": c.PRETRAINED,
+            "pad_before_shift": c.PAD_BEFORE_SHIFT,
+            "feature_norm": c.FEATURE_NORM,
+            "feature_norm_eps": c.FEATURE_NORM_EPS,
             "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
         }
 
@@ -91,6 +122,9 @@ class TimmBackbone(Backbone):
         features = self.net(x)
         if self._is_nhwc:
             features = [f.permute(0, 3, 1, 2) for f in features]
+        if self.norms is not None:
+            norms = self.norms.values()
+            features = [norm(f) for norm, f in zip(norms, features, strict=True)]
         return dict(zip(self.out_features, features, strict=True))
 
     def stages(self) -> list[list[str]]:
@@ -142,6 +176,34 @@ def _create(timm: ModuleType, name: str, out_indices: Sequence[int], **options: 
             if not any_size:
                 raise
     raise AssertionError("not reached")
+
+
+def _pad_before_shift(net: nn.Module) -> bool:
+    """Let the blocks of timm's Swin Transformer in `net` pad first; whether there are any."""
+    from timm.models.swin_transformer import SwinTransformerBlock
+
+    blocks: list[Any] = [m for m in net.modules() if type(m) is SwinTransformerBlock]
+    for block in blocks:
+        block.always_partition = True
+        block.shift_size = block.target_shift_size
+        block._attn = partial(_attention_in_padded_windows, block)
+    return bool(blocks)
+
+
+def _attention_in_padded_windows(block: Any, x: torch.Tensor) -> torch.Tensor:
+    """The attention of timm's `block` on (N, H, W, C), which is padded, and then shifted."""
+    from timm.models.swin_transformer import window_partition, window_reverse
+
+    height, width, channels = x.shape[1:]
+    (window_h, window_w), shift = block.window_size, tuple(block.shift_size)
+    x = F.pad(x, (0, 0, 0, -width % window_w, 0, -height % window_h))
+    padded_h, padded_w = x.shape[1:3]
+    x = x.roll((-shift[0], -shift[1]), (1, 2))
+    windows = window_partition(x, block.window_size).view(-1, window_h * window_w, channels)
+    windows = block.attn(windows, mask=block.get_attn_mask(x))
+    windows = windows.view(-1, window_h, window_w, channels)
+    x = window_reverse(windows, block.window_size, padded_h, padded_w).roll(shift, (1, 2))
+    return x[:, :height, :width].contiguous()
 
 
 @BACKBONE_REGISTRY.register()

@@ -97,7 +97,7 @@ class SemSegNetwork(nn.Module):
         features = self.backbone(self._padded(x))
         logits = self.sem_seg_head(features)
         if full_size:
-            logits = self._at_full_size(logits, self.sem_seg_head.stride, x)
+            logits = self._at_full_size(logits, self.sem_seg_head, x)
         if not return_aux:
             return logits
         if self.aux_head is None:
@@ -106,7 +106,7 @@ class SemSegNetwork(nn.Module):
                 "MODEL.AUX_HEAD.ENABLED True and MODEL.AUX_HEAD.IN_FEATURES"
             )
         aux = self.aux_head(features)
-        return logits, self._at_full_size(aux, self.aux_head.stride, x) if full_size else aux
+        return logits, self._at_full_size(aux, self.aux_head, x) if full_size else aux
 
     def losses(self, x: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """What a training by configuration learns from: the losses of the head, in some heads of
@@ -145,9 +145,10 @@ class SemSegNetwork(nn.Module):
         constraints = self.backbone.padding_constraints
         return padded_size(height, width, self.backbone.size_divisibility, constraints)
 
-    def _at_full_size(self, logits: Tensor, stride: int, x: Tensor) -> Tensor:
+    def _at_full_size(self, logits: Tensor, head: SemSegHead, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        if self.resize_in_two_steps:
+        logits, stride = head.enlarged(logits)
+        if self.resize_in_two_steps or head.align_corners:
             size = (logits.shape[-2] * stride, logits.shape[-1] * stride)
         else:
             size = self._padded_size(x)

@@ -108,8 +108,9 @@ class PanopticFPN(GeneralizedRCNN):
         proposals, _ = self.proposal_generator(images, features)
         instances, _ = self.roi_heads(images, features, proposals)
         instances = postprocess(instances, batched_inputs, self.whole_pixel_masks)
-        logits = self.sem_seg_head(features)
-        stride = self.sem_seg_head.stride if self.resize_in_two_steps else None
+        head = self.sem_seg_head
+        logits, head_stride = head.enlarged(head(features))
+        stride = head_stride if self.resize_in_two_steps or head.align_corners else None
         semantic = sem_seg_predictions(logits, images, [x.image_size for x in instances], stride)
         return [
             self._combine({"sem_seg": s, "instances": i})

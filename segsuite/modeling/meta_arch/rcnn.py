@@ -136,6 +136,7 @@ class GeneralizedRCNN(ProposalNetwork):
         super().__init__(**others)
         self.roi_heads = roi_heads
         self.whole_pixel_masks = whole_pixel_masks
+        self.hidden_settings = {"MODEL.ROI_MASK_HEAD.WHOLE_PIXEL_MASKS": whole_pixel_masks}
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:

@@ -155,8 +155,12 @@ class SemanticSegmentor(nn.Module):
             (x.get("height", height), x.get("width", width))
             for x, (height, width) in zip(batched_inputs, images.image_sizes, strict=True)
         ]
-        stride = self.sem_seg_head.stride if self.resize_in_two_steps else None
-        predictions = sem_seg_predictions(logits, images, sizes, stride, self.threshold)
+        head = self.sem_seg_head
+        logits, stride = head.enlarged(logits)
+        by_stride = self.resize_in_two_steps or head.align_corners
+        predictions = sem_seg_predictions(
+            logits, images, sizes, stride if by_stride else None, self.threshold
+        )
         return [{"sem_seg": prediction} for prediction in predictions]
 
 

@@ -57,6 +57,13 @@ class StandardROIHeads(ROIHeads):
         self.mask_pooler = mask_pooler
         self.mask_head = mask_head
         self.train_on_pred_boxes = train_on_pred_boxes
+        sections = {"ROI_BOX_HEAD": box_pooler, "ROI_MASK_HEAD": mask_pooler}
+        self.hidden_settings = {
+            f"MODEL.{section}.{key}": value
+            for section, pooler in sections.items()
+            if pooler is not None
+            for key, value in pooler.settings.items()
+        }
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:

@@ -54,6 +54,7 @@ class DeepLabV3Head(SemSegHead):
         (shape,) = self.in_shapes
         self.stride = shape.stride
         self.aspp = build_aspp(shape, norm=norm, **(aspp or {}))
+        self.hidden_settings["MODEL.SEM_SEG_HEAD.ASPP_DILATIONS"] = self.aspp.dilations
         channels, convs = self.aspp.out_channels, []
         for _ in range(num_convs):
             convs.append(Conv2d(channels, convs_dim, 3, norm=norm, activation=F.relu_))
@@ -126,6 +127,7 @@ class DeepLabV3PlusHead(SemSegHead):
         check_all_positive("MODEL.SEM_SEG_HEAD.PROJECT_CHANNELS", project_channels)
         options = {"norm": norm, "depthwise": depthwise, **(aspp or {})}
         aspp_module = build_aspp(shapes[coarsest], **options)
+        self.hidden_settings["MODEL.SEM_SEG_HEAD.ASPP_DILATIONS"] = aspp_module.dilations
         self.decoder = nn.ModuleDict({coarsest: nn.ModuleDict({"project_conv": aspp_module})})
         channels = aspp_module.out_channels
         for name, projected in zip(finer[::-1], project_channels[::-1], strict=True):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from segsuite.config import CfgNode
@@ -29,6 +31,10 @@ class SemSegHead(nn.Module, ABC):
         num_classes: K, without the ignored label. 1 makes the logit that of a sigmoid, the
             probability of label 1; label 0 is background.
         criterion: the losses.
+        align_corners: logits are enlarged by `stride` with the corners aligned, by `enlarged`,
+            before they are compared with labels or predicted with, as in
+            segmentation_models.pytorch. False: they are enlarged only where they are used, corners
+            apart.
 
     Attributes:
         in_features: the names, finest feature first.
@@ -42,6 +48,7 @@ class SemSegHead(nn.Module, ABC):
             background and the class, and the reverse.
         stride: logits have ceil(image size / stride) pixels, or a little more where the head
             upsamples beyond its finest feature.
+        hidden_settings: see `Backbone`.
 
     Raises:
         UnknownNameError: a name in `in_features` is not in `input_shape`.
@@ -60,8 +67,11 @@ class SemSegHead(nn.Module, ABC):
         in_features: Sequence[str] | None = None,
         num_classes: int,
         criterion: SemSegCriterion | None = None,
+        align_corners: bool = False,
     ):
         super().__init__()
+        self.align_corners = align_corners
+        self.hidden_settings: dict[str, Any] = {"MODEL.SEM_SEG_HEAD.ALIGN_CORNERS": align_corners}
         kind = type(self).__name__
         if in_features is None:
             in_features = self.default_features(input_shape)
@@ -89,6 +99,7 @@ class SemSegHead(nn.Module, ABC):
             "in_features": c.IN_FEATURES,
             "num_classes": c.NUM_CLASSES,
             "criterion": SemSegCriterion(cfg),
+            "align_corners": c.ALIGN_CORNERS,
         }
 
     @abstractmethod
@@ -114,4 +125,15 @@ class SemSegHead(nn.Module, ABC):
     def losses(self, logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
         """The losses of logits (N, K, h, w) for targets (N, H, W) int64 in [0, K), of one class 0
         or 1, by name."""
+        if self.align_corners:
+            height, width = targets.shape[-2:]
+            logits = self.enlarged(logits)[0][..., :height, :width]
         return self.criterion(logits, targets)
+
+    def enlarged(self, logits: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """`forward`'s logits as they are used, and their stride: with `align_corners` (N, K, h *
+        stride, w * stride) and 1."""
+        if not self.align_corners or self.stride == 1:
+            return logits, self.stride
+        size = (logits.shape[-2] * self.stride, logits.shape[-1] * self.stride)
+        return F.interpolate(logits, size, mode="bilinear", align_corners=True), 1

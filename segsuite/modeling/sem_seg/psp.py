@@ -26,14 +26,14 @@ from .head import SemSegHead
 class PSPHead(SemSegHead):
     """The feature joined by its averages over grids of several sizes, a 3x3 and a 1x1 convolution.
 
-    Logits have the feature's stride: 8 or 16 with a backbone dilated accordingly. As in the
-    original, averages are upsampled with aligned corners.
+    Logits have the feature's stride: 8 or 16 with a backbone dilated accordingly.
 
     Args:
         pool_scales: cells along each side of the grids; each has the feature's channels divided by
             the number of grids. A grid of one cell has no norm: batch norm could not train on it
             with one image.
         convs_dim: channels of the 3x3 convolution.
+        pool_align_corners: averages are upsampled with aligned corners, as in the original.
         norm: see `get_norm`.
         dropout: probability of a channel to be dropped before the last convolution in training.
         predictor_kernel_size: of the last convolution, an odd number; 1 in the paper.
@@ -51,6 +51,7 @@ class PSPHead(SemSegHead):
         self,
         *,
         pool_scales: Sequence[int] = (1, 2, 3, 6),
+        pool_align_corners: bool = True,
         convs_dim: int = 512,
         norm: str = "BN",
         dropout: float = 0.1,
@@ -64,13 +65,17 @@ class PSPHead(SemSegHead):
         check_probability("MODEL.SEM_SEG_HEAD.DROPOUT", dropout)
         (shape,) = self.in_shapes
         self.stride = shape.stride
+        self.hidden_settings |= {
+            "MODEL.SEM_SEG_HEAD.POOL_SCALES": list(pool_scales),
+            "MODEL.SEM_SEG_HEAD.POOL_ALIGN_CORNERS": pool_align_corners,
+        }
         self.pyramid = PyramidPooling(
             shape.channels,
             max(shape.channels // len(pool_scales), 1),
             bins=pool_scales,
             norm=norm,
             norm_of_one_cell="",
-            align_corners=True,
+            align_corners=pool_align_corners,
         )
         self.conv = Conv2d(self.pyramid.out_channels, convs_dim, 3, norm=norm, activation=F.relu_)
         self.dropout = nn.Dropout2d(dropout)
@@ -84,6 +89,7 @@ class PSPHead(SemSegHead):
         return {
             **super().from_config(cfg, input_shape),
             "pool_scales": c.POOL_SCALES,
+            "pool_align_corners": c.POOL_ALIGN_CORNERS,
             "convs_dim": c.CONVS_DIM,
             "norm": c.NORM,
             "dropout": c.DROPOUT,

@@ -78,6 +78,7 @@ class UNetHead(SemSegHead):
                 _DecoderBlock(channels, skip.channels, out_channels, scale, norm, upsampling)
             )
             channels, self.stride = out_channels, skip.stride
+        self.hidden_settings["MODEL.SEM_SEG_HEAD.UPSAMPLING"] = upsampling
         self.dropout = nn.Dropout2d(dropout)
         self.predictor = nn.Conv2d(
             channels, self.num_classes, predictor_kernel_size, padding=predictor_kernel_size // 2

@@ -11,7 +11,7 @@ from torch import nn
 
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
-from segsuite.layers import Conv2d, PyramidPooling, ShapeSpec, get_norm
+from segsuite.layers import Conv2d, PyramidPooling, ShapeSpec, get_norm, set_layer_norm_eps
 
 from ..checks import check_all_positive, check_positive, check_probability
 from .build import SEM_SEG_HEADS_REGISTRY
@@ -30,6 +30,7 @@ class UPerNetHead(SemSegHead):
         norm: see `get_norm`.
         feature_norm: norm of each feature before anything else, "" for none. Transformers and
             ConvNeXt leave theirs without one; "LN" is what UPerNet has on them.
+        feature_norm_eps: epsilon of "LN".
         dropout: probability of a channel to be dropped before the last convolution in training.
 
     Raises:
@@ -46,6 +47,7 @@ class UPerNetHead(SemSegHead):
         convs_dim: int = 512,
         norm: str = "BN",
         feature_norm: str = "",
+        feature_norm_eps: float = 1e-6,
         dropout: float = 0.1,
         **kwargs: Any,
     ):
@@ -66,6 +68,10 @@ class UPerNetHead(SemSegHead):
         self.feature_norms = nn.ModuleList(
             get_norm(feature_norm, shape.channels) or nn.Identity() for shape in self.in_shapes
         )
+        self.hidden_settings["MODEL.SEM_SEG_HEAD.POOL_SCALES"] = list(pool_scales)
+        if feature_norm == "LN":
+            self.hidden_settings["MODEL.UPERNET.FEATURE_NORM_EPS"] = feature_norm_eps
+            set_layer_norm_eps(self.feature_norms, feature_norm_eps)
         pooling = PyramidPooling(coarsest.channels, convs_dim, bins=pool_scales, norm=norm)
         # The names that published checkpoints are converted to: pooling.convs.0.weight.
         self.pooling = nn.ModuleDict({"convs": pooling})
@@ -85,6 +91,7 @@ class UPerNetHead(SemSegHead):
             "convs_dim": c.CONVS_DIM,
             "norm": c.NORM,
             "feature_norm": cfg.MODEL.UPERNET.FEATURE_NORM,
+            "feature_norm_eps": cfg.MODEL.UPERNET.FEATURE_NORM_EPS,
             "dropout": c.DROPOUT,
         }
 

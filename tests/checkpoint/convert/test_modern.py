@@ -142,7 +142,7 @@ def test_mix_transformer_of_mmsegmentation():
         state[name] = tensor
     state |= {f"layers.3.1.1.attn.attn.{k}": v for k, v in peer.state_dict().items()}
     conversion = convert(state)
-    assert conversion.source == "MMSegmentation SegFormer"
+    assert conversion.source == "MMSegmentation's Mix Transformer"
     backbone.load_state_dict(conversion.weights)
     tokens = torch.randn(1, 4, 6, 256)
     expected, _ = peer(*[tokens.flatten(1, 2)] * 3)
