@@ -29,6 +29,8 @@ def adapt_input_channels(
     """
     adapted = dict(weights)
     for name in weights.keys() & own.keys():
+        if name.partition(".")[0].endswith(("head", "heads")):
+            continue  # three channels of a head are classes, or happen to be three
         theirs, ours = weights[name].shape, own[name].shape
         if len(theirs) != 4 or len(ours) != 4 or theirs[1] != _COLORS or ours[1] == _COLORS:
             continue
