@@ -39,10 +39,13 @@ def boundary_labels(labels: torch.Tensor, distance: int) -> torch.Tensor:
     Returns:
         (H, W), the type of `labels`.
     """
-    padded = F.pad(labels, (distance,) * 4, value=_NO_CLASS)
-    lowest = _square_reduce(padded, 2 * distance + 1, torch.minimum)
-    highest = _square_reduce(padded, 2 * distance + 1, torch.maximum)
-    return labels.masked_fill(lowest == highest, _NO_CLASS)
+    padded = F.pad(labels, (1,) * 4, value=_NO_CLASS)
+    lowest, highest = (_square_reduce(padded, 3, f) for f in (torch.minimum, torch.maximum))
+    # On the way to a pixel of another label, as far as d, lies one whose neighbour it is: what is
+    # near of these, at most d - 1 away, is a map of bytes.
+    outline = F.pad((lowest != highest).byte(), (distance - 1,) * 4)
+    near = _square_reduce(outline, 2 * distance - 1, torch.maximum)
+    return labels.masked_fill(near == 0, _NO_CLASS)
 
 
 def boundary_confusion_matrix(

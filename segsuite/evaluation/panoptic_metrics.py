@@ -216,11 +216,17 @@ def panoptic_quality(counts: torch.Tensor) -> PanopticQuality:
 
 def _overlaps(prediction: torch.Tensor, target: torch.Tensor) -> dict[tuple[int, int], int]:
     """The number of pixels of each (predicted id, true id) that occurs; ids are -1 or more."""
-    base = int(target.max()) + 2 if target.numel() else 1
-    pairs = (prediction.flatten().long() + 1) * base + target.flatten().long() + 1
+    if not target.numel():
+        return {}
     # Rows are made of a few runs each: far fewer than pixels are to be sorted.
-    runs, lengths = torch.unique_consecutive(pairs, return_counts=True)
-    values, index = runs.unique(return_inverse=True)
+    flat, true = prediction.flatten(), target.flatten()
+    begins = torch.ones_like(flat, dtype=torch.bool)
+    begins[1:] = (flat[1:] != flat[:-1]) | (true[1:] != true[:-1])
+    starts = begins.nonzero()[:, 0]
+    lengths = torch.diff(starts, append=starts.new_tensor([len(flat)]))
+    base = int(target.max()) + 2
+    pairs = (flat[starts].long() + 1) * base + true[starts].long() + 1
+    values, index = pairs.unique(return_inverse=True)
     pixels = torch.zeros_like(values).index_add_(0, index, lengths)
     return {
         (value // base - 1, value % base - 1): n
