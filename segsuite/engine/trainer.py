@@ -238,6 +238,14 @@ class DefaultTrainer(SimpleTrainer):
                 "a run keeps its seed when it is resumed"
             )
         earlier = flatten(parse_yaml(state["config"], f"the configuration in {path}"))
+        before, now = earlier.get("SOLVER.IMS_PER_BATCH"), self.cfg.SOLVER.IMS_PER_BATCH
+        if before is not None and before != now:
+            raise ConfigError(
+                f"SOLVER.IMS_PER_BATCH is {now}, but the run in {path} has batches of {before} "
+                "images, from which its place in the stream of images follows; a resumed run keeps "
+                "them. For less memory raise SOLVER.ACCUMULATE_STEPS, or use more processes; for "
+                "other batches start a run in another OUTPUT_DIR with this file as MODEL.WEIGHTS"
+            )
         for name, value in flatten(parse_yaml(self.cfg.dump(), "the configuration")).items():
             if earlier.get(name) != value:
                 logger.warning("resuming with %s %s -> %s", name, earlier.get(name), value)

@@ -156,6 +156,16 @@ def test_a_full_disk_is_told_and_the_checkpoint_before_it_stays(config, whole, t
     assert_same_run(tmp_path, whole)
 
 
+def test_another_batch_size_is_refused(config, whole, tmp_path):
+    output = tmp_path / "copy"
+    shutil.copytree(whole, output)
+    opts = ["OUTPUT_DIR", str(output), "SOLVER.IMS_PER_BATCH", "8"]
+    process = start(config, opts, resume=True)
+    assert process.wait() == 2, process.text
+    assert "SOLVER.IMS_PER_BATCH is 8, but the run in" in process.text
+    assert "has batches of 4 images" in process.text
+
+
 def test_a_finished_run_has_nothing_to_do(config, whole, tmp_path):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     (tmp_path / "model_final.pth").unlink()  # as if killed just before it was written
