@@ -25,8 +25,8 @@ def anchor_paths(loaded: dict[str, Any], filename: str) -> dict[str, Any]:
     folder = os.path.dirname(os.path.abspath(filename))
 
     def anchored(key: str, value: Any) -> Any:
-        if key in PATH_KEYS and isinstance(value, str):
-            beside = os.path.join(folder, os.path.expanduser(value))
+        if key in PATH_KEYS and (isinstance(value, str) or type(value) is int):
+            beside = os.path.join(folder, os.path.expanduser(str(value)))
             return os.path.normpath(beside) if os.path.exists(beside) else value
         return value
 

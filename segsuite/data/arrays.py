@@ -125,7 +125,7 @@ def _header(stream: IO[bytes], name: object) -> tuple[tuple[int, ...], np.dtype]
             else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = read(stream)
-    except (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as e:
+    except Exception as e:  # whatever NumPy's parser meets in a damaged header
         raise damaged(name, e) from None
     if dtype.kind not in "buif":
         what = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -430,14 +431,14 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.rot90(pixels, turns) if turns else pixels
 
 
-def check_pixels(size: tuple[int, int], name: object) -> None:
+def check_pixels(size: Sequence[int], name: object) -> None:
     """Check that an image is no larger than Pillow would take.
 
     Raises:
         DataError: it has more than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     limit = Image.MAX_IMAGE_PIXELS
-    pixels = size[0] * size[1]
+    pixels = math.prod(size)
     if limit is not None and pixels > 2 * limit:
         raise _too_large(name, f"Image size ({pixels} pixels) exceeds limit of {2 * limit} pixels.")
 

@@ -11,8 +11,16 @@ from PIL import Image, ImageFile
 
 from segsuite.errors import DataError
 
-from .arrays import LABEL_NAMES, is_array_file, read_array, without_ones
-from .image_files import check_one_frame, decode, opened, png_depth, stored_type, upright
+from .arrays import LABEL_NAMES, is_array_file, read_array, read_array_header, without_ones
+from .image_files import (
+    check_one_frame,
+    check_pixels,
+    decode,
+    opened,
+    png_depth,
+    stored_type,
+    upright,
+)
 from .tiff import is_jpeg, is_tiff, plain_compression, read_tiff
 
 _MODES = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -94,6 +102,8 @@ def _read_grey_png(image: ImageFile.ImageFile) -> np.ndarray | None:
 def _read_other(stream: IO[bytes], name: object) -> np.ndarray:
     start = stream.read(8)
     if is_array_file(start):
+        shape, _ = read_array_header(stream, name, LABEL_NAMES)
+        check_pixels(shape, name)
         labels = read_array(stream, name, LABEL_NAMES)
         labels = labels.reshape(without_ones(labels.shape, axes=2))
     elif is_tiff(start):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segsuite.data import ImageReader, read_image
+from segsuite.data import ImageReader, read_image, read_sem_seg
 from segsuite.data.image import read_image_size
 from segsuite.data.image_files import check_complete, read_header, read_stored, upright
 from segsuite.errors import DataError, MissingPackageError
@@ -167,6 +168,23 @@ def test_which_array_of_several(tmp_path):
     np.savez(path, x=np.zeros((6, 8)), y=np.zeros((6, 8)))
     with pytest.raises(DataError, match=r"a\.npz has 2 arrays \(x, y\); expected one, or one that"):
         read_image(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000000), }",
+     b"{'descr': __import__('os').system('false'), 'shape': (2, 2)}", b"{'shape': (2,", b"[]"],
+)  # fmt: skip
+@pytest.mark.parametrize("read", [read_image, read_image_size, read_sem_seg])
+def test_headers_that_lie(tmp_path, header, read):
+    content = b"\x93NUMPY\x01\x00" + (119).to_bytes(2, "little") + header.ljust(118) + b"\n"
+    (tmp_path / "a.npy").write_bytes(content + bytes(100))
+    with pytest.raises(DataError, match=r"a\.npy can't be decoded"):
+        read(tmp_path / "a.npy")
+    with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        archive.writestr("arr_0.npy", content + bytes(100))
+    with pytest.raises(DataError, match=r"b\.npz(: Image size| can't be decoded)"):
+        read(tmp_path / "b.npz")
 
 
 class Bomb:

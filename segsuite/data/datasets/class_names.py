@@ -7,6 +7,8 @@ from typing import Any
 
 from segsuite.errors import ConfigError
 
+from ..palette import Color, rgb
+
 
 def read_class_names(classes: Any, where: str) -> list[str]:
     """Names by class id.
@@ -74,6 +76,41 @@ def read_integer(value: Any, where: str) -> int:
     except (TypeError, ValueError, OverflowError):
         pass
     raise ConfigError(f"{where} has {value!r}; expected a whole number")
+
+
+def read_text(value: Any, where: str) -> str:
+    """A text, also where YAML takes its digits for a number.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return str(value)
+    raise ConfigError(f"{where} is {value!r}; expected a text. Put it in quotes if it is one")
+
+
+def read_colors(colors: Any, count: int, where: str) -> list[Color]:
+    """A colour for each class.
+
+    Args:
+        colors: lists of red, green and blue, 0 to 255.
+        count: of the classes.
+
+    Raises:
+        ConfigError: something else, or another number of them.
+    """
+    if isinstance(colors, str) or not isinstance(colors, Sequence):
+        raise ConfigError(f"{where} is {colors!r}; expected [red, green, blue] for each class")
+    read: list[Color] = []
+    for color in colors:
+        values = color if isinstance(color, (list, tuple)) else []
+        numbers = [read_integer(value, where) for value in values]
+        if len(numbers) != 3 or min(numbers) < 0 or max(numbers) > 255:
+            raise ConfigError(f"{where} has {color!r}; expected [red, green, blue], each 0 to 255")
+        read.append(rgb(numbers))
+    if len(read) != count:
+        raise ConfigError(f"{where}: {len(read)} colors for {count} classes")
+    return read
 
 
 def _by_id(classes: Mapping[Any, Any], where: str) -> list[Any]:

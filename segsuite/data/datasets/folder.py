@@ -11,9 +11,9 @@ from segsuite.errors import ConfigError, DataError, MissingFileError
 
 from ..catalog import DatasetCatalog, Metadata, MetadataCatalog, label_names
 from ..folders import IMAGE_SUFFIXES, LABEL_SUFFIXES, list_files
-from ..palette import default_colors, rgb
+from ..palette import default_colors
 from ..sem_seg import IGNORE_LABEL
-from .class_names import read_class_names, read_integer, read_label_map
+from .class_names import read_class_names, read_colors, read_integer, read_label_map
 from .root import PATH_ADVICE
 
 # Label maps in these are read to be refused: they change the values.
@@ -74,9 +74,10 @@ def register_sem_seg_folder(
     """
     classes = read_class_names(classes, f"data set '{name}': CLASSES")
     ignore_label = read_integer(ignore_label, f"data set '{name}': IGNORE_LABEL")
-    colors = default_colors(len(classes)) if colors is None else [rgb(c) for c in colors]
-    if len(colors) != len(classes):
-        raise ConfigError(f"data set '{name}': {len(colors)} colors for {len(classes)} classes")
+    if colors is None:
+        colors = default_colors(len(classes))
+    else:
+        colors = read_colors(colors, len(classes), f"data set '{name}': COLORS")
     if label_map is not None:
         label_map = read_label_map(label_map, f"data set '{name}': LABEL_MAP")
         known = range(len(label_names(classes)))

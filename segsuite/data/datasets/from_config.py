@@ -13,7 +13,7 @@ from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
 from ..catalog import DatasetCatalog
-from .class_names import read_class_names, read_integer, read_label_map
+from .class_names import read_class_names, read_integer, read_label_map, read_text
 from .coco import register_coco_instances
 from .coco_panoptic import register_coco_panoptic
 from .cvat import register_cvat
@@ -54,6 +54,8 @@ _READ: dict[str, Callable[[Any, str], Any]] = {
     "CLASSES": read_class_names,
     "LABEL_MAP": read_label_map,
     "IGNORE_LABEL": read_integer,
+    "IMAGE_SUFFIX": read_text,
+    "LABEL_SUFFIX": read_text,
 }
 _CLASS_KEYS = ("CLASSES", "IGNORE_CLASSES")
 _PARQUET_KEYS = ("IMAGE_COLUMN", "LABEL_COLUMN", "EXTRACT_TO")
@@ -170,6 +172,8 @@ def _register(name: str, entry: Any) -> None:
 def _with_absolute_paths(entry: Mapping[str, Any]) -> CfgNode:
     found = CfgNode(new_allowed=True)
     for key, value in entry.items():
+        if key in PATH_KEYS and type(value) is int:  # a folder may be called 2024
+            value = str(value)
         found[key] = _find(value) if key in PATH_KEYS and isinstance(value, str) else value
     return found
 

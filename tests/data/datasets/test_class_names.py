@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from segsuite.data.datasets.class_names import read_class_names, read_integer, read_label_map
+from segsuite.data.datasets.class_names import (
+    read_class_names,
+    read_colors,
+    read_integer,
+    read_label_map,
+    read_text,
+)
 from segsuite.errors import ConfigError
 
 
@@ -55,3 +61,22 @@ def test_what_is_no_label_map(given, said):
 def test_what_is_no_integer(value):
     with pytest.raises(ConfigError, match=r"KEY has .*; expected a whole number"):
         read_integer(value, "KEY")
+
+
+def test_colors():
+    assert read_colors([[1, 2, 3], ("4", 5.0, 255)], 2, "COLORS") == [(1, 2, 3), (4, 5, 255)]
+
+
+@pytest.mark.parametrize(
+    "given", [[1, 2], [[1, 2], [3, 4]], [[1, 2, 300], [1, 2, 3]], "red", None, {"a": [1, 2, 3]}]
+)
+def test_what_is_no_colour(given):
+    with pytest.raises(ConfigError, match=r"mine\.COLORS .*\[red, green, blue\]"):
+        read_colors(given, 2, "mine.COLORS")
+
+
+def test_texts():
+    assert (read_text("a", "KEY"), read_text(2024, "KEY")) == ("a", "2024")
+    for wrong in (None, True, 1.5, ["a"]):
+        with pytest.raises(ConfigError, match=r"KEY is .*; expected a text"):
+            read_text(wrong, "KEY")
