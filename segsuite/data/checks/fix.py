@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ..image import read_image
 from ..image_files import read_stored
 from ..label_files import read_stored_labels
 from ..palette import rgb
+from ..prepare.write import write_coco
 from ..sem_seg import colors_to_labels
 from .coco import CocoFile
 from .doctor import list_records
@@ -38,8 +40,8 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
 
     Args:
         name: a registered data set.
-        output: a new folder. Label maps: ``images`` and ``labels``; COCO's formats:
-            ``annotations.json`` and ``panoptic.json``, for the images where they are.
+        output: a new folder. Label maps: ``images`` and ``labels``; COCO's formats, and objects
+            in others: ``annotations.json`` and ``panoptic.json``, for the images where they are.
 
     Returns:
         What was done, a line for each change.
@@ -63,7 +65,17 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
         )
     if json_file is not None or panoptic_json is not None:
         return changes
+    if metadata.get("thing_classes") is not None or metadata.get("evaluator_type") == "coco":
+        return _fix_records(name, output)
     return _fix_label_maps(name, metadata, output)
+
+
+def _fix_records(name: str, output: Path) -> list[str]:
+    """The objects of a data set in any other format, as a file of COCO's."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, image_root = write_coco(name, folder)
+        changes = fix_coco(CocoFile(file, image_root), output)
+    return [f"written in COCO's format; images start from {image_root}", *changes]
 
 
 def _fix_label_maps(name: str, metadata: Metadata, output: Path) -> list[str]:

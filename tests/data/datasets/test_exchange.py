@@ -8,6 +8,7 @@ import torch
 from segsuite.data import MetadataCatalog, get_records
 from segsuite.data.boxes import corner_boxes
 from segsuite.data.cache import folder
+from segsuite.data.checks import write_fixed_copy
 from segsuite.data.datasets import exchange
 from segsuite.data.prepare.write import write_coco, write_yolo
 from segsuite.evaluation import COCOEvaluator
@@ -101,3 +102,11 @@ class TestEveryFormat:
         data = write_yolo({"train": name}, tmp_path / "yolo", "link")
         entry = {"FORMAT": "yolo", "DATA": str(data), "SPLIT": "train"}
         assert_scene(register("exchange_yolo", entry))
+
+    def test_a_fixed_copy_is_a_file_of_coco(self, format, tmp_path, register):
+        name = register(f"exchange_{format}", WRITERS[format](tmp_path / "theirs"))
+        changes = write_fixed_copy(name, tmp_path / "fixed")
+        images = changes[0].partition("images start from ")[2]
+        entry = {"FORMAT": "coco_instances", "IMAGES": images}
+        file = str(tmp_path / "fixed" / "annotations.json")
+        assert_scene(register("exchange_coco", {**entry, "ANNOTATIONS": file}))
