@@ -74,7 +74,7 @@ def _fix_records(name: str, output: Path) -> list[str]:
     """The objects of a data set in any other format, as a file of COCO's."""
     with tempfile.TemporaryDirectory() as folder:
         file, image_root = write_coco(name, folder)
-        changes = fix_coco(CocoFile(file, image_root), output)
+        changes = fix_coco(CocoFile(str(file), str(image_root)), output)
     return [f"written in COCO's format; images start from {image_root}", *changes]
 
 
