@@ -44,8 +44,11 @@ def check_polygons(polygons: Sequence[Sequence[float] | np.ndarray]) -> None:
                 f"polygon {i} has {len(polygon)} values; expected x0, y0, x1, y1, ... "
                 "of 3 points or more"
             )
-        if not np.isfinite(_as_array(polygon, i)).all():
-            raise DataError(f"polygon {i} has a value that is not finite; expected numbers")
+    arrays = [_as_array(polygon, i) for i, polygon in enumerate(polygons)]
+    if not arrays or np.isfinite(np.concatenate(arrays)).all():
+        return
+    number = next(i for i, array in enumerate(arrays) if not np.isfinite(array).all())
+    raise DataError(f"polygon {number} has a value that is not finite; expected numbers")
 
 
 def drawable(
@@ -63,6 +66,8 @@ def drawable(
     check_polygons(polygons)
     limit = reach(height, width)
     arrays = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
+    if not arrays or np.abs(np.concatenate(arrays)).max() <= limit:
+        return arrays
     return [
         a if -limit <= a.min() and a.max() <= limit else cut_off(a, height, width) for a in arrays
     ]

@@ -96,7 +96,8 @@ def read_json(
     except OSError as e:
         raise FileAccessError(e.errno, f"{json_file} can't be read: {e.strerror}") from None
     except ValueError as e:
-        raise DataError(f"{json_file} is not a JSON file: {e}. Copy it again") from None
+        advice = "Remove the entry that is" if "nested" in str(e) else "Copy it again"
+        raise DataError(f"{json_file} is not a JSON file: {e}. {advice}") from None
     check_lists(content, json_file, lists, optional)
     return content
 

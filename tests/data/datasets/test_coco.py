@@ -281,5 +281,7 @@ def test_json_that_is_nested_too_deeply(tmp_path):
     path = tmp_path / "deep.json"
     lists = '"images": [], "annotations": [], "categories": []'
     path.write_text(f'{{"info": {"[" * 100_000}{"]" * 100_000}, {lists}}}')
-    with pytest.raises(DataError, match=r"deep\.json is not a JSON file.*nested too deeply"):
+    with pytest.raises(
+        DataError, match=r"deep\.json is not a JSON file.*nested too deeply\. Remove"
+    ):
         load_coco_json(path, "/images")
