@@ -248,6 +248,10 @@ def _format(decoder: _Decoder, encoder: _Encoder) -> Format:
             bottlenecks = (r"^encoder\.model\.layer1\.0\.conv3\.weight",)
         if encoder not in (*_TIMM_RESNETS, *(e for e in _ENCODERS if e.name == "ResNet")):
             dilated = "its encoder is dilated, and here only ResNets are, of timm's the deeper ones"
+        if settings.get("MODEL.RESNETS.AVG_DOWN"):
+            dilated = (
+                "its encoder is dilated, and shortcuts of timm's ResNet-D then average otherwise"
+            )
     refused = "; ".join(filter(None, (decoder.refused, encoder.refused, dilated)))
     left_out = ((r"^(decoder|segmentation_head)\.", refused),) if refused else ()
     return Format(
