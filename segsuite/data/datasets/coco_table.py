@@ -208,25 +208,22 @@ class _Columns:
 
     def clean(self, faults: TakesFaults) -> tuple[np.ndarray, Segmentations]:
         """Clean what is odd. Which annotations are kept, (N,) bool, and their masks."""
-        kept = np.ones(len(self.annotations), bool)
+        number = len(self.annotations)
         parts = [Segmentations.pack([])]
-        for start in range(0, len(self.annotations), _CHUNK):
-            parts.append(self._clean_chunk(start, kept, faults))
-        return kept, Segmentations.concatenate(parts)
-
-    def _clean_chunk(self, start: int, kept: np.ndarray, faults: TakesFaults) -> Segmentations:
-        of_chunk = slice(start, start + _CHUNK)
-        masks = _values(self.annotations[of_chunk], "segmentation")
-        packed, odd = _pack(masks, self.height[of_chunk], self.width[of_chunk])
-        odd |= self.odd[of_chunk]
-        if not odd.any():
-            return packed
-        rows = odd.nonzero()[0]
-        cleaned = [self._clean_row(start + row, kept, faults) for row in rows.tolist()]
-        order = np.arange(len(masks))
-        order[rows] = len(masks) + np.arange(len(rows))
-        both = Segmentations.concatenate([packed, Segmentations.pack(cleaned)])
-        return both.take(order[kept[of_chunk]])
+        for start in range(0, number, _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            masks = _values(self.annotations[chunk], "segmentation")
+            packed, odd = _pack(masks, self.height[chunk], self.width[chunk])
+            self.odd[chunk] |= odd
+            parts.append(packed)
+        kept = np.ones(number, bool)
+        rows = self.odd.nonzero()[0]
+        if not len(rows):
+            return kept, Segmentations.concatenate(parts)
+        parts.append(Segmentations.pack([self._clean_row(i, kept, faults) for i in rows.tolist()]))
+        order = np.arange(number)
+        order[rows] = number + np.arange(len(rows))
+        return kept, Segmentations.concatenate(parts).take(order[kept])
 
     def _clean_row(self, row: int, kept: np.ndarray, faults: TakesFaults) -> Any:
         """Clean one annotation and return its mask."""
