@@ -105,7 +105,7 @@ def split_images(
     sizes: np.ndarray,
     objects: COCOObjects,
     detections: COCODetections | Callable[[int, int], COCODetections],
-    step: int = 64,
+    step: int = 32,
 ) -> Iterator[COCOPart]:
     """All images, a few at a time, so that what an engine makes of them stays small.
 

@@ -101,17 +101,19 @@ def coco_figures(
     return figures_of(match(parts, {task: chosen})[task], index.category_ids)
 
 
-def match(parts: Iterable[COCOPart], engines: Mapping[str, COCOEngine]) -> dict[str, COCOCurves]:
+def match(parts: Iterable[COCOPart], engines: dict[str, COCOEngine]) -> dict[str, COCOCurves]:
     """Precision over recall by task, in one pass over the images.
 
     Args:
         parts: all images, in ascending order.
-        engines: by task, without an image yet.
+        engines: by task, without an image yet; they are taken out one by one, since each holds
+            what it needs of all images.
     """
+    tasks = list(engines)
     for part in parts:
         for engine in engines.values():
             engine.add(part)
-    return {task: engine.curves() for task, engine in engines.items()}
+    return {task: engines.pop(task).curves() for task in tasks}
 
 
 def limits(max_detections: Iterable[int]) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 
 class Boxes:
@@ -94,4 +93,7 @@ def pairwise_iou(a: Boxes, b: Boxes) -> Tensor:
 
     Empty boxes overlap nothing.
     """
+    # torchvision takes 160 MB with all that it imports; boxes are there without a model too.
+    from torchvision.ops import box_iou
+
     return box_iou(a.tensor, b.tensor).nan_to_num_(0.0)
