@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/pip --disable-pip-version-check -q install $(PIP_ARGS)
 PACKAGING := setup.py pyproject.toml $(wildcard csrc/*.* csrc/*/*.*)
 
-.PHONY: demo test test-slow lint format install clean
+.PHONY: demo test test-slow fuzz test-ubsan lint format install clean
 
 # PyTorch comes first: the extension is compiled against the one that is installed.
 $(VENV)/.torch:
@@ -40,6 +40,15 @@ test: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow -n $(JOBS)
+
+# Inputs that are nearly right, for SECONDS a target; seeds of failures stay in .fuzz.
+SECONDS ?= 60
+fuzz: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --seconds $(SECONDS)
+
+# The operators once more, in a library that stops at undefined behaviour.
+test-ubsan: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 PYTHON=$(PY) bash tests/ops/ubsan.sh
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 from segsuite.errors import DataError, FileAccessError, MissingFileError
 
 from .arrays import band_axis, is_array_file, read_array, read_array_header, without_ones
-from .damaged import damaged
+from .damaged import damaged, decoding
 from .tiff import (
     TiffPage,
     check_one_page,
@@ -105,6 +105,8 @@ def open_image(
         ) from None
     except OSError as e:
         raise FileAccessError(e.errno, f"{name} can't be read: {e.strerror or e}") from None
+    except Exception as e:  # whatever its parsers meet in a damaged file
+        raise damaged(name, e) from None
 
 
 def decode(image: Image.Image, name: object) -> None:
@@ -113,10 +115,8 @@ def decode(image: Image.Image, name: object) -> None:
     Raises:
         DataError: the file is truncated or damaged.
     """
-    try:
+    with decoding(name):
         image.load()
-    except (OSError, SyntaxError, ValueError) as e:
-        raise damaged(name, e) from None
 
 
 def read_header(
@@ -266,10 +266,11 @@ def check_one_frame(image: Image.Image, name: object) -> None:
     Raises:
         DataError: there are several.
     """
-    if image.format == "TIFF":
-        check_one_page(image, name)
-    elif image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise several_pages(name, image.n_frames, "frames")  # type: ignore[attr-defined]
+    with decoding(name):
+        if image.format == "TIFF":
+            check_one_page(image, name)
+        elif image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+            raise several_pages(name, image.n_frames, "frames")  # type: ignore[attr-defined]
 
 
 def is_turned_by_exif(file_name: str | os.PathLike[str]) -> bool:

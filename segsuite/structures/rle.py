@@ -149,7 +149,8 @@ def _as_runs(counts: Any) -> list[int]:
     """The lengths of an uncompressed RLE as integers."""
     try:
         values = np.asarray(counts)
-        runs = values.astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            runs = values.astype(np.int64)
         good = values.ndim == 1 and values.dtype.kind in "iuf" and bool((runs == values).all())
     except (OverflowError, TypeError, ValueError):
         good = False
