@@ -256,6 +256,8 @@ def _child(
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         _run_in_group(main, args, timeout)
     except (Exception, KeyboardInterrupt) as error:
+        # From the terminal and from the launcher it comes twice.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         log_traceback(error)
         text, status = describe_error(error)
         if status == 1:

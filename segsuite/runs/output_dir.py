@@ -200,7 +200,9 @@ class _Found:
 def _lock(files: RunFiles) -> None:
     folder = files.folder.resolve()
     if folder in _held:
-        return
+        if _is_at(_held[folder], files.lock):
+            return
+        _held.pop(folder).close()  # of a folder that has been removed since
     # A host that torchrun has lost may take as long to notice it as this one did.
     patience = time.monotonic() + (_ELASTIC_PATIENCE if "TORCHELASTIC_RUN_ID" in os.environ else 0)
     while True:
@@ -218,7 +220,7 @@ def _lock(files: RunFiles) -> None:
                 "stop it, or set OUTPUT_DIR to another folder"
             )
         # A run that was refused may have removed the file just now: the next one opens another.
-        if files.lock.exists() and os.path.samestat(os.fstat(file.fileno()), files.lock.stat()):
+        if _is_at(file, files.lock):
             break
         file.close()
     file.truncate(0)
@@ -226,6 +228,14 @@ def _lock(files: RunFiles) -> None:
     file.write(f"process {os.getpid()} on {platform.node()}, since {since}".encode())
     file.flush()
     _held[folder] = file
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is the one that has a path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _try_lock(file: IO[bytes]) -> bool:

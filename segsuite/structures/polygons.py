@@ -18,6 +18,9 @@ _Size = TypeVar("_Size", int, np.ndarray)
 
 # Coordinates that no image comes near; larger ones would overflow where edges are cut.
 _LARGEST = 1e12
+# Of edges together, in pixels: what is drawn of them takes 16 MB. A small box in a large object has
+# them in units of the pixels of its mask.
+_DRAWN = 2e5
 
 
 def reach(height: _Size, width: _Size) -> _Size:
@@ -54,7 +57,7 @@ def check_polygons(polygons: Sequence[Sequence[float] | np.ndarray]) -> None:
 def drawable(
     polygons: Sequence[Sequence[float] | np.ndarray], height: int, width: int
 ) -> list[Any]:
-    """The polygons, checked; those that go beyond `reach` are cut off there.
+    """The polygons, checked; those that go far beyond the image are cut off, see `cut_off`.
 
     Args:
         height, width: of the image, in pixels.
@@ -69,8 +72,15 @@ def drawable(
     if not arrays or np.abs(np.concatenate(arrays)).max() <= limit:
         return arrays
     return [
-        a if -limit <= a.min() and a.max() <= limit else cut_off(a, height, width) for a in arrays
+        a if np.abs(a).max() <= limit or _length(a) <= _DRAWN else cut_off(a, height, width)
+        for a in arrays
     ]
+
+
+def _length(points: np.ndarray) -> float:
+    """Of the edges of a polygon, in pixels, by the larger of both directions."""
+    vertices = points.reshape(-1, 2)
+    return float(np.abs(vertices - np.roll(vertices, 1, axis=0)).max(axis=1).sum())
 
 
 def has_mask_size(height: int, width: int) -> bool:

@@ -44,6 +44,6 @@ NAMES = {
 
 @pytest.mark.parametrize("module", NAMES)
 def test_names(module):
-    found = vars(importlib.import_module(f"segsuite.{module}"))
+    found = importlib.import_module(f"segsuite.{module}")
     names = NAMES[module].split()
-    assert [name for name in names if name not in found] == []
+    assert [name for name in names if not hasattr(found, name)] == []

@@ -117,7 +117,7 @@ def test_own_dataset(folder):
 
     printed = play("docs/own_dataset.md", folder, run=run_shortened)
     checks = [text for command, text in printed.items() if command.startswith("segsuite check")]
-    assert len(checks) == 3 and all("0 errors" in text for text in checks)
+    assert len(checks) == 4 and all("0 errors" in text for text in checks)
     assert "my_train: 12 images" in checks[0] and "foreground" in checks[1]
     label_maps, coco = (text for command, text in printed.items() if " train " in command)
     assert "mIoU" in label_maps and "crop" in label_maps and "AP50" in coco

@@ -356,11 +356,12 @@ def test_the_traceback_of_an_error_over_input_can_be_asked_for(config, tmp_path)
 
 def test_an_image_that_a_worker_cannot_read(config, plugins, tmp_path):
     """One message on the console; the log has the lines of the worker and of this process."""
+    good = config.parent / "train" / "labels" / "00.png"  # the first is looked at before
     (plugins / "damaged.py").write_text(
         "from segsuite.data import DatasetCatalog, MetadataCatalog\n"
         f"open({str(tmp_path / 'cut.png')!r}, 'wb').write(b'\\x89PNG')\n"
         "records = [{'file_name': name, 'sem_seg_file_name': name, 'image_id': 0, 'height': 32,"
-        f" 'width': 32}} for name in [{str(tmp_path / 'cut.png')!r}] * 8]\n"
+        f" 'width': 32}} for name in [{str(good)!r}, *[{str(tmp_path / 'cut.png')!r}] * 8]]\n"
         "DatasetCatalog.register('damaged', lambda: records)\n"
         "MetadataCatalog.get('damaged').set(stuff_classes=['ground', 'box'])\n"
     )

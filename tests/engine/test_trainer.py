@@ -117,14 +117,14 @@ class TestOptions:
     ):
         def reads(period, output):
             names = []
-            get = type(DatasetCatalog).get
+            read = type(DatasetCatalog).open
 
             def counted(catalog, name):
                 names.append(name)
-                return get(catalog, name)
+                return read(catalog, name)
 
             with monkeypatch.context() as patch:
-                patch.setattr(type(DatasetCatalog), "get", counted)
+                patch.setattr(type(DatasetCatalog), "open", counted)
                 options = ["TEST.PRECISE_BN.ENABLED", True, "TEST.PRECISE_BN.NUM_ITER", 1]
                 train(*options, "TEST.EVAL_PERIOD", period, output=output)
             return names.count("tiny_train")

@@ -304,3 +304,12 @@ class TestGuard:
         guard = OutputDirGuard(tmp_path)
         (tmp_path / "file").touch()
         guard.check()
+
+    def test_a_folder_that_is_claimed_again_after_it_was_removed(self, tmp_path):
+        folder = tmp_path / "run"
+        for _ in range(2):
+            prepare_output_dir(folder)
+            claim_output_dir(folder, resume=False)
+            OutputDirGuard(folder).check()
+            shutil.rmtree(folder)
+        release_output_dir(folder)

@@ -65,9 +65,9 @@ def write_fixed_copy(name: str, output: str | os.PathLike) -> list[str]:
         )
     if json_file is not None or panoptic_json is not None:
         return changes
-    if metadata.get("thing_classes") is not None or metadata.get("evaluator_type") == "coco":
-        return _fix_records(name, output)
-    return _fix_label_maps(name, metadata, output)
+    if any("sem_seg_file_name" in record for record in list_records(name, Report())[:1]):
+        return _fix_label_maps(name, metadata, output)
+    return _fix_records(name, output)
 
 
 def _fix_records(name: str, output: Path) -> list[str]:
