@@ -23,6 +23,7 @@ else:
 
 FLOORS = {
     "utils": 0,
+    "runtime": 0,
     "config": 1,
     "ops": 1,
     "structures": 2,
@@ -60,7 +61,10 @@ IMAGE_PACKAGES_ALLOWED = (
     "evaluation/slice_figures.py",  # what both have of their arrays
     "predict/geojson.py",  # write the maps of scenes
     "predict/scenes.py",
+    "runtime/",  # runs where there is no PyTorch
 )
+# What exported models run with, where nothing else need be installed.
+RUNTIME_PACKAGES = {"numpy", "PIL", "onnxruntime", "openvino"}
 SEGSUITE = REPO / "segsuite"
 FILES = {path.relative_to(SEGSUITE).as_posix(): path for path in sorted(SEGSUITE.rglob("*.py"))}
 TOOLS = sorted((REPO / "tools").glob("*.py"))
@@ -169,6 +173,18 @@ def test_image_packages_stay_where_images_are():
     for name, path in FILES.items():
         if not name.startswith(IMAGE_PACKAGES_ALLOWED):
             assert not top_level(imports(path)) & IMAGE_PACKAGES, name
+
+
+def test_the_runtime_needs_nothing_else():
+    for name, path in FILES.items():
+        if name.startswith("runtime/"):
+            assert top_level(imports(path)) <= {
+                *sys.stdlib_module_names,
+                *RUNTIME_PACKAGES,
+                "segsuite",
+            }, name
+            own = {n for n in imports(path) if n.startswith("segsuite.")}
+            assert all(n.startswith(("segsuite.errors.", "segsuite.runtime.")) for n in own), name
 
 
 def test_what_is_imported_is_declared():
