@@ -1,6 +1,7 @@
 """Operators of the compiled extension, each with the PyTorch reference that serves without it."""
 
 from segsuite.ops._library import EXTENSION_LOADED, extension_status
+from segsuite.ops.batched_nms import batched_nms
 from segsuite.ops.confusion_matrix import (
     argmax_from_logits,
     confusion_matrix,
@@ -13,6 +14,7 @@ __all__ = [
     "EXTENSION_LOADED",
     "RoIAlign",
     "argmax_from_logits",
+    "batched_nms",
     "confusion_matrix",
     "confusion_matrix_from_logits",
     "extension_status",

@@ -11,7 +11,8 @@ from .operators import requires_extension
 
 # The modules, as functions of the same names hide them.
 MODULES = [
-    importlib.import_module(f"segsuite.ops.{name}") for name in ("confusion_matrix", "roi_align")
+    importlib.import_module(f"segsuite.ops.{name}")
+    for name in ("batched_nms", "confusion_matrix", "roi_align")
 ]
 
 

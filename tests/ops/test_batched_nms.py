@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchvision.ops import nms
+
+from segsuite.ops import batched_nms
+
+INVALID = -torch.inf
+
+
+def random_problem(num_images, length, num_groups=3, side=60):
+    """Boxes of whole pixels, many alike, with scores that are often equal and some invalid."""
+    corner = torch.randint(0, side, (num_images, length, 2)).float()
+    size = torch.randint(0, side // 2, (num_images, length, 2)).float()
+    scores = torch.randint(-4, 9, (num_images, length)).float() / 8
+    scores[scores < -0.4] = INVALID
+    groups = torch.randint(-1, num_groups - 1, (num_images, length))
+    return torch.cat([corner, corner + size], 2), scores, groups
+
+
+def image_by_image(boxes, scores, groups, iou_threshold, topk):
+    """The kept indices of each image, through torchvision's operator for each group."""
+    if groups is None:
+        groups = torch.zeros_like(scores, dtype=torch.int64)
+    expected = []
+    for box, score, group in zip(boxes, scores, groups.expand(scores.shape), strict=True):
+        kept = []
+        for value in group.unique():
+            here = ((group == value) & (score > INVALID) & box.isfinite().all(1)).nonzero()[:, 0]
+            kept += here[nms(box[here].float(), score[here].float(), iou_threshold)].tolist()
+        kept.sort(key=lambda i: (-float(score[i]), i))
+        expected.append(kept[:topk])
+    return expected
+
+
+def assert_keeps(device, boxes, scores, groups, iou_threshold, topk):
+    tensors = [x if x is None else x.to(device) for x in (boxes, scores, groups)]
+    indices, counts = batched_nms(*tensors, iou_threshold, topk)
+    assert indices.shape == (len(boxes), topk)
+    assert counts.shape == (len(boxes),)
+    assert indices.dtype == counts.dtype == torch.int64
+    expected = image_by_image(boxes, scores, groups, iou_threshold, topk)
+    assert counts.tolist() == [len(kept) for kept in expected]
+    assert indices.tolist() == [kept + [0] * (topk - len(kept)) for kept in expected]
+
+
+@pytest.mark.parametrize("iou_threshold", [0, 0.1, 0.5, 0.7, 1, 7.5])
+@pytest.mark.parametrize("length", [1, 17, 300])
+def test_keeps_what_torchvision_keeps(device, length, iou_threshold):
+    for topk in (1, 20, length + 3):
+        assert_keeps(device, *random_problem(3, length), iou_threshold, topk)
+
+
+def test_groups_of_all_images_or_none(device):
+    boxes, scores, groups = random_problem(3, 100)
+    assert_keeps(device, boxes, scores, groups[0], 0.3, 50)
+    assert_keeps(device, boxes, scores, None, 0.3, 50)
+
+
+def test_any_group_values(device):
+    boxes, scores, groups = random_problem(2, 200, num_groups=100)
+    far = torch.tensor([-(2**63), 2**63 - 1, 0, -1, 2**40])[groups % 5]
+    assert_keeps(device, boxes, scores, far, 0.3, 100)
+    assert_keeps(device, boxes, scores, groups, 0.3, 100)
+
+
+def test_equal_scores_by_index(device):
+    boxes = torch.tensor([[0.0, 0, 9, 9], [50, 50, 60, 60], [1, 0, 9, 9], [0, 0, 9, 9]])
+    scores = torch.tensor([0.0, -0.0, 0.0, 0.0])
+    indices, counts = batched_nms(boxes[None].to(device), scores[None].to(device), None, 0.5, 4)
+    assert indices.tolist() == [[0, 1, 0, 0]]
+    assert counts.tolist() == [2]
+
+
+def test_the_threshold_itself_does_not_suppress(device):
+    boxes = torch.tensor([[[0.0, 0, 2, 1], [1, 0, 2, 1]]], device=device)  # IoU 1/2
+    scores = torch.tensor([[2.0, 1]], device=device)
+    assert batched_nms(boxes, scores, None, 0.5, 2)[1].item() == 2
+    assert batched_nms(boxes, scores, None, 0.4999, 2)[1].item() == 1
+
+
+def test_invalid_entries_are_not_there(device):
+    boxes, scores, groups = random_problem(2, 60)
+    bad = torch.tensor([torch.inf, -torch.inf, torch.nan])
+    for entry in range(12):
+        boxes[:, entry, entry % 4] = bad[entry % 3]
+    scores[:, :12] = 9
+    scores[:, 12:15] = torch.tensor([torch.nan, -torch.inf, torch.inf])
+    assert_keeps(device, boxes, scores, groups, 0.3, 60)
+
+
+def test_nothing_valid(device):
+    boxes, scores, groups = random_problem(2, 30)
+    assert_keeps(device, boxes, scores.fill_(INVALID), groups, 0.5, 8)
+
+
+def test_boxes_without_area_or_turned_round(device):
+    boxes, scores, groups = random_problem(2, 80, side=4)
+    boxes[:, ::3] = boxes[:, ::3, [2, 3, 0, 1]]
+    assert_keeps(device, boxes, scores, groups, 0.2, 80)
+
+
+def test_huge_and_tiny_boxes(device):
+    boxes, scores, groups = random_problem(1, 90)
+    exponent = torch.randint(0, 3, (1, 90, 1)) * 30 - 30
+    assert_keeps(device, boxes * 10.0**exponent * 3e6, scores, groups, 0.2, 90)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0), (0, 0)])
+def test_empty(device, shape):
+    boxes, scores = torch.zeros(*shape, 4, device=device), torch.zeros(shape, device=device)
+    for topk in (0, 3):
+        indices, counts = batched_nms(boxes, scores, None, 0.5, topk)
+        assert indices.tolist() == [[0] * topk] * shape[0]
+        assert counts.tolist() == [0] * shape[0]
+
+
+def test_topk_of_none(device):
+    boxes, scores, groups = random_problem(2, 5)
+    assert_keeps(device, boxes, scores, groups, 0.5, 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_are_computed_in_float32(device, dtype):
+    boxes, scores, groups = random_problem(2, 150)
+    boxes, scores = (boxes + 0.3).to(dtype), scores.to(dtype)
+    assert_keeps(device, boxes, scores, groups, 0.3, 99)
+    assert_keeps(device, boxes.float(), scores, groups, 0.3, 99)
+
+
+def test_any_strides(device):
+    boxes, scores, groups = random_problem(3, 40)
+    by_columns = boxes.permute(2, 1, 0).contiguous().permute(2, 1, 0)
+    assert_keeps(device, by_columns, scores.T.contiguous().T, groups.T.contiguous().T, 0.4, 30)
+    one = boxes[:1].expand(3, -1, -1)
+    assert_keeps(device, one, scores, groups[0, ::2].repeat_interleave(2), 0.4, 30)
+
+
+def test_no_gradient(device):
+    boxes, scores, groups = (x.to(device) for x in random_problem(1, 9))
+    for result in batched_nms(boxes.requires_grad_(), scores.requires_grad_(), groups, 0.5, 4):
+        assert not result.requires_grad
+
+
+@given(st.integers(0, 2**31), st.floats(0, 1), st.integers(0, 40))
+def test_random_problems(seed, iou_threshold, topk):
+    generator = torch.Generator().manual_seed(seed)
+    boxes = torch.rand(2, 40, 4, generator=generator) * 9
+    boxes[..., 2:] += boxes[..., :2]
+    scores = torch.rand(2, 40, generator=generator)
+    groups = torch.randint(0, 2, (40,), generator=generator)
+    assert_keeps("cpu", boxes, scores, groups, iou_threshold, topk)
+
+
+BOXES, SCORES, GROUPS = torch.zeros(2, 3, 4), torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((BOXES[0], SCORES[0], None, 0.5, 3), r"boxes are \(3, 4\); expected \(N, L, 4\)"),
+        ((BOXES[..., :3], SCORES, None, 0.5, 3), r"boxes are \(2, 3, 3\)"),
+        ((BOXES, SCORES[:, :2], None, 0.5, 3), r"scores are \(2, 2\) .* expected \(2, 3\)"),
+        ((BOXES.long(), SCORES, None, 0.5, 3), "boxes are torch.int64; expected float32"),
+        ((BOXES.double(), SCORES, None, 0.5, 3), "boxes are torch.float64; expected float32"),
+        ((BOXES, SCORES.bool(), None, 0.5, 3), "scores are torch.bool; expected float32"),
+        ((BOXES, SCORES, GROUPS.int(), 0.5, 3), "groups are torch.int32; expected int64"),
+        ((BOXES, SCORES, GROUPS[:2], 0.5, 3), r"groups are \(2,\) .* expected \(3,\) for all"),
+        ((BOXES, SCORES, GROUPS.expand(1, 3), 0.5, 3), r"groups are \(1, 3\)"),
+        ((BOXES, SCORES.to("meta"), None, 0.5, 3), "scores are on meta and boxes on cpu"),
+        ((BOXES, SCORES, GROUPS.to("meta"), 0.5, 3), "groups are on meta and boxes on cpu"),
+        ((BOXES, SCORES, None, -0.1, 3), "iou_threshold is -0.1; expected a number from 0 on"),
+        ((BOXES, SCORES, None, float("nan"), 3), "iou_threshold is nan"),
+        ((BOXES, SCORES, None, 0.5, -1), "topk is -1; expected 0 or more"),
+    ],
+)
+def test_errors(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        batched_nms(*arguments)
