@@ -14,18 +14,18 @@ import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 from xml.etree import ElementTree
 
-from segsuite.errors import WeightsError
+from segsuite.errors import MissingFileError, UnknownNameError, WeightsError
+
+from .metadata_checks import problem_of
+from .protobuf import field_bytes, read_field, read_strings
 
 FORMAT_VERSION = 1
 KEY = "segsuite"
 PT2_EXTRA_FILE = "segsuite.json"
-TASKS = ("semantic", "instances", "panoptic")
-PIXEL_FORMATS = ("RGB", "BGR", "L", "bands")
-_LENGTH_DELIMITED = 2  # protobuf's wire type
+SUFFIXES = (".onnx", ".xml", ".pt2")
 _METADATA_PROPS = 14  # the field's number in ONNX's ModelProto
 _CHUNK = 1 << 20
 
@@ -129,7 +129,7 @@ class ExportMetadata:
         if not isinstance(content, dict):
             raise WeightsError(_damaged(name, "they are no JSON object"))
         _check_version(content, name)
-        problem = _problem(content)
+        problem = problem_of(content, cls)
         if problem:
             raise WeightsError(_damaged(name, problem))
         known = {f.name for f in dataclasses.fields(cls)}
@@ -144,28 +144,27 @@ def attach_to_onnx(path: str | os.PathLike[str], metadata: ExportMetadata) -> No
     checksum = file_sha256(path)
     text = dataclasses.replace(metadata, content_sha256=checksum).to_json()
     with Path(path).open("ab") as file:
-        file.write(_onnx_entry(text))
+        file.write(
+            field_bytes(
+                _METADATA_PROPS, field_bytes(1, KEY.encode()) + field_bytes(2, text.encode())
+            )
+        )
 
 
-def metadata_of_onnx(entries: dict[str, str], path: str | os.PathLike[str]) -> ExportMetadata:
+def metadata_of_onnx(path: str | os.PathLike[str]) -> ExportMetadata:
     """What an ONNX file says about itself, after the checksums were compared.
-
-    Args:
-        entries: ``metadata_props``, which ONNX Runtime calls ``custom_metadata_map``.
 
     Raises:
         WeightsError: it says nothing, is damaged, or of another version.
     """
-    text = entries.get(KEY)
-    if text is None:
+    found = _onnx_entry(path)
+    if found is None:
         raise WeightsError(_not_ours(path, "metadata_props"))
+    text, start, end = found
     metadata = ExportMetadata.from_json(text, path)
-    entry, size = _onnx_entry(text), Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        file.seek(max(size - len(entry), 0))
-        is_last = file.read() == entry
     # Whoever has saved the file anew, with changes of his own, has moved the entry.
-    if is_last and file_sha256(path, size - len(entry)) != metadata.content_sha256:
+    is_last = end == Path(path).stat().st_size
+    if is_last and file_sha256(path, start) != metadata.content_sha256:
         raise WeightsError(_changed(path, path))
     _check_files(metadata, Path(path).parent, path)
     return metadata
@@ -223,6 +222,55 @@ def metadata_of_pt2(path: str | os.PathLike[str]) -> ExportMetadata:
     return ExportMetadata.from_json(text, path)
 
 
+def is_exported(path: object) -> bool:
+    """Whether a path is that of an exported file, or of a folder of OpenVINO's, by its name."""
+    try:
+        return model_file(path) is not None
+    except WeightsError:
+        return True
+
+
+def model_file(path: object) -> Path | None:
+    """The ``.onnx``, ``.xml`` or ``.pt2`` that a path stands for: itself, or the ``.xml`` of a
+    folder of OpenVINO's; None where it is none.
+
+    Raises:
+        WeightsError: a folder with several.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        return None
+    file = Path(path)
+    if file.suffix in SUFFIXES and not file.is_dir():
+        return file
+    models = sorted(f for f in file.glob("*.xml") if f.with_suffix(".bin").is_file())
+    if len(models) > 1:
+        names = ", ".join(f.name for f in models)
+        raise WeightsError(f"'{path}' has several models, {names}: name one of them")
+    return models[0] if models else None
+
+
+def read_metadata(path: str | os.PathLike[str]) -> ExportMetadata:
+    """What an exported file says about itself, after the checksums were compared.
+
+    Args:
+        path: as `model_file` takes it.
+
+    Raises:
+        MissingFileError: there is no such file.
+        UnknownNameError: it is of no format that segsuite exports.
+        WeightsError: it was not exported by segsuite, is damaged, or of another version.
+    """
+    file = model_file(path)
+    if file is None and Path(path).exists():
+        raise UnknownNameError(
+            f"'{path}' is no exported model: expected a file that ends in {', '.join(SUFFIXES)}, "
+            "or the folder of an OpenVINO model"
+        )
+    if file is None or not file.is_file():
+        raise MissingFileError(f"there is no exported model '{path}'")
+    return _READERS[file.suffix](file)
+
+
 def file_sha256(path: str | os.PathLike[str], size: int | None = None) -> str:
     """SHA-256 of a file, or of its first `size` bytes, in hexadecimal digits."""
     digest, left = hashlib.sha256(), Path(path).stat().st_size if size is None else size
@@ -244,22 +292,29 @@ def _check_files(metadata: ExportMetadata, folder: Path, path: object) -> None:
             raise WeightsError(_changed(path, folder / name))
 
 
-def _onnx_entry(text: str) -> bytes:
-    """A field `metadata_props` of a ModelProto: a StringStringEntryProto of key and value."""
-    entry = _field(1, KEY.encode()) + _field(2, text.encode())
-    return _field(_METADATA_PROPS, entry)
+def _onnx_entry(path: str | os.PathLike[str]) -> tuple[str, int, int] | None:
+    """The text of the entry, and where its field begins and ends; None: there is none.
 
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])
+    Raises:
+        WeightsError: the file is no protobuf message, or ends early.
+    """
+    size = Path(path).stat().st_size
+    found = None
+    with Path(path).open("rb") as file:
+        try:
+            while (start := file.tell()) < size:
+                number, content = read_field(file, size, {_METADATA_PROPS})
+                if number == _METADATA_PROPS:
+                    entry = read_strings(content)
+                    if entry.get(1) == KEY.encode():
+                        found = entry.get(2, b"").decode(), start, file.tell()
+        except (ValueError, UnicodeDecodeError) as error:
+            raise WeightsError(
+                f"{path} is no ONNX file, or a damaged one ({error}). Export the model again"
+            ) from None
+    if not size:
+        raise WeightsError(f"{path} is empty. Export the model again")
+    return found
 
 
 def _check_version(content: dict[str, Any], name: object) -> None:
@@ -273,66 +328,6 @@ def _check_version(content: dict[str, Any], name: object) -> None:
             f"{name} was exported by segsuite {writer} as version {version} of the format, and "
             f"this segsuite reads version {FORMAT_VERSION}: {way}"
         )
-
-
-def _problem(content: dict[str, Any]) -> str | None:
-    """What is wrong with fields that later code relies on; None: nothing."""
-    types = get_type_hints(ExportMetadata)
-    for f in dataclasses.fields(ExportMetadata):
-        if f.name not in content and f.default is f.default_factory is dataclasses.MISSING:
-            return f"they have no {f.name!r}"
-        if f.name in content and not _has_type(content[f.name], types[f.name]):
-            return f"their {f.name} is {content[f.name]!r}; expected {f.type}"
-    channels = content["in_channels"]
-    for key, allowed in (("task", TASKS), ("pixel_format", PIXEL_FORMATS)):
-        if content[key] not in allowed:
-            return f"their {key} is {content[key]!r}; expected one of {', '.join(allowed)}"
-    if channels < 1 or not len(content["mean"]) == len(content["std"]) == channels:
-        return f"they have {len(content['mean'])} means for in_channels {channels}"
-    return _problem_of_classes(content) or _problem_of_sizes(content)
-
-
-def _problem_of_classes(content: dict[str, Any]) -> str | None:
-    for prefix in ("", "thing_", "stuff_"):
-        classes = content.get(f"{prefix}classes", [])
-        for key in (f"{prefix}colors", f"{prefix or 'class_'}ids"):
-            if content.get(key) and len(content[key]) != len(classes):
-                return f"they have {len(content[key])} {key} for {len(classes)} {prefix}classes"
-        for color in content.get(f"{prefix}colors", []):
-            if len(color) != 3 or not all(0 <= c <= 255 for c in color):
-                return f"they have a colour {color}; expected [red, green, blue] of 0 to 255"
-    is_panoptic = content["task"] == "panoptic"
-    for key in ("thing_classes", "stuff_classes") if is_panoptic else ("classes",):
-        if not content.get(key):
-            return f"they name no {key}"
-    return None
-
-
-def _problem_of_sizes(content: dict[str, Any]) -> str | None:
-    if len(content["input_size"]) != 2 or min(content["input_size"]) < 1:
-        return f"their input_size is {content['input_size']}; expected height and width"
-    resize = content["resize"]
-    if resize is not None and not (
-        {"min_size", "max_size"} <= resize.keys() and min(resize.values()) > 0
-    ):
-        return f"their resize is {resize}; expected min_size and max_size"
-    if not {"batch", "size"} <= content["dynamic"].keys():
-        return f"their dynamic is {content['dynamic']}; expected batch and size"
-    return None
-
-
-def _has_type(value: Any, expected: Any) -> bool:
-    """Whether a value of JSON is of a type as an attribute of `ExportMetadata` is annotated."""
-    origin, inner = get_origin(expected), get_args(expected)
-    if origin is UnionType:
-        return any(_has_type(value, choice) for choice in inner)
-    if origin is list:
-        return isinstance(value, list) and all(_has_type(v, inner[0]) for v in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(_has_type(v, inner[1]) for v in value.values())
-    if expected is float:
-        return type(value) in (int, float)
-    return expected is Any or type(value) is expected
 
 
 def _damaged(name: object, problem: str) -> str:
@@ -352,3 +347,6 @@ def _not_ours(name: object, place: str) -> str:
         "what its classes are and how images are prepared. Export a run by `segsuite export "
         f"RUN --output {Path(str(name)).name}`"
     )
+
+
+_READERS = {".onnx": metadata_of_onnx, ".xml": metadata_of_openvino, ".pt2": metadata_of_pt2}

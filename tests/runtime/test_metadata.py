@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+from pathlib import Path
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from segsuite.errors import WeightsError
+from segsuite.errors import MissingFileError, UnknownNameError, WeightsError
 from segsuite.runtime import ExportMetadata
 from segsuite.runtime.metadata import (
     PT2_EXTRA_FILE,
     attach_to_onnx,
     attach_to_openvino,
+    is_exported,
     metadata_of_onnx,
     metadata_of_openvino,
     metadata_of_pt2,
+    model_file,
+    read_metadata,
 )
 
 
@@ -50,10 +54,6 @@ def identity_onnx(path):
     return path
 
 
-def entries(path):
-    return {p.key: p.value for p in onnx.load(path, load_external_data=False).metadata_props}
-
-
 def write_openvino(folder, content=b"weights"):
     folder.mkdir(exist_ok=True)
     path = folder / "model.xml"
@@ -76,7 +76,7 @@ def test_onnx(tmp_path):
     path = identity_onnx(tmp_path / "m.onnx")
     attach_to_onnx(path, metadata())
     onnx.checker.check_model(onnx.load(path))
-    read = metadata_of_onnx(entries(path), path)
+    read = metadata_of_onnx(path)
     assert dataclasses.replace(read, content_sha256="") == metadata()
 
 
@@ -85,7 +85,7 @@ def test_changed_onnx_is_refused(tmp_path):
     attach_to_onnx(path, metadata())
     path.write_bytes(path.read_bytes().replace(b"\x01x", b"\x01z", 1))
     with pytest.raises(WeightsError, match=r"damaged.*checksum"):
-        metadata_of_onnx(entries(path), path)
+        metadata_of_onnx(path)
 
 
 def test_onnx_that_was_saved_anew_is_taken(tmp_path):
@@ -94,7 +94,7 @@ def test_onnx_that_was_saved_anew_is_taken(tmp_path):
     model = onnx.load(path)
     model.metadata_props.add(key="note", value="simplified")
     onnx.save(model, path)
-    assert metadata_of_onnx(entries(path), path).classes == metadata().classes
+    assert metadata_of_onnx(path).classes == metadata().classes
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_files_elsewhere_are_not_looked_at(tmp_path):
     path = identity_onnx(write_openvino(tmp_path / "in").with_name("m.onnx"))
     attach_to_onnx(path, metadata(files={"../secret": "0" * 64}))
     with pytest.raises(WeightsError, match="needs the file"):
-        metadata_of_onnx(entries(path), path)
+        metadata_of_onnx(path)
 
 
 def test_openvino(tmp_path):
@@ -144,13 +144,53 @@ def test_pt2_that_is_none(tmp_path, content):
         metadata_of_pt2(path)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"no model", b"\x00" * 9, b"<html>", b"\x3a\xff\xff\x03cut"]
+)
+def test_onnx_that_is_none(tmp_path, content):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"damaged|is empty"):
+        read_metadata(path)
+
+
+def test_onnx_that_is_cut_short(tmp_path):
+    path = identity_onnx(tmp_path / "m.onnx")
+    attach_to_onnx(path, metadata())
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(WeightsError):
+            read_metadata(path)
+
+
+def test_what_a_path_stands_for(tmp_path):
+    xml = write_openvino(tmp_path / "folder")
+    assert model_file(tmp_path / "folder") == model_file(xml) == xml
+    assert model_file("a/b.onnx") == Path("a/b.onnx")
+    assert model_file(tmp_path) is model_file("output/run") is model_file(3) is None
+    xml.with_name("other.xml").write_text("")
+    xml.with_name("other.bin").write_text("")
+    assert is_exported(tmp_path / "folder") and not is_exported(tmp_path)
+    with pytest.raises(WeightsError, match=r"model\.xml, other\.xml"):
+        model_file(tmp_path / "folder")
+
+
+def test_paths_without_a_model(tmp_path):
+    with pytest.raises(MissingFileError, match=r"no exported model 'no\.onnx'"):
+        read_metadata("no.onnx")
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(UnknownNameError, match=r"\.onnx, \.xml, \.pt2"):
+        read_metadata(tmp_path / "a.txt")
+
+
 def test_files_of_others_say_how_to_export(tmp_path):
     onnx_path = identity_onnx(tmp_path / "m.onnx")
     pt2 = tmp_path / "m.pt2"
     with zipfile.ZipFile(pt2, "w") as archive:
         archive.writestr("m/model.json", "{}")
     for read in (
-        lambda: metadata_of_onnx(entries(onnx_path), onnx_path),
+        lambda: metadata_of_onnx(onnx_path),
         lambda: metadata_of_openvino(write_openvino(tmp_path)),
         lambda: metadata_of_pt2(pt2),
     ):
