@@ -7,6 +7,7 @@
     run = segsuite.train("smoke/unet_shapes", {"OUTPUT_DIR": "output/shapes"})
     segsuite.evaluate("output/shapes", dataset="shapes_val")
     segsuite.Predictor("output/shapes")("photo.jpg").draw()
+    segsuite.export("output/shapes", "shapes.onnx")
     net = segsuite.load("output/shapes")
 
 docs/python.md tells about each.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what type checkers see of `_LAZY`
     from segsuite.engine.api import evaluate, train
+    from segsuite.exporting import export
     from segsuite.models import create_model, list_models, load
     from segsuite.predict import Predictor
     from segsuite.runs import Run
@@ -29,6 +31,7 @@ _LAZY = {
     "Run": "segsuite.runs",
     "create_model": "segsuite.models",
     "evaluate": "segsuite.engine.api",
+    "export": "segsuite.exporting",
     "list_models": "segsuite.models",
     "load": "segsuite.models",
     "train": "segsuite.engine.api",
@@ -40,6 +43,7 @@ __all__ = [
     "__version__",
     "create_model",
     "evaluate",
+    "export",
     "list_models",
     "load",
     "train",

@@ -25,6 +25,7 @@ COMMANDS = {
     "eval": "evaluate a run, weights or a file of predictions on a data set",
     "predict": "predict images, folders and videos",
     "serve": "a local page: drop an image, see what the model finds",
+    "export": "write a model as ONNX, OpenVINO or torch.export, checked against PyTorch",
     "report": "one HTML file about a run, or several side by side",
     "compare": "is one run better than another, or was it luck with the images",
     "plot": "curves of a run as a picture",

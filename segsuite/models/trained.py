@@ -55,7 +55,7 @@ def load(
         WeightsError: the weights are not all of the model's, or damaged.
     """
     pairs = override_list(overrides)
-    cfg = _config(source, ["MODEL.DEVICE", "cpu", *pairs])
+    cfg = config_of(source, ["MODEL.DEVICE", "cpu", *pairs])
     if weights is not None:
         cfg.MODEL.WEIGHTS = os.fspath(weights)
     with naming_missing_plugins(cfg.OUTPUT_DIR):
@@ -72,7 +72,17 @@ def override_list(overrides: Mapping[str, Any] | Iterable[Any] | None) -> list[A
     return [os.fspath(w) if isinstance(w, os.PathLike) else w for w in overrides or ()]
 
 
-def _config(source: str | os.PathLike[str] | Run, overrides: list[Any]) -> CfgNode:
+def config_of(
+    source: str | os.PathLike[str] | Run | CfgNode, overrides: Iterable[Any] = ()
+) -> CfgNode:
+    """The configuration of a trained model: that of a run, its folder, a checkpoint, a YAML file or
+    a recipe, or a copy of the one that is given, with KEY, VALUE, KEY, ... set."""
+    overrides = list(overrides)
+    if isinstance(source, CfgNode):
+        cfg = source.clone()
+        cfg.defrost()
+        cfg.merge_from_list(overrides)
+        return cfg
     if isinstance(source, Run):
         return source.load_config(overrides)
     path = Path(source)

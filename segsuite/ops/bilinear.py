@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-def half_pixel_positions(pixels: Tensor, scale: float) -> Tensor:
+def half_pixel_positions(pixels: Tensor, scale: float | Tensor) -> Tensor:
     """Where pixels lie in a row of samples that covers the same length.
 
     Args:

@@ -94,7 +94,7 @@ class SemSegNetwork(nn.Module):
         Raises:
             ConfigError: `return_aux`, but there is no auxiliary head.
         """
-        features = self.backbone(self._padded(x))
+        features = self.backbone(self.padded(x))
         logits = self.sem_seg_head(features)
         if full_size:
             logits = self._at_full_size(logits, self.sem_seg_head, x)
@@ -119,7 +119,7 @@ class SemSegNetwork(nn.Module):
         Returns:
             Scalars by name, weighted: their sum is what is minimised.
         """
-        x = self._padded(x)
+        x = self.padded(x)
         (height, width), (h, w) = x.shape[-2:], targets.shape[-2:]
         targets = F.pad(targets, (0, width - w, 0, height - h), value=self.ignore_value)
         return head_losses(self.sem_seg_head, self.aux_head, self.backbone(x), targets)
@@ -133,7 +133,7 @@ class SemSegNetwork(nn.Module):
         images = images.to(self.pixel_mean.device)
         return (images - self.pixel_mean) / self.pixel_std
 
-    def _padded(self, x: Tensor) -> Tensor:
+    def padded(self, x: Tensor) -> Tensor:
         """`x` with zeros at the right and the bottom, as large as the backbone wants it."""
         height, width = x.shape[-2:]
         to_height, to_width = self._padded_size(x)

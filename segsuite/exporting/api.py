@@ -1,0 +1,136 @@
+"""`export`: from a trained model to a file that other programs run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from segsuite.config import CfgNode
+from segsuite.data import register_from_config
+from segsuite.errors import ConfigError, MissingFileError
+from segsuite.modeling import build_model
+from segsuite.models.trained import config_of, override_list
+from segsuite.runs import Run
+from segsuite.runs.plugins import naming_missing_plugins
+from segsuite.runs.weights import load_trained_weights
+from segsuite.runtime import ExportMetadata
+from segsuite.runtime.metadata import attach_to_onnx
+from segsuite.utils.files import atomic_path
+
+from .check import compare_with_pytorch
+from .describe import describe
+from .graphs import Difference, build_graph
+from .images import check_records
+from .onnx import write_onnx
+from .options import FORMATS, ExportOptions
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export has written.
+
+    Attributes:
+        path: the file or folder.
+        metadata: what it says about itself.
+        images: how many images it was compared with PyTorch on.
+        differences: the largest of each kind.
+        notes: what the graph leaves to whoever runs it.
+    """
+
+    path: Path
+    metadata: ExportMetadata
+    images: int
+    differences: list[Difference]
+    notes: list[str]
+
+    def __str__(self) -> str:
+        compared = "; ".join(f"{d.what} {d.value:.2g}" for d in self.differences)
+        lines = [f"{self.path}: largest difference to PyTorch on {self.images} images: {compared}"]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def export(
+    source: str | os.PathLike[str] | Run | CfgNode,
+    output: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    overrides: Mapping[str, Any] | Iterable[Any] = (),
+    overwrite: bool = False,
+    check_images: int = 3,
+    **options: Any,
+) -> Exported:
+    """Write a trained model as a file of another format, checked against PyTorch::
+
+        segsuite.export("output/demo", "demo.onnx")
+        segsuite.export("output/demo", "demo.pt2", format="torch_export", size=(480, 640))
+
+    The file has preprocessing and postprocessing inside, and says what its classes are and how
+    images are prepared for it; docs/export.md tells what goes in and comes out. It is there when
+    the check has passed, and not at all otherwise.
+
+    Args:
+        source, weights, overrides: a trained model, as `segsuite.load` takes it, or its
+            configuration.
+        output: the file to write, ending in .onnx or .pt2; for OpenVINO a folder.
+        overwrite: take the place of an `output` that is there.
+        check_images: on how many images the file is compared with PyTorch: those of the model's
+            data sets, or generated ones where there are none.
+        options: see `ExportOptions`.
+
+    Raises:
+        UnknownNameError: no such format or precision.
+        ConfigError: the model can't be exported as asked for; or `output` is there, or has another
+            suffix.
+        MissingPackageError: what writes the format is not installed.
+        MissingFileError: the model, its weights or the folder of `output` do not exist.
+        WeightsError: the weights are not all of the model's, or damaged.
+        RunError: the file differs from PyTorch by more than rounding.
+    """
+    chosen = ExportOptions(**options)
+    path = _free_path(Path(output), chosen.format, overwrite=overwrite)
+    cfg = config_of(source, ["MODEL.DEVICE", "cpu", *override_list(overrides)])
+    if weights is not None:
+        cfg.MODEL.WEIGHTS = os.fspath(weights)
+    model, origin = _trained(cfg)
+    graph = build_graph(cfg, model, chosen).eval()
+    metadata = describe(cfg, model, graph, origin)
+    records = check_records(cfg, check_images, chosen.size)
+    with atomic_path(path) as temporary:
+        write_onnx(graph, temporary)
+        attach_to_onnx(temporary, metadata)
+        differences = compare_with_pytorch(graph, temporary, records)
+    return Exported(path, metadata, len(records), differences, _notes(cfg))
+
+
+def _trained(cfg: CfgNode) -> tuple[nn.Module, str | Path]:
+    with naming_missing_plugins(cfg.OUTPUT_DIR):
+        register_from_config(cfg)
+        model = build_model(cfg).eval()
+    return model, load_trained_weights(model, cfg)
+
+
+def _free_path(path: Path, format: str, *, overwrite: bool) -> Path:
+    suffix = FORMATS[format]
+    if suffix and path.suffix != suffix:
+        raise ConfigError(f"'{path}': a file of the format {format} ends in {suffix}")
+    if not path.absolute().parent.is_dir():
+        raise MissingFileError(f"'{path}' can't be written: there is no folder '{path.parent}'")
+    if path.exists() and not overwrite:
+        raise ConfigError(
+            f"'{path}' exists; choose another name, or overwrite it (--overwrite, overwrite=True)"
+        )
+    return path
+
+
+def _notes(cfg: CfgNode) -> list[str]:
+    """What tests of the model do and no graph can."""
+    asked = [f"TEST.{key}" for key in ("SLIDING_WINDOW", "AUG") if cfg.TEST[key].ENABLED]
+    return [
+        f"{key}.ENABLED is not part of the file, which predicts each image as a whole and once"
+        for key in asked
+    ]

@@ -1,0 +1,169 @@
+"""Semantic models as graphs: images in; labels and confidence, or logits, out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from segsuite.modeling import SemanticSegmentor
+from segsuite.ops.bilinear import half_pixel_positions, neighbours
+from segsuite.structures import SemSegLogits, label_logits
+
+from ..options import ExportOptions
+from .base import Difference, ExportGraph
+
+
+class _SemanticGraph(ExportGraph):
+    task = "semantic"
+
+    def __init__(self, model: SemanticSegmentor, options: ExportOptions) -> None:
+        super().__init__(options)
+        # What PyTorch says is asked of the model itself; it is no part of the graph.
+        self._model = [model]
+        self.network = model.network
+
+    @property
+    def in_channels(self) -> int:
+        return len(self.network.pixel_mean)
+
+    @property
+    def num_classes(self) -> int:
+        return self.network.num_classes
+
+    @property
+    def size_divisibility(self) -> int:
+        return self.network.backbone.size_divisibility
+
+    def reference(self, record: dict[str, Any]) -> dict[str, Any]:
+        (model,) = self._model
+        with torch.inference_mode():
+            (prediction,) = model([record])
+        return {"sem_seg": prediction["sem_seg"]}
+
+
+class BareNetwork(_SemanticGraph):
+    """The network alone: normalised images (N, C, H, W) float -> logits (N, K, H, W) float."""
+
+    outputs = ("logits",)
+    takes_size = False
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        return (self.network(images),)
+
+    def records_to_inputs(self, record: dict[str, Any]) -> dict[str, Tensor]:
+        return {"images": self.network.normalize(record["image"][None])}
+
+    def reference(self, record: dict[str, Any]) -> dict[str, Any]:
+        with torch.inference_mode():
+            return {"logits": self.network(self.records_to_inputs(record)["images"])}
+
+    def compare(
+        self, outputs: Mapping[str, Tensor], reference: Mapping[str, Any]
+    ) -> list[Difference]:
+        expected = reference["logits"]
+        error = (outputs["logits"] - expected).abs().amax() / expected.abs().amax()
+        return [Difference("logits, as a share of the largest", float(error), 1e-3)]
+
+
+class SemanticGraph(_SemanticGraph):
+    """Images and the size wanted in, label maps and confidences out, as `SemSegLogits` has them.
+
+    Inputs:
+        images: (N, C, H, W) uint8.
+        size: (2,) int64, H' and W'.
+
+    Outputs:
+        labels: (N, H', W') uint8, int32 where there are more than 256.
+        confidence: (N, H', W') float32, the probability of the label.
+        logits: (N, K, H', W') float32; by option.
+    """
+
+    takes_size = True
+
+    def __init__(self, model: SemanticSegmentor, options: ExportOptions) -> None:
+        super().__init__(model, options)
+        self.outputs = ("labels", "confidence", *(["logits"] if options.logits else []))
+        self.threshold = model.threshold
+        self.by_stride = model.resize_in_two_steps or model.sem_seg_head.align_corners
+
+    def forward(self, images: Tensor, size: Tensor) -> tuple[Tensor, ...]:
+        network = self.network
+        x = network.normalize(images)
+        padded = network.padded(x)
+        logits, stride = network.sem_seg_head.enlarged(
+            network.sem_seg_head(network.backbone(padded))
+        )
+        logits = logits.float()
+        if self.by_stride:
+            # By the stride to the image's own size, and from there as if that were the logits.
+            for dim in (2, 3):
+                logits = _resampled(logits, dim, x.shape[dim], _ratio(1, stride))
+            covered = (_ratio(x.shape[2], 1), _ratio(x.shape[3], 1))
+        else:
+            covered = (
+                _ratio(logits.shape[2] * x.shape[2], padded.shape[2]),
+                _ratio(logits.shape[3] * x.shape[3], padded.shape[3]),
+            )
+        for dim, length in ((2, size[0]), (3, size[1])):
+            count = cast("int", length.item())
+            torch._check(count >= 1)
+            logits = _resampled(logits, dim, count, covered[dim - 2] / length)
+        labels, confidence = self._decide(logits)
+        return labels, confidence, *([logits] if self.options.logits else [])
+
+    def records_to_inputs(self, record: dict[str, Any]) -> dict[str, Tensor]:
+        image = record["image"]
+        size = (record.get("height", image.shape[1]), record.get("width", image.shape[2]))
+        return {"images": image[None], "size": torch.tensor(size)}
+
+    def compare(
+        self, outputs: Mapping[str, Tensor], reference: Mapping[str, Any]
+    ) -> list[Difference]:
+        prediction: SemSegLogits = reference["sem_seg"]
+        logits = prediction.full()
+        probabilities = label_logits(logits).softmax(0)
+        confidence = prediction.confidence()
+        # Of the label that was given here: less than the best one's where it is another.
+        labels = outputs["labels"][0].long()
+        of_labels = probabilities.gather(0, labels[None])[0]
+        differences = [
+            Difference("confidence", _largest(outputs["confidence"][0] - confidence), 1e-3),
+            Difference("probability of the label", _largest(of_labels - confidence), 1e-3),
+        ]
+        if "logits" in outputs:
+            error = _largest(outputs["logits"][0] - logits) / max(_largest(logits), 1e-6)
+            differences.append(Difference("logits, as a share of the largest", error, 1e-3))
+        return differences
+
+    def _decide(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Labels and their probabilities, of logits (N, K, H, W)."""
+        if logits.shape[1] == 1:
+            logit = logits[:, 0]
+            labels = logit > math.log(self.threshold / (1 - self.threshold))
+            return labels.to(torch.uint8), torch.where(labels, logit, -logit).sigmoid()
+        best, labels = logits.max(1)
+        # The softmax of the largest alone.
+        confidence = 1 / (logits - best[:, None]).exp().sum(1)
+        return labels.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), confidence
+
+
+def _ratio(numerator: int, denominator: int) -> Tensor:
+    """In double precision, also of sizes that are only known when the graph runs."""
+    return torch.scalar_tensor(numerator, dtype=torch.float64) / denominator
+
+
+def _resampled(x: Tensor, dim: int, length: int, scale: Tensor) -> Tensor:
+    """`length` samples along `dim`, each `scale` elements of `x` wide, as `SemSegLogits.grid`."""
+    pixels = torch.arange(length, dtype=torch.float64)
+    low, high, weight = neighbours(half_pixel_positions(pixels, scale), x.shape[dim])
+    weight = weight.to(x.dtype).view(-1, *[1] * (x.dim() - 1 - dim))
+    below = x.index_select(dim, low)
+    return below + weight * (x.index_select(dim, high) - below)
+
+
+def _largest(x: Tensor) -> float:
+    return float(x.abs().amax())

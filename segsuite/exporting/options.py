@@ -1,0 +1,78 @@
+"""What can be asked of an export, checked before work starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from segsuite.errors import ConfigError, UnknownNameError
+from segsuite.utils.registry import unknown_name
+
+# Formats, each a module of this package, and what their files are called.
+FORMATS = {"onnx": ".onnx", "openvino": "", "torch_export": ".pt2"}
+PRECISIONS = ("float32", "float16", "bfloat16", "int8")
+_LARGEST_SIDE = 16384
+# Shape inference in the exporters takes a size of one for a size that never changes.
+_SMALLEST_SIDE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What the exported file is to be like.
+
+    Args:
+        format: "onnx", "openvino" or "torch_export".
+        precision: of the network's weights: "float32", "float16", "bfloat16" or "int8". Images,
+            logits and what is made of them are not affected.
+        batch: number of images that every call has; None: any.
+        size: (height, width) of the images of every call, in pixels; None: any.
+        bare: the network alone, from normalised images to logits.
+        logits: semantic models also return the logits at the size of the labels.
+        pasted: models of instances return masks at the size of the image, not those in boxes.
+
+    Raises:
+        UnknownNameError: no such format or precision.
+        ConfigError: options that exclude one another, or a size or batch that no image has.
+    """
+
+    format: str = "onnx"
+    precision: str = "float32"
+    batch: int | None = None
+    size: tuple[int, int] | None = None
+    bare: bool = False
+    logits: bool = False
+    pasted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise UnknownNameError(unknown_name(self.format, FORMATS, "formats of an export"))
+        if self.precision not in PRECISIONS:
+            known = "precisions of an export"
+            raise UnknownNameError(unknown_name(self.precision, PRECISIONS, known))
+        if self.bare and (self.logits or self.pasted):
+            raise ConfigError(
+                "a bare network has logits as its only output: leave out the option "
+                f"{'logits' if self.logits else 'pasted'}, or bare"
+            )
+        if self.batch is not None and not (_is_whole(self.batch) and self.batch >= 1):
+            raise ConfigError(
+                f"a batch of {self.batch!r} images: expected a whole number from 1 on, or none for "
+                "any number"
+            )
+        if self.size is not None:
+            _check_size(self.size)
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    sides = tuple(size)
+    sound = len(sides) == 2 and all(
+        _is_whole(side) and _SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in sides
+    )
+    if not sound:
+        raise ConfigError(
+            f"the size {size!r} of images: expected height and width, whole numbers from "
+            f"{_SMALLEST_SIDE} to {_LARGEST_SIDE}, such as 480x640, or none for any size"
+        )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
