@@ -50,6 +50,10 @@ STABLE_TORCH_LIBRARY(segsuite, m) {
       "SymInt window_height, SymInt window_width) -> Tensor");
 
   m.def(
+      "batched_nms(Tensor boxes, Tensor scores, Tensor? groups, float iou_threshold, SymInt topk) "
+      "-> (Tensor indices, Tensor counts)");
+
+  m.def(
       "roi_align(Tensor input, Tensor rois, SymInt pooled_height, SymInt pooled_width, "
       "float spatial_scale, int sampling_ratio, bool aligned) -> Tensor");
   m.def(

@@ -127,3 +127,18 @@ def _round_down(x: float) -> float:
     """The largest float32 that is not over `x`: what a float32 is greater than if than `x`."""
     mantissa, exponent = math.frexp(x)
     return math.ldexp(math.floor(math.ldexp(mantissa, 24)), exponent - 24)
+
+
+# What torch.compile and torch.export know of the kernels
+
+if _HAS_KERNEL:
+
+    @torch.library.register_fake("segsuite::batched_nms")
+    def _(
+        boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_threshold: float, topk: int
+    ) -> tuple[Tensor, Tensor]:
+        num_images = boxes.shape[0]
+        return (
+            boxes.new_empty((num_images, topk), dtype=torch.int64),
+            boxes.new_empty((num_images,), dtype=torch.int64),
+        )

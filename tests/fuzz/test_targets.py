@@ -269,6 +269,7 @@ def test_raw_operators(data):
         "confusion_matrix": (tensor, tensor, INTEGERS, INTEGERS, tensor),
         "confusion_matrix_from_logits": (tensor, tensor, INTEGERS, some, some, tensor),
         "argmax_from_logits": (tensor, st.integers(-3, 40), st.integers(-3, 40), some, some),
+        "batched_nms": (tensor, tensor, st.one_of(st.none(), tensor), numbers, INTEGERS),
         "resize_window": (tensor, *[INTEGERS] * 4, *[st.integers(-3, 40)] * 2),
         "roi_align": (tensor, tensor, *[st.integers(-3, 9)] * 2, numbers, INTEGERS, st.booleans()),
         "multilevel_roi_align": (

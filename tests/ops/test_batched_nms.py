@@ -8,6 +8,8 @@ from torchvision.ops import nms
 
 from segsuite.ops import batched_nms
 
+from .operators import assert_same_for_any_number_of_threads, requires_extension
+
 INVALID = -torch.inf
 
 
@@ -153,6 +155,64 @@ def test_random_problems(seed, iou_threshold, topk):
     scores = torch.rand(2, 40, generator=generator)
     groups = torch.randint(0, 2, (40,), generator=generator)
     assert_keeps("cpu", boxes, scores, groups, iou_threshold, topk)
+
+
+def test_many_candidates_before_topk_are_kept(device):
+    """What is sorted first does not suffice."""
+    boxes, scores, groups = random_problem(1, 3000, side=12)
+    scores = torch.rand(1, 3000)
+    assert_keeps(device, boxes, scores, groups, 0.2, 40)
+    assert_keeps(device, boxes, scores, groups, 0.2, 3000)
+
+
+def test_any_number_of_threads_keeps_the_same():
+    boxes, scores, groups = random_problem(40, 900)
+    assert_same_for_any_number_of_threads(lambda: batched_nms(boxes, scores, groups, 0.5, 200))
+
+
+def test_boxes_anywhere_in_memory(device):
+    boxes, scores, groups = random_problem(2, 30)
+    storage = torch.empty(2 * 30 * 4 + 1)
+    shifted = storage[1:].view(2, 30, 4).copy_(boxes)
+    assert_keeps(device, shifted, scores, groups, 0.4, 20)
+
+
+@requires_extension
+class TestPyTorch:
+    """The operator as PyTorch's compiler and exporter see it."""
+
+    def test_opcheck(self):
+        boxes, scores, groups = random_problem(2, 30)
+        op = torch.ops.segsuite.batched_nms.default
+        for some_groups in (groups, groups[0], None):
+            torch.library.opcheck(op, (boxes, scores, some_groups, 0.5, 7))
+
+    def test_compiles_into_one_graph(self):
+        def detect(boxes, scores, groups):
+            indices, counts = batched_nms(boxes, scores, groups, 0.5, 7)
+            return scores.gather(1, indices), counts
+
+        compiled = torch.compile(detect, fullgraph=True, dynamic=True, backend="aot_eager")
+        for length in (20, 30):
+            arguments = random_problem(2, length)
+            for result, expected in zip(compiled(*arguments), detect(*arguments), strict=True):
+                assert torch.equal(result, expected)
+
+    def test_exports_with_dynamic_sizes(self):
+        class Detect(torch.nn.Module):
+            def forward(self, boxes, scores, groups):
+                return batched_nms(boxes, scores, groups, 0.5, 7)
+
+        n, length = torch.export.Dim("n"), torch.export.Dim("length")
+        sizes = ({0: n, 1: length}, {0: n, 1: length}, {0: length})
+        boxes, scores, groups = random_problem(2, 20)
+        program = torch.export.export(Detect(), (boxes, scores, groups[0]), dynamic_shapes=sizes)
+        boxes, scores, groups = random_problem(3, 50)
+        result = program.module()(boxes, scores, groups[0])
+        for exported, expected in zip(
+            result, batched_nms(boxes, scores, groups[0], 0.5, 7), strict=True
+        ):
+            assert torch.equal(exported, expected)
 
 
 BOXES, SCORES, GROUPS = torch.zeros(2, 3, 4), torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64)

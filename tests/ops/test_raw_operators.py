@@ -117,6 +117,43 @@ def test_resize_window(image, window):
         ops().resize_window(image, *window)
 
 
+BOXES = torch.rand(2, 5, 4)
+SCORES = torch.rand(2, 5)
+GROUPS = torch.zeros(5, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "groups", "threshold", "topk"),
+    [
+        (BOXES.half(), SCORES, None, 0.5, 3),
+        (BOXES.double(), SCORES, None, 0.5, 3),
+        (BOXES.long(), SCORES, None, 0.5, 3),
+        (BOXES[0], SCORES[0], None, 0.5, 3),
+        (BOXES[..., :3], SCORES, None, 0.5, 3),
+        (BOXES, SCORES[:, :4], None, 0.5, 3),
+        (BOXES, SCORES[:1], None, 0.5, 3),
+        (BOXES, SCORES[..., None], None, 0.5, 3),
+        (BOXES, SCORES.double(), None, 0.5, 3),
+        (BOXES, SCORES.bool(), None, 0.5, 3),
+        (BOXES, SCORES, GROUPS.int(), 0.5, 3),
+        (BOXES, SCORES, GROUPS.bool(), 0.5, 3),
+        (BOXES, SCORES, GROUPS[:4], 0.5, 3),
+        (BOXES, SCORES, GROUPS.expand(1, 5), 0.5, 3),
+        (BOXES, SCORES, GROUPS.expand(3, 2, 5), 0.5, 3),
+        (BOXES, SCORES, GROUPS[0], 0.5, 3),
+        (BOXES, SCORES, None, -0.5, 3),
+        (BOXES, SCORES, None, float("nan"), 3),
+        (BOXES, SCORES, None, 0.5, -1),
+        (BOXES, SCORES, None, 0.5, HUGE),
+        (BOXES, SCORES, None, 0.5, 2**31),
+        (BOXES[:0], SCORES[:0], None, 0.5, -HUGE),
+    ],
+)
+def test_batched_nms(boxes, scores, groups, threshold, topk):
+    with pytest.raises(RuntimeError):
+        ops().batched_nms(boxes, scores, groups, threshold, topk)
+
+
 @pytest.mark.parametrize(
     ("features", "rois", "pooled", "scale", "sampling"),
     [
