@@ -42,12 +42,16 @@ class Box2BoxTransform:
         self.scale_clamp = scale_clamp
 
     def get_deltas(self, references: Tensor, boxes: Tensor) -> Tensor:
-        """(N, 4) references and boxes, x1, y1, x2, y2 -> (N, 4) offsets."""
-        size = references[:, 2:] - references[:, :2]
-        box_size = boxes[:, 2:] - boxes[:, :2]
-        shift = (boxes[:, :2] + 0.5 * box_size - references[:, :2] - 0.5 * size) / size
-        deltas = torch.cat([shift, (box_size / size).log()], dim=1)
-        return deltas * deltas.new_tensor(self.weights)
+        """(..., 4) references and boxes, x1, y1, x2, y2 -> (..., 4) offsets."""
+        x, y, width, height = _centres_and_sizes(boxes)
+        rx, ry, rwidth, rheight = _centres_and_sizes(references)
+        deltas = (
+            (x - rx) / rwidth,
+            (y - ry) / rheight,
+            (width / rwidth).log(),
+            (height / rheight).log(),
+        )
+        return torch.stack([d * w for d, w in zip(deltas, self.weights, strict=True)], dim=-1)
 
     def apply_deltas(self, deltas: Tensor, references: Tensor) -> Tensor:
         """The boxes that offsets stand for; the inverse of `get_deltas`.
@@ -60,12 +64,20 @@ class Box2BoxTransform:
             (..., 4 * K) boxes, float32 or wider.
         """
         deltas = deltas.float() if deltas.dtype in (torch.float16, torch.bfloat16) else deltas
-        references = references.to(deltas.dtype).unsqueeze(-2)
-        deltas = deltas.unflatten(-1, (-1, 4)) / deltas.new_tensor(self.weights)
-        size = references[..., 2:] - references[..., :2]
-        centre = deltas[..., :2] * size + references[..., :2] + 0.5 * size
-        half = 0.5 * deltas[..., 2:].clamp(max=self.scale_clamp).exp() * size
-        return torch.cat([centre - half, centre + half], dim=-1).flatten(-2)
+        x, y, width, height = _centres_and_sizes(references.to(deltas.dtype).unsqueeze(-2))
+        parts = deltas.unflatten(-1, (-1, 4)).unbind(-1)
+        dx, dy, dw, dh = (d / w for d, w in zip(parts, self.weights, strict=True))
+        x, y = dx * width + x, dy * height + y
+        half_width = 0.5 * dw.clamp(max=self.scale_clamp).exp() * width
+        half_height = 0.5 * dh.clamp(max=self.scale_clamp).exp() * height
+        corners = x - half_width, y - half_height, x + half_width, y + half_height
+        return torch.stack(corners, dim=-1).flatten(-2)
+
+
+def _centres_and_sizes(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    width, height = x2 - x1, y2 - y1
+    return x1 + 0.5 * width, y1 + 0.5 * height, width, height
 
 
 def check_box_loss(loss_type: str, key: str) -> None:

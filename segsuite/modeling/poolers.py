@@ -10,7 +10,6 @@ from segsuite.config import CfgNode
 from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec
 from segsuite.ops import multilevel_roi_align
-from segsuite.ops.rois import boxes_to_rois
 from segsuite.utils.registry import unknown_name
 
 # Whether the centre of the first pixel is at 0.5, see `segsuite.ops.roi_align`.
@@ -57,13 +56,13 @@ class ROIPooler(nn.Module):
         self.canonical_box_size = canonical_box_size
         self.canonical_level = canonical_level
 
-    def forward(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+    def forward(self, features: Sequence[Tensor], boxes: Tensor | Sequence[Tensor]) -> Tensor:
         """Pool the boxes of every image.
 
         Args:
             features: (N, C, H_i, W_i) for each scale, floating point of one type.
             boxes: for each of the N images (M_i, 4) x1, y1, x2, y2 in pixels of the image, floating
-                point.
+                point. Or (R, 5) RoIs: the number of the image and the box.
 
         Returns:
             (M_1 + ... + M_N, C, PH, PW) of the features' type, in the order of the boxes.
@@ -75,14 +74,9 @@ class ROIPooler(nn.Module):
             raise ValueError(
                 f"{len(features)} feature maps for the {len(self.scales)} scales {self.scales}"
             )
-        if len(boxes) != features[0].shape[0]:
-            raise ValueError(
-                f"boxes of {len(boxes)} images for features of {features[0].shape[0]}; "
-                "expected one tensor of boxes for each image, empty if there are none"
-            )
         return multilevel_roi_align(
             features,
-            boxes_to_rois(boxes),
+            boxes,
             self.output_size,
             self.scales,
             self.sampling_ratio,

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from segsuite.structures import Instances, ROIMasks, whole_pixel_boxes
+from collections.abc import Sequence
+
+from segsuite.structures import (
+    InstanceBatch,
+    Instances,
+    ROIMasks,
+    clip_boxes,
+    size_tensor,
+    whole_pixel_boxes,
+)
 
 
 def detector_postprocess(
@@ -32,9 +41,41 @@ def detector_postprocess(
     boxes.clip((height, width))
     resized = Instances((height, width), **{**results.get_fields(), name: boxes})
     resized = resized[boxes.nonempty()]
-    if resized.has("pred_masks"):
-        masks, in_boxes = resized.pred_masks, resized.get(name).tensor
-        if whole_pixel_masks:
-            in_boxes = whole_pixel_boxes(in_boxes, masks.shape[-1])
-        resized.pred_masks = ROIMasks(masks, in_boxes, (height, width), mask_threshold)
+    _paste_masks(resized, name, mask_threshold, whole_pixel_masks)
     return resized
+
+
+def postprocess_batch(
+    results: InstanceBatch,
+    image_sizes: Sequence[tuple[int, int]],
+    mask_threshold: float = 0.5,
+    whole_pixel_masks: bool = False,
+) -> list[Instances]:
+    """`detector_postprocess` of N images to `image_sizes` (height, width) of their own, which waits
+    for the device once."""
+    name = "pred_boxes" if "pred_boxes" in results.fields else "proposal_boxes"
+    ratios = [
+        (new[0] / old[0], new[1] / old[1])
+        for new, old in zip(image_sizes, results.image_sizes, strict=True)
+    ]
+    device = results.valid.device
+    scale = size_tensor(ratios, device).flip(1).repeat(1, 2)[:, None]
+    boxes = clip_boxes(results.fields[name] * scale, size_tensor(image_sizes, device))
+    nonempty = (boxes[..., 2:] > boxes[..., :2]).all(dim=2)
+    fields = {**results.fields, name: boxes}
+    resized = InstanceBatch(image_sizes, results.valid & nonempty, fields, results.late_fields)
+    for of_image in resized:
+        _paste_masks(of_image, name, mask_threshold, whole_pixel_masks)
+    return list(resized)
+
+
+def _paste_masks(
+    instances: Instances, name: str, mask_threshold: float, whole_pixel_masks: bool
+) -> None:
+    """Let `pred_masks`, if there are any, lie in the boxes called `name`."""
+    if not instances.has("pred_masks"):
+        return
+    masks, boxes = instances.pred_masks, instances.get(name).tensor
+    if whole_pixel_masks:
+        boxes = whole_pixel_boxes(boxes, masks.shape[-1])
+    instances.pred_masks = ROIMasks(masks, boxes, instances.image_size, mask_threshold)

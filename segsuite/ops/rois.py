@@ -10,15 +10,20 @@ from torch import Tensor
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-def boxes_to_rois(boxes: Sequence[Tensor]) -> Tensor:
+def boxes_to_rois(boxes: Tensor | Sequence[Tensor]) -> Tensor:
     """Number the images: for each image (M_i, 4) boxes -> (M_1 + ... + M_N, 5) image and box.
 
     Args:
-        boxes: one floating-point tensor for each image, empty where there are none.
+        boxes: one floating-point tensor for each image, empty where there are none; or all in one,
+            (N, M, 4).
 
     Raises:
         ValueError: boxes of another shape.
     """
+    if isinstance(boxes, Tensor):
+        numbers = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)
+        numbers = numbers[:, None, None].expand(-1, boxes.shape[1], 1)
+        return torch.cat([numbers, boxes], dim=2).flatten(0, 1)
     for image, box in enumerate(boxes):
         if box.dim() != 2 or box.shape[1] != 4:
             raise ValueError(

@@ -8,9 +8,10 @@ from .box_mode import BoxMode
 from .rle import decode_masks, encode_masks, encode_window, rasterize_polygons, to_rle
 
 if TYPE_CHECKING:
-    from .boxes import Boxes, clip_boxes, pairwise_iou
-    from .image_list import ImageList, padded_size
+    from .boxes import Boxes, clip_boxes, iou_matrix, pairwise_iou
+    from .image_list import ImageList, padded_size, size_tensor
     from .image_masks import HasWindows, ImageMasks, SegmentationMasks, WindowMasks, masks_union
+    from .instance_batch import InstanceBatch, first_places
     from .instances import Instances
     from .masks import BitMasks, PolygonMasks
     from .roi_masks import ROIMasks, whole_pixel_boxes
@@ -23,6 +24,7 @@ __all__ = [
     "HasWindows",
     "ImageList",
     "ImageMasks",
+    "InstanceBatch",
     "Instances",
     "PolygonMasks",
     "ROIMasks",
@@ -34,6 +36,8 @@ __all__ = [
     "decode_masks",
     "encode_masks",
     "encode_window",
+    "first_places",
+    "iou_matrix",
     "label_logits",
     "masks_union",
     "num_labels",
@@ -41,6 +45,7 @@ __all__ = [
     "pairwise_iou",
     "rasterize_polygons",
     "sem_seg_labels",
+    "size_tensor",
     "to_rle",
     "whole_pixel_boxes",
 ]

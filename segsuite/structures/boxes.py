@@ -80,8 +80,16 @@ class Boxes:
         return cls(torch.cat([b.tensor for b in boxes]) if boxes else torch.empty(0, 4))
 
 
-def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """(..., 4) boxes, their coordinates moved into an image of (height, width)."""
+def clip_boxes(boxes: Tensor, image_size: tuple[int, int] | Tensor) -> Tensor:
+    """Move the coordinates of boxes into their image.
+
+    Args:
+        boxes: (..., 4), or (N, L, 4) of N images.
+        image_size: (height, width), or (N, 2) of each image.
+    """
+    if isinstance(image_size, Tensor):
+        most = image_size.to(boxes.dtype).flip(-1).repeat(1, 2)[:, None]
+        return torch.minimum(boxes.clamp(min=0), most)
     height, width = image_size
     x = boxes[..., 0::2].clamp(0, width)
     y = boxes[..., 1::2].clamp(0, height)
@@ -93,7 +101,19 @@ def pairwise_iou(a: Boxes, b: Boxes) -> Tensor:
 
     Empty boxes overlap nothing.
     """
-    # torchvision takes 160 MB with all that it imports; boxes are there without a model too.
-    from torchvision.ops import box_iou
+    return iou_matrix(a.tensor, b.tensor)
 
-    return box_iou(a.tensor, b.tensor).nan_to_num_(0.0)
+
+def iou_matrix(a: Tensor, b: Tensor) -> Tensor:
+    """`pairwise_iou` of (..., N, 4) and (..., M, 4) boxes, whose leading axes broadcast: (..., N,
+    M), float32 or wider."""
+    if a.dtype in (torch.float16, torch.bfloat16):
+        a, b = a.float(), b.float()
+    # One plane for each coordinate: the inner loops run over neighbours in memory.
+    planes = a.mT.contiguous().unsqueeze(-1), b.mT.contiguous().unsqueeze(-2)
+    (left, top, right, bottom), (left_b, top_b, right_b, bottom_b) = (p.unbind(-3) for p in planes)
+    width = (torch.minimum(right, right_b) - torch.maximum(left, left_b)).clamp(min=0)
+    height = (torch.minimum(bottom, bottom_b) - torch.maximum(top, top_b)).clamp(min=0)
+    intersection = width * height
+    areas = (right - left) * (bottom - top) + (right_b - left_b) * (bottom_b - top_b)
+    return (intersection / (areas - intersection)).nan_to_num(0.0)

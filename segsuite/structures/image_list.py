@@ -103,5 +103,11 @@ def padded_size(
     return -(-height // d) * d, -(-width // d) * d
 
 
+def size_tensor(image_sizes: Sequence[tuple[float, float]], device: torch.device) -> torch.Tensor:
+    """(N, 2) float32 height and width of each image, for computing with them on `device`."""
+    sizes = torch.tensor(image_sizes, dtype=torch.float32).view(-1, 2)
+    return sizes.to(device, non_blocking=True)
+
+
 def _describe(t: torch.Tensor) -> str:
     return f"{tuple(t.shape)} {t.dtype} on {t.device}"

@@ -5,7 +5,7 @@ import torch
 
 from segsuite.modeling import build_model
 from segsuite.modeling.roi_heads import StandardROIHeads
-from segsuite.structures import BitMasks, Instances
+from segsuite.structures import BitMasks, Instances, size_tensor
 
 from .rcnn_models import record, small_cfg
 
@@ -100,6 +100,25 @@ class TestModel:
         given = Instances(raw.image_size, pred_boxes=raw.pred_boxes, pred_classes=raw.pred_classes)
         (masks,) = model.inference(batch, [given], do_postprocess=False)
         torch.testing.assert_close(masks.pred_masks, raw.pred_masks)
+
+    @torch.no_grad()
+    def test_tensors_of_fixed_size(self, name):
+        """`detect` finds what `inference` does, padded with zeros to a size known before."""
+        model = build(name).eval()
+        batch = [record(), record(height=50, width=70)]
+        images = model.preprocess(batch)
+        sizes = size_tensor(images.image_sizes, model.device)
+        found, masks = model.detect(model.backbone(images.tensor), sizes)
+        assert found.scores.shape == masks.shape[:2] == (2, 60)
+        expected = model.inference(batch, do_postprocess=False)
+        assert [len(x) for x in expected] == found.counts.tolist()
+        assert found.counts.min() > 0 and found.counts.max() < 60
+        for i, (x, n) in enumerate(zip(expected, found.counts.tolist(), strict=True)):
+            torch.testing.assert_close(found.boxes[i, :n], x.pred_boxes.tensor)
+            torch.testing.assert_close(found.scores[i, :n], x.scores)
+            torch.testing.assert_close(masks[i, :n], x.pred_masks)
+            assert torch.equal(found.classes[i, :n], x.pred_classes)
+            assert not found.boxes[i, n:].any() and not found.scores[i, n:].any()
 
     @torch.no_grad()
     def test_bfloat16_autocast(self, name):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, DataError
-from segsuite.structures import ImageList, Instances
+from segsuite.ops.rois import boxes_to_rois
+from segsuite.structures import ImageList, InstanceBatch, Instances, first_places
 from segsuite.utils.record_name import record_name
 
 from ..backbone import Backbone, build_backbone
-from ..postprocessing import detector_postprocess
-from ..proposal_generator import build_proposal_generator
-from ..roi_heads import ROIHeads, build_roi_heads
+from ..postprocessing import detector_postprocess, postprocess_batch
+from ..proposal_generator import RPN, build_proposal_generator
+from ..roi_heads import Detections, ROIHeads, build_roi_heads
 from .build import META_ARCH_REGISTRY
 from .preprocessing import preprocess_images
 
@@ -174,6 +175,29 @@ class GeneralizedRCNN(ProposalNetwork):
         _, roi_losses = self.roi_heads(images, features, proposals, targets)
         return {**losses, **roi_losses}
 
+    def detect(
+        self, features: dict[str, Tensor], image_sizes: Tensor
+    ) -> tuple[Detections, Tensor | None]:
+        """What `inference` finds, as tensors whose shapes depend on no value, so that
+        `torch.export` can trace it with the backbone before it.
+
+        Args:
+            features: of the N images, padded to one size.
+            image_sizes: (N, 2) their height and width, without padding.
+
+        Returns:
+            The detections, in pixels of the padded images, and their masks (N, D, M, M), the
+            probabilities within the boxes; None without a mask head.
+        """
+        boxes, _, counts = cast(RPN, self.proposal_generator).propose(features, image_sizes)
+        valid = first_places(counts, boxes.shape[1])
+        found = self.roi_heads.detect(features, boxes, valid, image_sizes)
+        if self.roi_heads.mask_head is None:
+            return found, None
+        rois, classes = boxes_to_rois(found.boxes), found.classes.flatten()
+        masks = self.roi_heads.masks(features, rois, classes)
+        return found, masks.unflatten(0, found.classes.shape)
+
     def inference(
         self,
         batched_inputs: list[dict],
@@ -198,7 +222,7 @@ class GeneralizedRCNN(ProposalNetwork):
             detected = [x.to(self.device) for x in detected_instances]
             instances = self.roi_heads.forward_with_given_boxes(features, detected)
         if not do_postprocess:
-            return instances
+            return list(instances)
         return postprocess(instances, batched_inputs, self.whole_pixel_masks)
 
 
@@ -206,12 +230,17 @@ def postprocess(
     instances: Sequence[Instances], batched_inputs: list[dict], whole_pixel_masks: bool = False
 ) -> list[Instances]:
     """`detector_postprocess` to the size that each record asks for, by default its image's."""
+    if isinstance(instances, InstanceBatch):
+        records = zip(instances.image_sizes, batched_inputs, strict=True)
+        sizes = [_wanted_size(size, record) for size, record in records]
+        return postprocess_batch(instances, sizes, whole_pixel_masks=whole_pixel_masks)
     return [
         detector_postprocess(
-            x,
-            record.get("height", x.image_size[0]),
-            record.get("width", x.image_size[1]),
-            whole_pixel_masks=whole_pixel_masks,
+            x, *_wanted_size(x.image_size, record), whole_pixel_masks=whole_pixel_masks
         )
         for x, record in zip(instances, batched_inputs, strict=True)
     ]
+
+
+def _wanted_size(image_size: tuple[int, int], record: dict) -> tuple[int, int]:
+    return record.get("height", image_size[0]), record.get("width", image_size[1])

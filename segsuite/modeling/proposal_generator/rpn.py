@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec
-from segsuite.structures import Boxes, ImageList, Instances, pairwise_iou
+from segsuite.structures import (
+    Boxes,
+    ImageList,
+    InstanceBatch,
+    Instances,
+    first_places,
+    pairwise_iou,
+    size_tensor,
+)
 from segsuite.utils.registry import unknown_name
 
 from ..anchor_generator import build_anchor_generator
@@ -19,7 +27,7 @@ from ..box_regression import Box2BoxTransform, box_regression_loss, check_box_lo
 from ..matcher import Matcher
 from ..sampling import subsample_labels
 from .build import PROPOSAL_GENERATOR_REGISTRY
-from .proposals import find_top_proposals
+from .proposals import top_proposals
 from .rpn_head import build_rpn_head
 
 
@@ -37,8 +45,8 @@ class RPN(nn.Module):
         positive_fraction: and the largest share of foreground among them.
         pre_nms_topk, post_nms_topk: (in training, in evaluation): the best proposals of each level
             that are looked at, and of all levels that are kept.
-        nms_thresh: see `find_top_proposals`.
-        min_box_size: in pixels, see `find_top_proposals`.
+        nms_thresh: see `top_proposals`.
+        min_box_size: in pixels, see `top_proposals`.
         anchor_boundary_thresh: anchors that reach out of the image by this many pixels or more are
             not trained; negative: all are.
         loss_weight: of both losses.
@@ -122,7 +130,7 @@ class RPN(nn.Module):
         images: ImageList,
         features: dict[str, Tensor],
         gt_instances: Sequence[Instances] | None = None,
-    ) -> tuple[list[Instances], dict[str, Tensor]]:
+    ) -> tuple[Sequence[Instances], dict[str, Tensor]]:
         """Propose boxes.
 
         Args:
@@ -130,15 +138,10 @@ class RPN(nn.Module):
             gt_instances: for each image `gt_boxes`; for the losses.
 
         Returns:
-            For each image `proposal_boxes` and `objectness_logits`, best first, without gradient;
-            and the losses, none where there is no `gt_instances`.
+            For each image `proposal_boxes` and `objectness_logits`, best first, without gradient
+            (an `InstanceBatch`); and the losses, none where there is no `gt_instances`.
         """
-        maps = [features[name] for name in self.in_features]
-        logit_maps, delta_maps = self.rpn_head(maps)
-        anchors = [boxes.tensor for boxes in self.anchor_generator(maps)]
-        # In the order of the anchors: (N, H * W * A) and (N, H * W * A, 4), float32 under autocast.
-        logits = [x.permute(0, 2, 3, 1).flatten(1).float() for x in logit_maps]
-        deltas = [x.permute(0, 2, 3, 1).reshape(len(x), -1, 4).float() for x in delta_maps]
+        anchors, logits, deltas = self.predict(features)
         losses = {}
         if gt_instances is not None:
             losses = self.losses(
@@ -147,26 +150,59 @@ class RPN(nn.Module):
                 torch.cat(deltas, dim=1),
                 gt_instances,
             )
-        return self.predict_proposals(anchors, logits, deltas, images.image_sizes), losses
+        sizes = size_tensor(images.image_sizes, anchors[0].device)
+        boxes, scores, counts = self.top_proposals(anchors, logits, deltas, sizes)
+        proposals = InstanceBatch(
+            images.image_sizes,
+            first_places(counts, boxes.shape[1]),
+            {"proposal_boxes": boxes, "objectness_logits": scores},
+        )
+        return proposals.trimmed(), losses
+
+    def propose(
+        self, features: dict[str, Tensor], image_sizes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The proposals as tensors whose shapes depend on no value, which `torch.export` can trace.
+
+        Args:
+            features: of the N images.
+            image_sizes: (N, 2) their height and width, without padding.
+
+        Returns:
+            Boxes (N, P, 4), logits (N, P) and counts (N,), see `top_proposals`.
+        """
+        return self.top_proposals(*self.predict(features), image_sizes)
+
+    def predict(
+        self, features: dict[str, Tensor]
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Of each level the anchors (K, 4), logits (N, K) and offsets (N, K, 4), K = H * W * A;
+        float32 under autocast."""
+        maps = [features[name] for name in self.in_features]
+        logit_maps, delta_maps = self.rpn_head(maps)
+        anchors = [boxes.tensor for boxes in self.anchor_generator(maps)]
+        logits = [x.permute(0, 2, 3, 1).flatten(1).float() for x in logit_maps]
+        deltas = [x.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4)) for x in delta_maps]
+        return anchors, logits, [x.float() for x in deltas]
 
     @torch.no_grad()
-    def predict_proposals(
+    def top_proposals(
         self,
         anchors: Sequence[Tensor],
         logits: Sequence[Tensor],
         deltas: Sequence[Tensor],
-        image_sizes: Sequence[tuple[int, int]],
-    ) -> list[Instances]:
-        """The best proposals: of each level anchors (K, 4), logits (N, K) and deltas (N, K, 4)."""
+        image_sizes: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The best of what `predict` returns, see `propose`."""
         boxes, scores, levels = [], [], []
         for level, (a, logit, delta) in enumerate(zip(anchors, logits, deltas, strict=True)):
-            count = min(len(a), self.pre_nms_topk[self.training])
+            count = torch.sym_min(a.shape[0], self.pre_nms_topk[self.training])
             top, index = logit.topk(count, dim=1)
-            delta = delta.gather(1, index[:, :, None].expand(-1, -1, 4))
+            delta = delta.take_along_dim(index[..., None], 1)
             boxes.append(self.box2box_transform.apply_deltas(delta, a[index]))
             scores.append(top)
             levels.append(index.new_full((count,), level))
-        return find_top_proposals(
+        return top_proposals(
             torch.cat(boxes, dim=1),
             torch.cat(scores, dim=1),
             torch.cat(levels),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import ShapeSpec
+from segsuite.ops.rois import boxes_to_rois
 from segsuite.structures import Boxes, Instances, clip_boxes
 
 from ..box_regression import Box2BoxTransform
@@ -18,7 +19,7 @@ from ..matcher import Matcher
 from ..poolers import ROIPooler
 from .box_head import build_box_head
 from .build import ROI_HEADS_REGISTRY
-from .fast_rcnn import FastRCNNOutputLayers
+from .fast_rcnn import Detections, FastRCNNOutputLayers
 from .roi_heads import match_with_objects
 from .standard import StandardROIHeads
 
@@ -105,18 +106,20 @@ class CascadeROIHeads(StandardROIHeads):
     def _heads(self) -> Sequence[nn.Module]:
         return cast(Sequence[nn.Module], self.box_head)
 
-    def inference(
-        self, features: dict[str, Tensor], proposals: Sequence[Instances]
-    ) -> list[Instances]:
+    def detect(
+        self, features: dict[str, Tensor], boxes: Tensor, valid: Tensor, image_sizes: Tensor
+    ) -> Detections:
         maps, probabilities = self._maps(features), []
         for stage, predictor in enumerate(self._predictors):
-            logits, deltas = self._stage_outputs(maps, proposals, stage)
+            logits, deltas = self._stage_outputs(maps, boxes_to_rois(boxes), stage)
             probabilities.append(logits.softmax(-1))
             if stage + 1 < self.num_stages:
-                proposals = self._refine(predictor, deltas, proposals)
+                deltas = deltas.unflatten(0, boxes.shape[:2])
+                boxes = clip_boxes(
+                    predictor.box2box_transform.apply_deltas(deltas, boxes), image_sizes
+                )
         mean = torch.stack(probabilities).mean(0)
-        instances = self._predictors[-1].detections(mean, deltas, proposals)
-        return self.forward_with_given_boxes(features, instances)
+        return self._predictors[-1].detections(mean, deltas, boxes, valid, image_sizes)
 
     def _box_losses(
         self,
@@ -126,7 +129,8 @@ class CascadeROIHeads(StandardROIHeads):
     ) -> tuple[dict[str, Tensor], Sequence[Instances]]:
         maps, losses, of_stage = self._maps(features), {}, proposals
         for stage, predictor in enumerate(self._predictors):
-            logits, deltas = self._stage_outputs(maps, of_stage, stage)
+            rois = boxes_to_rois([p.proposal_boxes.tensor for p in of_stage])
+            logits, deltas = self._stage_outputs(maps, rois, stage)
             for name, loss in predictor.losses(logits, deltas, of_stage).items():
                 losses[f"{name}_stage{stage}"] = loss
             if stage + 1 < self.num_stages:
@@ -140,9 +144,9 @@ class CascadeROIHeads(StandardROIHeads):
         return losses, proposals
 
     def _stage_outputs(
-        self, maps: Sequence[Tensor], proposals: Sequence[Instances], stage: int
+        self, maps: Sequence[Tensor], rois: Tensor, stage: int
     ) -> tuple[Tensor, Tensor]:
-        pooled = self.box_pooler(maps, [p.proposal_boxes.tensor for p in proposals])
+        pooled = self.box_pooler(maps, rois)
         if pooled.requires_grad:
             # Together the stages move the features as one would.
             pooled.register_hook(lambda gradient: gradient / self.num_stages)
@@ -152,14 +156,12 @@ class CascadeROIHeads(StandardROIHeads):
     def _refine(
         self, predictor: FastRCNNOutputLayers, deltas: Tensor, proposals: Sequence[Instances]
     ) -> list[Instances]:
-        """The proposals of the next stage: this one's boxes within the image. In training those
-        that have become empty are dropped; in evaluation scores of all stages are averaged."""
+        """The proposals of the next stage: this one's boxes within the image that are not empty."""
         boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])
         refined = predictor.box2box_transform.apply_deltas(deltas, boxes)
         results = []
         for p, of_image in zip(proposals, refined.split([len(p) for p in proposals]), strict=True):
             of_image = Boxes(clip_boxes(of_image, p.image_size))
-            if self.training:
-                of_image = of_image[of_image.nonempty()]
+            of_image = of_image[of_image.nonempty()]
             results.append(Instances(p.image_size, proposal_boxes=of_image))
         return results

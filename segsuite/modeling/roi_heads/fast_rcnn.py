@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
 
 from segsuite.config import CfgNode, configurable
-from segsuite.structures import Boxes, Instances, clip_boxes
+from segsuite.ops import batched_nms
+from segsuite.structures import (
+    InstanceBatch,
+    Instances,
+    clip_boxes,
+    first_places,
+    size_tensor,
+)
 
 from ..box_regression import Box2BoxTransform, box_regression_loss, check_box_loss
+
+
+class Detections(NamedTuple):
+    """The detections of N images, best first, padded to D places with zeros.
+
+    Attributes:
+        boxes: (N, D, 4) x1, y1, x2, y2 in pixels of the network's input.
+        scores: (N, D) probabilities.
+        classes: (N, D) int64.
+        counts: (N,) int64: the first of each image are detections.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    classes: Tensor
+    counts: Tensor
+
+    def instances(
+        self, image_sizes: Sequence[tuple[int, int]], **late_fields: Callable[[Tensor], Tensor]
+    ) -> InstanceBatch:
+        """`pred_boxes`, `scores` and `pred_classes`, and `late_fields` as in `InstanceBatch`."""
+        return InstanceBatch(
+            image_sizes,
+            first_places(self.counts, self.scores.shape[1]),
+            {"pred_boxes": self.boxes, "scores": self.scores, "pred_classes": self.classes},
+            late_fields,
+        )
 
 
 class FastRCNNOutputLayers(nn.Module):
@@ -25,7 +59,7 @@ class FastRCNNOutputLayers(nn.Module):
         cls_agnostic_bbox_reg: one box for all classes instead of one for each.
         box_reg_loss_type, smooth_l1_beta: see `box_regression_loss`.
         box_reg_loss_weight: factor on the box loss.
-        score_thresh, nms_thresh, topk: see `fast_rcnn_inference`.
+        score_thresh, nms_thresh, topk: see `top_detections`.
 
     Attributes:
         class_layers: layers with rows for each class, see `SemSegHead`.
@@ -119,29 +153,49 @@ class FastRCNNOutputLayers(nn.Module):
     def inference(
         self, logits: Tensor, deltas: Tensor, proposals: Sequence[Instances]
     ) -> list[Instances]:
-        """The detections of each image, see `fast_rcnn_inference`."""
-        return self.detections(logits.softmax(-1), deltas, proposals)
+        """The detections of each image, see `fast_rcnn_inference`.
 
-    def detections(
-        self, probabilities: Tensor, deltas: Tensor, proposals: Sequence[Instances]
-    ) -> list[Instances]:
-        """`inference` from the probabilities (R, K + 1) of the classes."""
+        Args:
+            logits, deltas: see `forward`, of the proposals of all images.
+            proposals: of each image `proposal_boxes`.
+        """
         counts = [len(p) for p in proposals]
+        parts = zip(proposals, deltas.split(counts), logits.softmax(-1).split(counts), strict=True)
         return [
             fast_rcnn_inference(
                 p.proposal_boxes.tensor,
                 of_image,
-                scores,
+                probabilities,
                 self.box2box_transform,
                 p.image_size,
                 score_thresh=self.score_thresh,
                 nms_thresh=self.nms_thresh,
                 topk=self.topk,
             )
-            for p, of_image, scores in zip(
-                proposals, deltas.split(counts), probabilities.split(counts), strict=True
-            )
+            for p, of_image, probabilities in parts
         ]
+
+    def detections(
+        self,
+        probabilities: Tensor,
+        deltas: Tensor,
+        boxes: Tensor,
+        valid: Tensor,
+        image_sizes: Tensor,
+    ) -> Detections:
+        """`top_detections` from the probabilities (N * R, K + 1) of the classes and the offsets
+        (N * R, 4 * K) or (N * R, 4) of the proposals' boxes (N, R, 4)."""
+        return top_detections(
+            boxes,
+            deltas.unflatten(0, boxes.shape[:2]),
+            probabilities.unflatten(0, boxes.shape[:2]),
+            valid,
+            self.box2box_transform,
+            image_sizes,
+            score_thresh=self.score_thresh,
+            nms_thresh=self.nms_thresh,
+            topk=self.topk,
+        )
 
     def predict_boxes(
         self, deltas: Tensor, proposals: Sequence[Instances], classes: Tensor
@@ -152,6 +206,52 @@ class FastRCNNOutputLayers(nn.Module):
         of_class = _deltas_of_class(deltas, classes.clamp(max=self.num_classes - 1))
         boxes = self.box2box_transform.apply_deltas(of_class, boxes)
         return list(boxes.split([len(p) for p in proposals]))
+
+
+def top_detections(
+    boxes: Tensor,
+    deltas: Tensor,
+    probabilities: Tensor,
+    valid: Tensor,
+    transform: Box2BoxTransform,
+    image_sizes: Tensor,
+    *,
+    score_thresh: float,
+    nms_thresh: float,
+    topk: int,
+) -> Detections:
+    """The detections of N images.
+
+    Args:
+        boxes: (N, R, 4) proposals, x1, y1, x2, y2 in pixels.
+        deltas: (N, R, 4 * K) offsets for each class, or (N, R, 4) for all.
+        probabilities: (N, R, K + 1), background last.
+        valid: (N, R) bool: which proposals are there. Those with a score or offset that is not
+            finite are dropped.
+        transform: of the offsets.
+        image_sizes: (N, 2) height and width, to which boxes are clipped.
+        score_thresh: only what is more probable is a detection.
+        nms_thresh: the IoU above which the worse of two boxes of one class is dropped.
+        topk: the most that are kept of an image.
+    """
+    scores = probabilities[..., :-1]
+    num_proposals, num_classes = scores.shape[1:]
+    usable = valid & deltas.isfinite().all(dim=2) & probabilities.isfinite().all(dim=2)
+    # A candidate is a proposal as one class: (N, R * K).
+    scores = scores.masked_fill(~(usable[..., None] & (scores > score_thresh)), -torch.inf)
+    scores = scores.flatten(1)
+    candidates = transform.apply_deltas(deltas, boxes).unflatten(2, (-1, 4))
+    candidates = clip_boxes(candidates.expand(-1, -1, num_classes, -1).flatten(1, 2), image_sizes)
+    classes = torch.arange(num_classes, device=boxes.device).repeat(num_proposals)
+    topk = cast(int, torch.sym_min(topk, scores.shape[1]))
+    index, counts = batched_nms(candidates, scores, classes, nms_thresh, topk)
+    missing = ~first_places(counts, topk)
+    return Detections(
+        candidates.take_along_dim(index[..., None], 1).masked_fill(missing[..., None], 0),
+        scores.take_along_dim(index, 1).masked_fill(missing, 0),
+        classes[index].masked_fill(missing, 0),
+        counts,
+    )
 
 
 def fast_rcnn_inference(
@@ -165,35 +265,23 @@ def fast_rcnn_inference(
     nms_thresh: float,
     topk: int,
 ) -> Instances:
-    """The detections of an image.
-
-    Args:
-        boxes: (R, 4) proposals, x1, y1, x2, y2 in pixels.
-        deltas: (R, 4 * K) offsets for each class, or (R, 4) for all.
-        probabilities: (R, K + 1), background last.
-        transform: of the offsets.
-        image_size: (height, width), to which boxes are clipped.
-        score_thresh: only what is more probable is a detection.
-        nms_thresh: the IoU above which the worse of two boxes of one class is dropped.
-        topk: the most that are kept.
+    """`top_detections` of one image of size (height, width), without the axis of images.
 
     Returns:
-        `pred_boxes`, `scores` and `pred_classes` (int64), best first. Proposals with a score or
-        offset that is not finite are dropped.
+        `pred_boxes`, `scores` and `pred_classes` (int64), best first.
     """
-    finite = deltas.isfinite().all(dim=1) & probabilities.isfinite().all(dim=1)
-    likely = (probabilities[:, :-1] > score_thresh) & finite[:, None]
-    proposal, classes = likely.nonzero(as_tuple=True)
-    scores = probabilities[proposal, classes]
-    of_class = _deltas_of_class(deltas[proposal], classes)
-    detected = clip_boxes(transform.apply_deltas(of_class, boxes[proposal]), image_size)
-    keep = batched_nms(detected, scores, classes, nms_thresh)[:topk]
-    return Instances(
-        image_size,
-        pred_boxes=Boxes(detected[keep]),
-        scores=scores[keep],
-        pred_classes=classes[keep],
+    found = top_detections(
+        boxes[None],
+        deltas[None],
+        probabilities[None],
+        boxes.new_ones(1, len(boxes), dtype=torch.bool),
+        transform,
+        size_tensor([image_size], boxes.device),
+        score_thresh=score_thresh,
+        nms_thresh=nms_thresh,
+        topk=topk,
     )
+    return found.instances([image_size])[0]
 
 
 def _deltas_of_class(deltas: Tensor, classes: Tensor) -> Tensor:

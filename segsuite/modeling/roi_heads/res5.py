@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import ShapeSpec
+from segsuite.ops.rois import boxes_to_rois
 from segsuite.structures import Instances
 
 from ..backbone import BottleneckBlock, make_stage
 from ..poolers import ROIPooler, build_pooler
 from .build import ROI_HEADS_REGISTRY
-from .fast_rcnn import FastRCNNOutputLayers
+from .fast_rcnn import Detections, FastRCNNOutputLayers
 from .mask_head import MaskHead, build_mask_head
 from .roi_heads import (
     ROIHeads,
     feature_shapes,
     foreground_indices,
     select_foreground_proposals,
-    split_masks,
 )
 
 
@@ -106,22 +106,16 @@ class Res5ROIHeads(ROIHeads):
             losses.update(self.mask_head.losses(masks, foreground))
         return losses
 
-    def inference(
-        self, features: dict[str, Tensor], proposals: Sequence[Instances]
-    ) -> list[Instances]:
-        x = self._roi_features(features, [p.proposal_boxes.tensor for p in proposals])
+    def detect(
+        self, features: dict[str, Tensor], boxes: Tensor, valid: Tensor, image_sizes: Tensor
+    ) -> Detections:
+        x = self._roi_features(features, boxes_to_rois(boxes))
         logits, deltas = self.box_predictor(x.mean(dim=(2, 3)))
-        instances = self.box_predictor.inference(logits, deltas, proposals)
-        return self.forward_with_given_boxes(features, instances)
+        return self.box_predictor.detections(logits.softmax(-1), deltas, boxes, valid, image_sizes)
 
-    def forward_with_given_boxes(
-        self, features: dict[str, Tensor], instances: Sequence[Instances]
-    ) -> list[Instances]:
-        if self.mask_head is None:
-            return list(instances)
-        x = self._roi_features(features, [p.pred_boxes.tensor for p in instances])
-        classes = torch.cat([p.pred_classes for p in instances])
-        return split_masks(instances, self.mask_head(x, classes))
+    def masks(self, features: dict[str, Tensor], rois: Tensor, classes: Tensor) -> Tensor:
+        assert self.mask_head is not None
+        return self.mask_head(self._roi_features(features, rois), classes).sigmoid()
 
-    def _roi_features(self, features: dict[str, Tensor], boxes: Sequence[Tensor]) -> Tensor:
-        return self.res5(self.pooler([features[self.in_features[0]]], boxes))
+    def _roi_features(self, features: dict[str, Tensor], rois: Tensor | Sequence[Tensor]) -> Tensor:
+        return self.res5(self.pooler([features[self.in_features[0]]], rois))

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from segsuite.config import CfgNode
 from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.layers import ShapeSpec
-from segsuite.structures import Boxes, ImageList, Instances, pairwise_iou
+from segsuite.ops.rois import boxes_to_rois
+from segsuite.structures import Boxes, ImageList, InstanceBatch, Instances, pairwise_iou
 from segsuite.utils.registry import unknown_name
 
 from ..matcher import Matcher
 from ..proposal_generator import add_ground_truth_to_proposals
 from ..sampling import subsample_labels
+from .fast_rcnn import Detections
+from .mask_head import MaskHead
 
 
 class ROIHeads(nn.Module, ABC):
@@ -29,6 +32,9 @@ class ROIHeads(nn.Module, ABC):
         positive_fraction: and the largest share of foreground among them.
         proposal_matcher: labels proposals by their IoU with the objects.
         proposal_append_gt: train on the ground-truth boxes too.
+
+    Attributes:
+        mask_head: None: no masks are predicted.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class ROIHeads(nn.Module, ABC):
         self.positive_fraction = positive_fraction
         self.proposal_matcher = proposal_matcher
         self.proposal_append_gt = proposal_append_gt
+        self.mask_head: MaskHead | None = None
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
@@ -76,19 +83,54 @@ class ROIHeads(nn.Module, ABC):
             targets: for each image `gt_boxes`, `gt_classes` and, for masks, `gt_masks`.
         """
 
-    @abstractmethod
+    def detect(
+        self, features: dict[str, Tensor], boxes: Tensor, valid: Tensor, image_sizes: Tensor
+    ) -> Detections:
+        """The detections without their masks, as tensors whose shapes depend on no value, which
+        `torch.export` can trace. What `inference` is made of, unless a subclass has its own.
+
+        Args:
+            features: of the N images.
+            boxes: (N, P, 4) proposals, x1, y1, x2, y2 in pixels of the padded images.
+            valid: (N, P) bool: which of them are there.
+            image_sizes: (N, 2) height and width of the images, without padding.
+        """
+        raise NotImplementedError(f"{type(self).__name__} have neither `detect` nor `inference`")
+
+    def masks(self, features: dict[str, Tensor], rois: Tensor, classes: Tensor) -> Tensor:
+        """Mask probabilities (R, M, M) in RoIs (R, 5) of classes (R,) int64, see `mask_head`. What
+        `forward_with_given_boxes` is made of, unless a subclass has its own."""
+        raise NotImplementedError(
+            f"{type(self).__name__} have neither `masks` nor `forward_with_given_boxes`"
+        )
+
     def inference(
         self, features: dict[str, Tensor], proposals: Sequence[Instances]
-    ) -> list[Instances]:
+    ) -> Sequence[Instances]:
         """For each image its detections `pred_boxes`, `scores`, `pred_classes` and, if there is a
-        mask head, `pred_masks`, see `forward_with_given_boxes`."""
+        mask head, `pred_masks`, see `forward_with_given_boxes`: an `InstanceBatch`."""
+        batch = InstanceBatch.of(proposals, "proposal_boxes")
+        boxes = batch.fields["proposal_boxes"]
+        found = self.detect(features, boxes, batch.valid, batch.sizes)
+        if self.mask_head is None:
+            return found.instances(batch.image_sizes)
+        rois, classes = boxes_to_rois(found.boxes), found.classes.flatten()
+        return found.instances(
+            batch.image_sizes, pred_masks=lambda i: self.masks(features, rois[i], classes[i])
+        )
 
-    @abstractmethod
     def forward_with_given_boxes(
         self, features: dict[str, Tensor], instances: Sequence[Instances]
     ) -> list[Instances]:
         """Add `pred_masks` to the instances of each image, which have `pred_boxes` and
         `pred_classes`: (R, M, M) probabilities within the boxes."""
+        if self.mask_head is not None:
+            rois = boxes_to_rois([x.pred_boxes.tensor for x in instances])
+            classes = torch.cat([x.pred_classes for x in instances])
+            masks = self.masks(features, rois, classes).split([len(x) for x in instances])
+            for of_image, of_masks in zip(instances, masks, strict=True):
+                of_image.pred_masks = of_masks
+        return list(instances)
 
     def forward(
         self,
@@ -96,7 +138,7 @@ class ROIHeads(nn.Module, ABC):
         features: dict[str, Tensor],
         proposals: Sequence[Instances],
         targets: Sequence[Instances] | None = None,
-    ) -> tuple[list[Instances], dict[str, Tensor]]:
+    ) -> tuple[Sequence[Instances], dict[str, Tensor]]:
         """With targets, the proposals that were trained and the losses; without, the detections of
         each image and no losses."""
         if targets is None:
@@ -193,11 +235,3 @@ def feature_shapes(names: Sequence[str], input_shape: dict[str, ShapeSpec]) -> l
             "channels; RoIs are pooled from features of one width"
         )
     return shapes
-
-
-def split_masks(instances: Sequence[Instances], logits: Tensor) -> list[Instances]:
-    """Give each image its `pred_masks` out of (R_1 + R_2 + ..., M, M) logits, as probabilities."""
-    masks = logits.sigmoid().split([len(x) for x in instances])
-    for of_image, of_masks in zip(instances, masks, strict=True):
-        of_image.pred_masks = of_masks
-    return list(instances)

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
 from segsuite.layers import ShapeSpec
+from segsuite.ops.rois import boxes_to_rois
 from segsuite.structures import Boxes, Instances
 
 from ..poolers import ROIPooler, build_pooler
 from .box_head import build_box_head
 from .build import ROI_HEADS_REGISTRY
-from .fast_rcnn import FastRCNNOutputLayers
+from .fast_rcnn import Detections, FastRCNNOutputLayers
 from .mask_head import MaskHead, build_mask_head
-from .roi_heads import ROIHeads, feature_shapes, select_foreground_proposals, split_masks
+from .roi_heads import ROIHeads, feature_shapes, select_foreground_proposals
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -103,30 +104,23 @@ class StandardROIHeads(ROIHeads):
             losses.update(self.mask_head.losses(logits, foreground))
         return losses
 
-    def inference(
-        self, features: dict[str, Tensor], proposals: Sequence[Instances]
-    ) -> list[Instances]:
-        instances = self.box_predictor.inference(*self._box_outputs(features, proposals), proposals)
-        return self.forward_with_given_boxes(features, instances)
+    def detect(
+        self, features: dict[str, Tensor], boxes: Tensor, valid: Tensor, image_sizes: Tensor
+    ) -> Detections:
+        logits, deltas = self._box_outputs(features, boxes_to_rois(boxes))
+        return self.box_predictor.detections(logits.softmax(-1), deltas, boxes, valid, image_sizes)
 
-    def forward_with_given_boxes(
-        self, features: dict[str, Tensor], instances: Sequence[Instances]
-    ) -> list[Instances]:
-        if self.mask_head is None or self.mask_pooler is None:
-            return list(instances)
-        boxes = [x.pred_boxes.tensor for x in instances]
-        classes = torch.cat([x.pred_classes for x in instances])
-        pooled = self.mask_pooler(self._maps(features), boxes)
-        return split_masks(instances, self.mask_head(pooled, classes))
+    def masks(self, features: dict[str, Tensor], rois: Tensor, classes: Tensor) -> Tensor:
+        assert self.mask_head is not None and self.mask_pooler is not None
+        return self.mask_head(self.mask_pooler(self._maps(features), rois), classes).sigmoid()
 
     def _maps(self, features: dict[str, Tensor]) -> list[Tensor]:
         return [features[name] for name in self.in_features]
 
     def _box_outputs(
-        self, features: dict[str, Tensor], proposals: Sequence[Instances]
+        self, features: dict[str, Tensor], rois: Tensor | Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        boxes = [p.proposal_boxes.tensor for p in proposals]
-        return self.box_predictor(self.box_head(self.box_pooler(self._maps(features), boxes)))
+        return self.box_predictor(self.box_head(self.box_pooler(self._maps(features), rois)))
 
     def _box_losses(
         self,
@@ -135,7 +129,8 @@ class StandardROIHeads(ROIHeads):
         targets: Sequence[Instances],
     ) -> tuple[dict[str, Tensor], Sequence[Instances]]:
         """The losses, and the proposals for the mask head."""
-        logits, deltas = self._box_outputs(features, proposals)
+        rois = boxes_to_rois([p.proposal_boxes.tensor for p in proposals])
+        logits, deltas = self._box_outputs(features, rois)
         losses = self.box_predictor.losses(logits, deltas, proposals)
         if self.train_on_pred_boxes:
             with torch.no_grad():
