@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -16,6 +15,7 @@ from torch.utils.data import Dataset, IterableDataset
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, DataError
 from segsuite.utils import comm
+from segsuite.utils.cores import available_cores
 
 from .catalog import DatasetCatalog, MetadataCatalog
 from .copy_paste import CopyPaste
@@ -183,11 +183,11 @@ def _loading(cfg: CfgNode) -> dict[str, Any]:
 def _workers(wanted: int) -> int:
     """`wanted`, or as many as there are cores: more would only wait for each other. The stream is
     the same for any number."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if wanted <= (cores or wanted):
+    cores = available_cores()
+    if wanted <= cores:
         return wanted
     logger.info("DATALOADER.NUM_WORKERS is %d; this machine has %d cores: %d", wanted, cores, cores)
-    return cores or wanted
+    return cores
 
 
 def _build_training_mapper(cfg: CfgNode, dataset: Any) -> Mapper:

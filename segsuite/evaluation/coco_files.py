@@ -45,6 +45,12 @@ class COCOIndex:
     category_numbers: Ids
     sizes: np.ndarray
 
+    @functools.cached_property
+    def size_lists(self) -> list[list[int]]:
+        """[height, width] of the images by number, to compare with what a file has."""
+        lists: list[list[int]] = self.sizes.tolist()
+        return lists
+
     @classmethod
     def of_ids(
         cls,

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from operator import eq, itemgetter, methodcaller
 from typing import Any
 
 import numpy as np
 
 from segsuite.data.datasets.coco_faults import warn_once
-from segsuite.data.datasets.coco_values import Ids, as_integer, as_number
+from segsuite.data.datasets.coco_values import Ids, are_huge, as_integer, as_number
 from segsuite.errors import DataError, MissingFileError
 from segsuite.structures.run_lengths import find_count_faults
 from segsuite.utils.json_list import read_json_list
@@ -22,6 +25,7 @@ from .coco_arrays import COCODetections, Segmentation, concatenate
 from .coco_files import COCOIndex
 
 _TASK_OF = {"bbox": "bbox", "segmentation": "segm"}
+_NUMBERS = (int, float, np.integer, np.floating)
 _LISTS = (list, tuple, np.ndarray)
 _NO_BOX = (math.nan,) * 4
 # What is raised by a detection that is not as the format has it, before anything is checked.
@@ -46,12 +50,29 @@ def read_coco_results(
             message names the first such detection. Or some detections have a box or a mask and
             others do not.
     """
+    if not any(map(are_huge, (index.image_ids, index.category_ids))):
+        try:
+            return _read(path, index, exact=False)
+        except DataError:
+            pass  # whose message may have numbers that have lost digits
+    return _read(path, index, exact=True)
+
+
+def _read(
+    path: str | os.PathLike[str], index: COCOIndex, exact: bool
+) -> tuple[COCODetections, list[str]]:
+    """
+    Args:
+        exact: False: see `read_json_list`; and of several faults any one is told.
+    """
     parts = [detection_columns([], index)]
     first = 0
-    for detections in _read_list(path):
-        parts.append(detection_columns(detections, index, first, f"{path}, "))
+    for detections in _read_list(path, exact):
+        parts.append(detection_columns(detections, index, first, f"{path}, ", check_masks=exact))
         first += len(detections)
     columns = concatenate(parts)
+    if not exact:
+        _check_masks(columns, index, 0, f"{path}, ")
     with_boxes = int((~np.isnan(columns.boxes[:, 0])).sum())
     with_masks = len(columns) - columns.masks.count(None)
     return columns, tasks_of_counts(len(columns), with_boxes, with_masks, path)
@@ -79,9 +100,9 @@ def tasks_of_counts(
     return [task for key, task in _TASK_OF.items() if having[key] or not total]
 
 
-def _read_list(path: str | os.PathLike[str]) -> Iterator[list[Any]]:
+def _read_list(path: str | os.PathLike[str], exact: bool) -> Iterator[list[Any]]:
     try:
-        yield from read_json_list(path)
+        yield from read_json_list(path, exact=exact)
     except FileNotFoundError:
         raise MissingFileError(f"there is no file {path}") from None
     except TypeError as e:
@@ -117,53 +138,74 @@ def detection_columns(
     if columns is None:
         columns = _odd_columns(detections, index, first, where)
     if check_masks:
-        rows = [row for row, mask in enumerate(columns.masks) if mask is not None]
-        counts: list[Any] = [columns.masks[row] for row in rows]
-        faults = find_count_faults(counts, index.sizes[columns.images[rows]].prod(axis=1))
-        if faults:
-            row = min(faults)
-            raise DataError(f"{where}detection {first + rows[row]} (from 0): {faults[row]}")
+        _check_masks(columns, index, first, where)
     return columns
+
+
+def _check_masks(columns: COCODetections, index: COCOIndex, first: int, where: str) -> None:
+    """Refuse run lengths that are not those of a mask of their image."""
+    rows = [row for row, mask in enumerate(columns.masks) if mask is not None]
+    counts: list[Any] = [columns.masks[row] for row in rows]
+    faults = find_count_faults(counts, index.sizes[columns.images[rows]].prod(axis=1))
+    if faults:
+        row = min(faults)
+        raise DataError(f"{where}detection {first + rows[row]} (from 0): {faults[row]}")
 
 
 def _columns(detections: Sequence[Any], index: COCOIndex) -> COCODetections | None:
     """None where something is not as most files have it: `_clean` looks at that."""
+
+    def column(key: str, of: Sequence[Any] = detections) -> list[Any]:
+        return list(map(itemgetter(key), of))
+
     number = len(detections)
     # Through the dicts: no array holds ids of all kinds without changing some.
-    image_numbers, category_numbers = index.image_numbers.exact, index.category_numbers.exact
-    images = [image_numbers[d["image_id"]] for d in detections]
-    categories = [category_numbers[d["category_id"]] for d in detections]
-    scores = np.array([d["score"] for d in detections])
-    masks: list[Segmentation | None] = [None] * number
+    images = list(map(index.image_numbers.exact.__getitem__, column("image_id")))
+    categories = list(map(index.category_numbers.exact.__getitem__, column("category_id")))
     columns = COCODetections(
         np.array(images, dtype=np.int64),
         np.array(categories, dtype=np.int64),
         np.full((number, 4), math.nan),
-        masks,
-        scores.astype(np.float64),
+        [None] * number,
+        _finite_numbers(column("score")),
     )
     if not number:
         return columns
-    keys = {key: ["" for d in detections if key in d] for key in _TASK_OF}
-    if not all(len(having) in (0, number) for having in keys.values()) or not any(keys.values()):
+    given = [key for key in _TASK_OF if any(map(methodcaller("__contains__", key), detections))]
+    if not given:
         return None
-    if scores.dtype.kind not in "iuf" or not np.isfinite(scores).all():
-        return None
-    if keys["bbox"]:
-        boxes = np.array([d["bbox"] for d in detections])
-        if boxes.dtype.kind not in "iuf" or boxes.shape != (number, 4):
+    if "bbox" in given:
+        rows = column("bbox")
+        if set(map(len, rows)) != {4}:
             return None
-        if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
+        boxes = _finite_numbers(list(chain.from_iterable(rows))).reshape(-1, 4)
+        if (boxes[:, 2:] < 0).any():
             return None
         columns.boxes[:] = boxes
-    if keys["segmentation"]:
-        rles = [d["segmentation"] for d in detections]
-        masks[:] = [rle["counts"] for rle in rles]
+    if "segmentation" in given:
+        rles = column("segmentation")
+        masks = column("counts", rles)
         if not set(map(type, masks)) <= {str, bytes}:
             return None
-        if not np.array_equal([rle["size"] for rle in rles], index.sizes[columns.images]):
+        sizes = map(index.size_lists.__getitem__, images)
+        if not all(map(eq, column("size", rles), sizes)):
             return None
+        columns = replace(columns, masks=masks)
     return columns
+
+
+def _finite_numbers(values: list[Any]) -> np.ndarray:
+    """As float64.
+
+    Raises:
+        TypeError, OverflowError, ValueError: something is no finite number.
+    """
+    if not all(issubclass(t, _NUMBERS) and t is not bool for t in set(map(type, values))):
+        raise TypeError
+    numbers = np.array(values, dtype=np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError
+    return numbers
 
 
 def _odd_columns(
@@ -176,7 +218,7 @@ def _odd_columns(
             cleaned.append(_clean(detection, index, where))
         except DataError as e:
             raise DataError(f"{name}: {e}") from None
-    return concatenate([_columns([], index) or cleaned[0], *cleaned])
+    return concatenate(cleaned)
 
 
 def _clean(detection: Any, index: COCOIndex, where: str) -> COCODetections:

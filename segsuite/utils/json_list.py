@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from .files import parse_json
 
@@ -17,8 +20,11 @@ _BLOCK = 1 << 16
 _TRIES = 8
 
 
-def read_json_list(path: str | os.PathLike[str]) -> Iterator[list[Any]]:
+def read_json_list(path: str | os.PathLike[str], *, exact: bool = True) -> Iterator[list[Any]]:
     """The values of a JSON file that holds a list, in their order, a few at a time.
+
+    Args:
+        exact: False: three times as fast; whole numbers beyond 64 bits become floats.
 
     Raises:
         OSError: the file can't be read.
@@ -36,17 +42,14 @@ def read_json_list(path: str | os.PathLike[str]) -> Iterator[list[Any]]:
             if not more:
                 break
             text += more
-            values, text = _take(text)
+            values, text = _take(text, exact)
             done += len(values)
             if values:
                 yield values
     if open_list:
-        try:
-            values = json.loads(b"[" + text)
-        except (RecursionError, ValueError):
-            pass
-        else:
-            yield values
+        rest = _parse(b"[" + text, exact)
+        if rest is not None:
+            yield rest
             return
     # Its error is that of the file as a whole, wherever the fault is.
     whole = parse_json(Path(path).read_bytes().removeprefix(codecs.BOM_UTF8))
@@ -55,7 +58,7 @@ def read_json_list(path: str | os.PathLike[str]) -> Iterator[list[Any]]:
     yield whole[done:]
 
 
-def _take(text: bytes) -> tuple[list[Any], bytes]:
+def _take(text: bytes, exact: bool) -> tuple[list[Any], bytes]:
     """The values that are whole at the start of the rest of a list, and what follows them.
 
     A cut between an object and a comma is one between two values of the list, not inside of one or
@@ -68,8 +71,20 @@ def _take(text: bytes) -> tuple[list[Any], bytes]:
             break
         if not text[end + 2 : end + 66].lstrip().startswith(b"{"):
             continue
-        try:
-            return json.loads(b"[" + text[: end + 1] + b"]"), text[end + 2 :]
-        except (RecursionError, ValueError):
-            continue
+        values = _parse(b"[" + text[: end + 1] + b"]", exact)
+        if values is not None:
+            return values, text[end + 2 :]
     return [], text
+
+
+def _parse(text: bytes, exact: bool) -> list[Any] | None:
+    """The values of a list; None where it is not JSON."""
+    if not exact:
+        with contextlib.suppress(orjson.JSONDecodeError):
+            values: list[Any] = orjson.loads(text)
+            return values
+    try:  # also what only Python reads, such as NaN
+        values = json.loads(text)
+    except (RecursionError, ValueError):
+        return None
+    return values

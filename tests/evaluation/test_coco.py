@@ -343,6 +343,42 @@ class TestResultsFile:
         with pytest.raises(ValueError, match=r"results\.json is not a (COCO results|JSON) file"):
             self.evaluate(made, text)
 
+    @pytest.mark.parametrize("kind", [int, str])
+    def test_ids_of_more_than_64_bits(self, made, kind):
+        """Numbers, and texts that results have as numbers, one next to the other."""
+        _, content, detections = made
+        ids = {image["id"]: (1 << 64) + n for n, image in enumerate(content["images"])}
+        for image in content["images"]:
+            image["id"] = kind(ids[image["id"]])
+        for annotation in content["annotations"]:
+            annotation["image_id"] = kind(ids[annotation["image_id"]])
+        expected = COCOEvaluator(dataset_name="made", json_file=made[0])
+        path = made[0].with_name("results.json")
+        path.write_text(json.dumps(detections))
+        expected = expected.evaluate_file(path)
+        write(made[0].parent, content)
+        results = [{**d, "image_id": ids[d["image_id"]]} for d in detections]
+        same(self.evaluate(made, results), expected)
+
+    def test_each_odd_detection_counts_once(self, made):
+        """Values that are read as what they must mean change nothing else."""
+        _, content, detections = made
+        odd = [
+            {**d, "score": str(d["score"]), "bbox": list(map(str, d["bbox"]))} for d in detections
+        ]
+        check(self.evaluate(made, odd), content, detections)
+
+    def test_first_faulty_mask_of_many(self, made):
+        detections = made[2] * 40
+        for number in (1700, 900, 2500):
+            assert number < len(detections)
+            rle = detections[number]["segmentation"]
+            detections[number] = detections[number] | {
+                "segmentation": {**rle, "counts": rle["counts"][:-1]}
+            }
+        with pytest.raises(DataError, match=r"detection 900 \(from 0\): .*RLE"):
+            self.evaluate(made, detections)
+
 
 def test_results_that_are_nested_too_deeply(tmp_path):
     (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)

@@ -104,6 +104,11 @@ class TestEqualToTheReference:
         world = small_world(0, images=1, categories=1, objects=150, detections=200)
         same(curves(engine, task, world), curves("pycocotools", task, world))
 
+    def test_equal_scores_of_many_images(self, task, engine):
+        """They rank in the order of the images, however these are shared out."""
+        world = small_world(0, images=80, categories=2, objects=200, detections=800)
+        same(curves(engine, task, world, step=3), curves("pycocotools", task, world))
+
     @pytest.mark.parametrize("objects, detections", [(0, 0), (0, 5), (5, 0)])
     def test_nothing(self, task, engine, objects, detections):
         world = small_world(1, objects=objects, detections=detections)

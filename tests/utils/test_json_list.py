@@ -51,11 +51,43 @@ def test_as_json_loads(path, values, indent, ascii, encoding, block):
             assert read(path) == expected
 
 
-def test_a_few_at_a_time(path):
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_few_at_a_time(path, exact):
     path.write_text(json.dumps([{"number": i} for i in range(50_000)]))
-    blocks = list(read_json_list(path))
+    blocks = list(read_json_list(path, exact=exact))
     assert [value["number"] for block in blocks for value in block] == list(range(50_000))
     assert max(map(len, blocks)) < 10_000
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        TRAPS
+        | st.dictionaries(st.text(max_size=3), JSON, max_size=3)
+        | st.sampled_from(
+            [{"a": float("inf")}, {"a": "\ud800"}, {"a": -0.0}, {"a": [0.1, 5e-324, 1e308]}]
+        ),
+        max_size=30,
+    ),
+    st.integers(1, 60),
+)
+def test_fast(path, values, block):
+    """Whole numbers beyond 64 bits alone are read otherwise."""
+
+    def as_floats(value):
+        if isinstance(value, list):
+            return [as_floats(v) for v in value]
+        if isinstance(value, dict):
+            return {k: as_floats(v) for k, v in value.items()}
+        is_large = type(value) is int and not -(1 << 63) <= value < 1 << 64
+        return float(value) if is_large else value
+
+    path.write_text(json.dumps(values))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_list, "_BLOCK", block)
+        got = [value for values in read_json_list(path, exact=False) for value in values]
+    # What holds something that only Python reads is as exact as ever.
+    assert as_floats(got) == as_floats(values)
 
 
 @pytest.mark.parametrize("end", ["", "}", "]]", '] "more"', ", ]"])

@@ -36,7 +36,7 @@ from .coco_faults import Faults
 from .coco_reading import CocoInstances, parse_instances, read_json
 from .coco_segmentations import RLE, Segmentations
 from .coco_table import AnnotationTable
-from .coco_values import id_order
+from .coco_values import are_huge, id_order
 from .root import PATH_ADVICE
 
 # A change of what files are read as, or of the columns, reads them anew.
@@ -85,17 +85,11 @@ def _read(path: str, root: str | None) -> CocoInstances:
         instances = parse_instances(read_json(path, *keys, exact=False), path, root)
         table = instances.annotations
         ids = (instances.image_ids, instances.category_ids, [] if table is None else table.ids)
-        if not any(map(_has_huge, ids)):
+        if not any(map(are_huge, ids)):
             return instances
     except DataError:
         pass  # which may be for ids that have lost digits
     return parse_instances(read_json(path, *keys), path, root)
-
-
-def _has_huge(ids: Sequence[Any]) -> bool:
-    """Whether an id may have been a whole number of more than 64 bits."""
-    numbers = ids if set(map(type, ids)) <= {int} else [id for id in ids if isinstance(id, int)]
-    return bool(numbers) and max(max(numbers), -min(numbers)) >= 1 << 63
 
 
 def pack_instances(instances: CocoInstances) -> Columns:

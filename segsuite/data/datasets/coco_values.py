@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -108,3 +108,11 @@ def _loosely(id: Any) -> Any:
 def id_order(id: Any) -> tuple[bool, Any]:
     """What ids are sorted by: numbers come before texts."""
     return isinstance(id, str), id
+
+
+def are_huge(ids: Sequence[Any]) -> bool:
+    """Whether an id may be, or may have been, a whole number of more than 64 bits, which a fast
+    JSON parser makes a float of. A text may stand for one."""
+    if not set(map(type, ids)) <= {int}:
+        ids = [number for id in ids if (number := as_integer(id)) is not None]
+    return bool(ids) and max(max(ids), -min(ids)) >= 1 << 63
