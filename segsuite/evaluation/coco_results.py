@@ -21,7 +21,7 @@ from segsuite.errors import DataError, MissingFileError
 from segsuite.structures.run_lengths import find_count_faults
 from segsuite.utils.json_list import read_json_list
 
-from .coco_arrays import COCODetections, Segmentation, concatenate
+from .coco_arrays import COCODetections, concatenate
 from .coco_files import COCOIndex
 
 _TASK_OF = {"bbox": "bbox", "segmentation": "segm"}

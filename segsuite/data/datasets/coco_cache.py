@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
