@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,9 @@ def find_count_faults(counts: Sequence[str | bytes], pixels: np.ndarray) -> dict
         What is wrong, by the index of the mask.
     """
     faults: dict[int, str] = {}
-    texts: Sequence[str] | Sequence[bytes] = [*counts]
+    texts: list[Any] = list(counts)
     if not set(map(type, texts)) <= {str} or not all(map(str.isascii, texts)):
-        texts = [_as_bytes(text) for text in texts]
+        texts = list(map(_as_bytes, texts))
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     chunks = np.cumsum(lengths) // _CHUNK
     starts = [0, *(np.diff(chunks).nonzero()[0] + 1).tolist(), len(texts)]
@@ -89,12 +90,10 @@ def _as_bytes(text: str | bytes) -> bytes:
     return text.encode("utf-8", "replace") if isinstance(text, str) else text
 
 
-def _faults_of_chunk(
-    counts: Sequence[str] | Sequence[bytes], pixels: np.ndarray, start: int
-) -> dict[int, str]:
+def _faults_of_chunk(counts: list[Any], pixels: np.ndarray, start: int) -> dict[int, str]:
     """
     Args:
-        counts: ASCII, or bytes.
+        counts: all ASCII, or all bytes.
         start: the index of the first text.
     """
     of_texts: dict[int, str] = {}
@@ -115,17 +114,15 @@ def _faults_of_chunk(
     }
 
 
-def _numbers(
-    texts: Sequence[str] | Sequence[bytes],
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _numbers(texts: list[Any]) -> tuple[np.ndarray, np.ndarray] | None:
     """The numbers in all texts, one after another, and the index of the first one of each text.
 
     None where a text is empty, or has characters or numbers that no RLE has.
 
     Args:
-        texts: ASCII, or bytes; at least one.
+        texts: all ASCII, or all bytes; at least one.
     """
-    joined = b"".join(map(_as_bytes, texts)) if type(texts[0]) is bytes else "".join(texts).encode()
+    joined = b"".join(texts) if type(texts[0]) is bytes else "".join(texts).encode()
     groups = np.frombuffer(joined, np.uint8) - 48
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     ends = np.cumsum(lengths)
