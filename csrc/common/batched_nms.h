@@ -63,10 +63,11 @@ SEGSUITE_DEVICE float area(const NmsBox& box) {
 // When one box suppresses another: intersection / union > threshold.
 //
 // `possible` answers the same question without a division, and now and then with "yes" instead of
-// "no": intersection > scale * (sum of the areas) - slack. `scale` is 1 % below what it would be in
-// exact arithmetic, which covers the rounding of normal numbers; `slack` covers that of subnormal ones.
+// "no": intersection > scale * (the sum of both areas) - slack. `scale` is 1 % below what it would be
+// in exact arithmetic, which covers the rounding of normal numbers; `slack` covers that of subnormal
+// ones.
 struct NmsThreshold {
-  float value;  // not above what is asked for: what a float is greater than if than that
+  float value;  // what a float is greater than if it is greater than the number asked for
   float scale, slack;
 
   explicit NmsThreshold(double threshold) {
@@ -77,9 +78,13 @@ struct NmsThreshold {
     slack = is_tiny ? 0.f : 1e-36f;
   }
 
-  // `areas` is the sum of both. One of infinite or undefined size neither suppresses nor is suppressed.
-  SEGSUITE_DEVICE bool possible(float intersection, float areas) const {
-    return intersection > scale * areas - slack;
+  // What `possible` takes of the one box; of the other it takes the area.
+  SEGSUITE_DEVICE float offset(const NmsBox& box) const { return scale * area(box) - slack; }
+  SEGSUITE_DEVICE bool possible(const NmsBox& a, float a_offset, const NmsBox& b,
+                                float b_area) const {
+    const float width = smaller(a.x2, b.x2) - larger(a.x1, b.x1);
+    const float height = smaller(a.y2, b.y2) - larger(a.y1, b.y1);  // negative is as good as 0
+    return larger(width, 0.f) * height > scale * b_area + a_offset;
   }
 
   SEGSUITE_DEVICE bool exceeded_by(const NmsBox& a, const NmsBox& b) const {

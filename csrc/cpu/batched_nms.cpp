@@ -42,8 +42,8 @@ class KeptBoxes {
   bool suppress(const NmsBox& box, const NmsThreshold& threshold) const {
     const auto next = SEGSUITE_BEST_ISA(next_possible);
     const auto last = static_cast<int64_t>(blocks_.size());
-    const float box_area = area(box);
-    for (int64_t i = 0; (i = next(blocks_.data(), i, last, box, box_area, threshold)) < last; ++i)
+    const float offset = threshold.offset(box);
+    for (int64_t i = 0; (i = next(blocks_.data(), i, last, box, offset, threshold)) < last; ++i)
       for (int64_t k = 0; k < NmsBlock::kBoxes; ++k)
         if (suppresses(blocks_[i][k], box, threshold)) return true;
     return false;

@@ -141,6 +141,14 @@ def test_any_strides(device):
     assert_keeps(device, one, scores, groups[0, ::2].repeat_interleave(2), 0.4, 30)
 
 
+def test_looks_at_no_values(device):
+    """There are none on the meta device, where a look at one is an error."""
+    boxes, scores, groups = (x.to("meta") for x in random_problem(2, 9))
+    indices, counts = batched_nms(boxes, scores, groups, 0.5, 4)
+    assert indices.shape == (2, 4)
+    assert counts.shape == (2,)
+
+
 def test_no_gradient(device):
     boxes, scores, groups = (x.to(device) for x in random_problem(1, 9))
     for result in batched_nms(boxes.requires_grad_(), scores.requires_grad_(), groups, 0.5, 4):
