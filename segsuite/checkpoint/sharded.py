@@ -1,4 +1,5 @@
-"""Weights in a folder as Hugging Face's libraries write it: one file, or several and an index."""
+"""Weights in a folder: a sharded checkpoint of ours, or as Hugging Face's libraries write it, one
+file, or several and an index."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from segsuite.errors import MissingFileError, WeightsError
 
 from .load_state import load_state
 
+# What a sharded checkpoint of ours has beside its shards.
+STATE = "state.pth"
 # The better format first.
 FILES = (
     "model.safetensors",
@@ -34,6 +37,10 @@ def read_folder(folder: Path, label: str) -> dict[str, Any]:
         MissingFileError: it has none by the usual names.
         WeightsError, MissingPackageError: as `load_state`.
     """
+    if (folder / STATE).is_file():
+        from .distributed import read_shards
+
+        return read_shards(folder)
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
         raise MissingFileError(

@@ -21,6 +21,7 @@ from segsuite.errors import ConfigError
 from segsuite.modeling.losses import AccumulatedBatch
 from segsuite.utils import comm
 from segsuite.utils.events import EventStorage
+from segsuite.utils.sharded_tensors import is_sharded_model, load_whole
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +195,7 @@ class SimpleTrainer(TrainerBase):
 
     Attributes:
         model: the module itself; with several processes a step runs it through
-            DistributedDataParallel.
+            DistributedDataParallel, unless it is sharded.
         batch: the share that the present step works on.
         losses: the step's losses by name, and their sum as ``total_loss``; detached, on the device.
     """
@@ -294,7 +295,7 @@ class SimpleTrainer(TrainerBase):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.model.load_state_dict(state["model"])
+        load_whole(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         # A process that the earlier run did not have goes on from its own seed.
@@ -303,7 +304,7 @@ class SimpleTrainer(TrainerBase):
 
 
 def _parallel(model: nn.Module, device: torch.device) -> nn.Module:
-    if comm.get_world_size() == 1:
+    if comm.get_world_size() == 1 or is_sharded_model(model):
         return model
     return DistributedDataParallel(
         model,

@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from segsuite.visualization.report import write_report
 
 from . import hooks
 from .amp import amp_dtype
+from .fsdp import ShardedModel
 from .train_loop import HookBase, SimpleTrainer, TrainingInterrupted
 
 logger = logging.getLogger(__name__)
@@ -72,12 +73,14 @@ class DefaultTrainer(SimpleTrainer):
         build_inference(cfg, model)  # likewise
         device = next(model.parameters()).device
         amp_dtype(cfg.TEST.AMP, "TEST.AMP", device)  # likewise
+        dtype = amp_dtype(cfg.SOLVER.AMP, "SOLVER.AMP", device)
+        self._sharded = self._shard(cfg, model, dtype)
         seed_all(cfg.SEED + comm.get_rank())
         super().__init__(
             model=model,
             build_loader=lambda start_iter: self.build_train_loader(cfg, start_iter),
             optimizer=self.build_optimizer(cfg, model),
-            amp_dtype=amp_dtype(cfg.SOLVER.AMP, "SOLVER.AMP", device),
+            amp_dtype=dtype,
             accumulate_steps=cfg.SOLVER.ACCUMULATE_STEPS,
             clip_gradients=build_gradient_clipper(cfg),
         )
@@ -98,6 +101,18 @@ class DefaultTrainer(SimpleTrainer):
         if cfg.MODEL.COMPILE:
             model.compile()
         return model
+
+    @staticmethod
+    def _shard(cfg: CfgNode, model: nn.Module, dtype: torch.dtype | None) -> ShardedModel | None:
+        if not cfg.SOLVER.FSDP.ENABLED:
+            return None
+        if cfg.MODEL.COMPILE:
+            raise ConfigError("SOLVER.FSDP does not go with MODEL.COMPILE; turn one of them off")
+        if comm.get_world_size() == 1:
+            logger.info("SOLVER.FSDP: one process, there is nothing to share")
+            return None
+        reshard = cfg.SOLVER.FSDP.RESHARD_AFTER_FORWARD
+        return ShardedModel(model, amp_dtype=dtype, reshard_after_forward=reshard)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -171,6 +186,7 @@ class DefaultTrainer(SimpleTrainer):
                 self.checkpointer,
                 period=cfg.SOLVER.CHECKPOINT_PERIOD,
                 final_state=self.evaluated_state,
+                sharded=self._sharded is not None and cfg.SOLVER.FSDP.SHARDED_CHECKPOINTS,
             ),
         ]
         if cfg.DATASETS.TEST and cfg.TEST.REPORT:
@@ -185,7 +201,6 @@ class DefaultTrainer(SimpleTrainer):
         built: list[HookBase] = [evaluation, best]
         if test.PRECISE_BN.ENABLED:
             precise_bn = hooks.PreciseBN(
-                self.model,
                 evaluation,
                 num_iter=test.PRECISE_BN.NUM_ITER,
                 build_loader=self.loader_from,
@@ -212,10 +227,12 @@ class DefaultTrainer(SimpleTrainer):
             note_first_iteration(self.cfg.OUTPUT_DIR, state["iteration"] if state else 0)
         if path is None or state is None:
             if self.cfg.MODEL.WEIGHTS:
-                load_initial_weights(self.model, self.cfg)
+                with self._whole_model(writes=True) as model:
+                    load_initial_weights(model, self.cfg)
             return
         self._compare_config(path, state)
-        load_weights(self.model, path, origin="--resume", strict=True, state=state)
+        with self._whole_model(writes=True) as model:
+            load_weights(model, path, origin="--resume", strict=True, state=state)
         self.load_state_dict(state)
         self._first_iter = state["iteration"]
         logger.info("resuming from %s at iteration %d", path, self._first_iter)
@@ -289,19 +306,28 @@ class DefaultTrainer(SimpleTrainer):
         return self._evaluation.results
 
     @contextmanager
-    def evaluation_weights(self) -> Iterator[None]:
-        """A context in which `model` has the weights that are evaluated and saved."""
-        with nullcontext() if self._ema is None else self._ema.applied():
-            yield
+    def evaluation_weights(self) -> Iterator[nn.Module]:
+        """A context that gives the model with the weights that are evaluated and saved.
+
+        It is `model`, or, where that is sharded, a whole one; all processes have to ask for it.
+        """
+        averaged = nullcontext() if self._ema is None else self._ema.applied()
+        with averaged, self._whole_model() as model:
+            yield model
+
+    def _whole_model(self, *, writes: bool = False) -> AbstractContextManager[nn.Module]:
+        if self._sharded is None:
+            return nullcontext(self.model)
+        return self._sharded.whole(writes=writes)
 
     def evaluate(self) -> dict[str, Any]:
         """Evaluate the present weights on DATASETS.TEST."""
-        with self.evaluation_weights():
+        with self.evaluation_weights() as model:
             if comm.get_world_size() > 1:
                 # Batch-norm statistics are each process's own until here.
-                for buffer in self.model.buffers():
+                for buffer in model.buffers():
                     dist.broadcast(buffer, 0)
-            return self.test(self.cfg, self.model)
+            return self.test(self.cfg, model)
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module) -> dict[str, Any]:
@@ -365,9 +391,12 @@ class DefaultTrainer(SimpleTrainer):
         return results
 
     def evaluated_state(self) -> dict[str, Any]:
-        """The content of ``model_final`` and ``model_best``: weights, classes, configuration."""
-        with self.evaluation_weights():
-            return {"model": self.model.state_dict(), **self._about()}
+        """The content of ``model_final`` and ``model_best``: weights, classes, configuration.
+
+        All processes have to ask for it.
+        """
+        with self.evaluation_weights() as model:
+            return {"model": model.state_dict(), **self._about()}
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), **self._about(), "seed": self.cfg.SEED}

@@ -10,6 +10,7 @@ from torch import nn
 from segsuite.config import CfgNode, build_entry, read_arguments
 from segsuite.errors import ConfigError, UnknownNameError, WeightsError
 from segsuite.utils.registry import Registry
+from segsuite.utils.sharded_tensors import copy_whole_, is_sharded
 
 # Callables (cfg, params, **SOLVER.OPTIMIZER_ARGS) -> torch.optim.Optimizer, by SOLVER.OPTIMIZER;
 # `params` are the groups of `param_groups`.
@@ -139,8 +140,11 @@ def _build(
 ) -> torch.optim.Optimizer:
     # Fused kernels make one pass over memory: several times as fast on CPU, no host sync for the
     # loss scaler on CUDA.
-    devices = {param.device.type for group in params for param in group["params"]}
-    if devices <= {"cpu", "cuda"} and not options.get("foreach"):
+    every = [param for group in params for param in group["params"]]
+    devices = {param.device.type for param in every}
+    # Of SGD's PyTorch has none for shards.
+    has_kernel = kind is not torch.optim.SGD or not any(map(is_sharded, every))
+    if devices <= {"cpu", "cuda"} and has_kernel and not options.get("foreach"):
         options = {"fused": True, **options}
     solver = cfg.SOLVER
     options = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY, **options}
@@ -199,9 +203,10 @@ def _keep_hyper_parameters(
 def _match_strides(optimizer: torch.optim.Optimizer) -> None:
     """Lay the state out in memory as the parameters are: fused CPU kernels take that for granted.
 
-    It differs when a run is resumed with another MODEL.CHANNELS_LAST.
+    It differs when a run is resumed with another MODEL.CHANNELS_LAST, or SOLVER.FSDP.
     """
     for param, state in optimizer.state.items():
         for name, value in state.items():
             if torch.is_tensor(value) and value.shape == param.shape:
-                state[name] = torch.empty_like(param, dtype=value.dtype).copy_(value)
+                state[name] = torch.empty_like(param, dtype=value.dtype)
+                copy_whole_(state[name], value)

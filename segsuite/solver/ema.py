@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from segsuite.errors import ConfigError, WeightsError
+from segsuite.utils.sharded_tensors import copy_whole_, is_sharded
 
 
 class ModelEMA:
@@ -68,8 +69,9 @@ class ModelEMA:
     def applied(self) -> Iterator[None]:
         """While it is open the model holds the averaged weights, then its own again, to the bit.
 
-        The two exchange memory, nothing is copied. What is written to the model's buffers inside
-        (recomputed batch-norm statistics, say) stays with the average, until the next update.
+        The two exchange memory, nothing is copied, but where the model is sharded. What is written
+        to the model's buffers inside (recomputed batch-norm statistics, say) stays with the
+        average, until the next update.
         """
         self._exchange()
         try:
@@ -77,11 +79,17 @@ class ModelEMA:
         finally:
             self._exchange()
 
+    @torch.no_grad()
     def _exchange(self) -> None:
         self._applied = not self._applied
         for name, tensor in self._model.items():
             average = self._average[name]
-            tensor.data, average.data = average.data, tensor.data
+            if is_sharded(tensor):  # FSDP keeps the memory that it has
+                averaged = average.clone()
+                average.copy_(tensor)
+                tensor.copy_(averaged)
+            else:
+                tensor.data, average.data = average.data, tensor.data
 
     def state_dict(self) -> dict[str, Any]:
         """``{"updates": int, "model": {name: tensor}}``; the tensors are the average's own."""
@@ -107,5 +115,5 @@ class ModelEMA:
                 f"tensors differ in name or shape, first '{differing[0]}'"
             )
         for name, tensor in state["model"].items():
-            self._average[name].copy_(tensor)
+            copy_whole_(self._average[name], tensor)
         self.updates = state["updates"]

@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,7 @@ def atomic_path(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own for each write: two processes that write one file don't mix their halves.
-    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(4)}-{path.name}")
+    temporary = unfinished_name(path)
     try:
         yield temporary
         if sync:
@@ -124,14 +125,39 @@ def no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
+def unfinished_name(path: Path) -> Path:
+    """A new name beside `path` for what is to take its place, or is to be removed from it."""
+    return path.with_name(f"{_PREFIX}{secrets.token_hex(4)}-{path.name}")
+
+
 def publish(temporary: Path, path: Path) -> None:
     """Bring a finished file to the disk and give it its name, in place of what has it."""
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def publish_folder(temporary: Path, path: Path) -> None:
+    """As `publish`, for a folder whose files are on the disk."""
+    _sync_folder(temporary)
+    remove_folder(path)
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder, if there is one, so that half of it is never left under its name."""
+    if path.is_dir():
+        going = unfinished_name(path)
+        path.replace(going)
+        shutil.rmtree(going)
+
+
+def _sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk."""
     if hasattr(os, "O_DIRECTORY"):  # Windows can't open folders
-        # The new name is on the disk only when its folder is.
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
@@ -147,4 +173,7 @@ def remove_unfinished(folder: str | os.PathLike[str], suffix: str = "") -> None:
         suffix: of the files that were to be written; "": of any.
     """
     for left_over in Path(folder).glob(f"{_PREFIX}*{suffix}"):
-        left_over.unlink(missing_ok=True)
+        if left_over.is_dir():
+            shutil.rmtree(left_over)
+        else:
+            left_over.unlink(missing_ok=True)

@@ -261,11 +261,10 @@ class TestPreciseBN:
         trainer = toy_trainer()
         evaluation = hooks.EvalHook(dict, period=0)
         precise = hooks.PreciseBN(
-            trainer.model,
             evaluation,
             num_iter=5,
             build_loader=batches,
-            evaluation_weights=nullcontext,
+            evaluation_weights=lambda: nullcontext(trainer.model),
         )
         run(trainer, [precise, evaluation], stop=3)
         stream = batches(3)

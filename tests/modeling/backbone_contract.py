@@ -51,6 +51,38 @@ class BackboneContract:
         assert trainable
         assert [n for n, p in trainable if p.grad is None or not p.grad.any()] == []
 
+    def test_blocks_use_their_weights_in_their_forward_alone(self):
+        backbone = self.build().eval()
+        blocks = [backbone.get_submodule(name) for name in backbone.blocks()]
+        weights = [list(block.parameters()) for block in blocks]
+        assert len({p for params in weights for p in params}) == sum(map(len, weights))
+        x = torch.randn(1, 3, 64, 64)
+        calls = []
+
+        def lend(block, params):
+            values = [p.data for p in params]
+
+            def give(*_):
+                calls.append(block)
+                for p, value in zip(params, values, strict=True):
+                    p.data = value
+
+            def take(*_):
+                for p in params:
+                    p.data = torch.full_like(p, torch.nan)
+
+            take()
+            block.register_forward_pre_hook(give)
+            block.register_forward_hook(take)
+
+        with torch.no_grad():
+            expected = backbone(x)
+            for block, params in zip(blocks, weights, strict=True):
+                lend(block, params)
+            features = backbone(x)
+        assert len(calls) == len(blocks) and set(calls) == set(blocks)
+        assert all(torch.equal(features[name], expected[name]) for name in expected)
+
     def test_state_dict_round_trip(self):
         backbone = self.build().eval()
         state = copy.deepcopy(backbone.state_dict())

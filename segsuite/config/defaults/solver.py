@@ -45,6 +45,17 @@ SOLVER.AMP = CN()
 SOLVER.AMP.ENABLED = False
 SOLVER.AMP.DTYPE = "auto"  # "float16", "bfloat16"; "auto": float16 on CUDA, bfloat16 on CPU
 
+# Each process keeps a share of weights, gradients, optimiser and average (FSDP2), instead of all
+# (DistributedDataParallel): for models that need the memory. See docs/clusters.md.
+SOLVER.FSDP = CN()
+SOLVER.FSDP.ENABLED = False
+# False: a block's weights stay whole from its forward pass to its backward pass: more memory, less
+# to send.
+SOLVER.FSDP.RESHARD_AFTER_FORWARD = True
+# Periodic checkpoints are folders that every process writes its share to. False: files as without
+# FSDP, written by one.
+SOLVER.FSDP.SHARDED_CHECKPOINTS = False
+
 # A running average of the weights, evaluated and saved in place of the last ones.
 SOLVER.EMA = CN()
 SOLVER.EMA.ENABLED = False

@@ -9,6 +9,7 @@ from typing import Any
 from segsuite.checkpoint import Checkpointer
 from segsuite.checkpoint.checkpointer import BEST, FINAL
 from segsuite.utils import comm
+from segsuite.utils.sharded_tensors import whole_state
 
 from ..train_loop import HookBase
 from .evaluation import BestMetric, EvalHook
@@ -25,28 +26,42 @@ class PeriodicCheckpointer(HookBase):
 
     Args:
         final_state: gives the content of ``model_final``, written when the training is complete.
+        sharded: every process writes what it has of sharded tensors; False: one writes them whole.
     """
 
     def __init__(
-        self, checkpointer: Checkpointer, *, period: int, final_state: Callable[[], State]
+        self,
+        checkpointer: Checkpointer,
+        *,
+        period: int,
+        final_state: Callable[[], State],
+        sharded: bool = False,
     ):
         self._checkpointer = checkpointer
         self._period = period
         self._final_state = final_state
+        self._sharded = sharded
 
     def after_step(self) -> None:
         following = self.trainer.iter + 1
         if following % self._period and not self.trainer.is_last_step:
             return
-        state = self.trainer.state_dict()  # with all processes
+        # With all processes, as all that makes a state.
+        state = self.trainer.state_dict()
+        if self._sharded:
+            self._checkpointer.save_sharded(following, state)
+            return
+        state = whole_state(state, keep=comm.is_main_process())
         if comm.is_main_process():
             self._checkpointer.save_periodic(following, state)
 
     def after_train(self) -> None:
         if self.trainer.interrupted:
             logger.info("the run can be resumed from iteration %d", self.trainer.iter)
-        elif comm.is_main_process():
-            self._checkpointer.save(FINAL, self._final_state())
+            return
+        state = self._final_state()
+        if comm.is_main_process():
+            self._checkpointer.save(FINAL, state)
 
 
 class BestCheckpointer(HookBase):
@@ -73,9 +88,9 @@ class BestCheckpointer(HookBase):
         if not self._eval_hook.is_due or not self._best.update(self._eval_hook.results):
             return
         logger.info("best so far: %s %.4f", self._best.name, self._best.value)
+        state = {**self._state(), "metric": {self._best.name: self._best.value}}
         if comm.is_main_process():
-            metric = {self._best.name: self._best.value}
-            self._checkpointer.save(BEST, {**self._state(), "metric": metric})
+            self._checkpointer.save(BEST, state)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self._best.value}

@@ -13,6 +13,7 @@ from segsuite.errors import RunError
 from segsuite.runs.files import RunFiles
 from segsuite.utils.files import atomic_file
 from segsuite.utils.record_name import record_name
+from segsuite.utils.sharded_tensors import whole
 
 from ..train_loop import HookBase, SimpleTrainer
 
@@ -30,7 +31,7 @@ class GradientNorm(HookBase):
 def gradient_norm(model: torch.nn.Module) -> torch.Tensor:
     """The L2 norm of all gradients of a model: () float, on their device."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return whole(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
 
 
 class NonFiniteError(RunError):

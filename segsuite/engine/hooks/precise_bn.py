@@ -26,19 +26,17 @@ class PreciseBN(HookBase):
 
     Args:
         build_loader: ``build_loader(start_iter)`` gives the batches from that iteration on.
-        evaluation_weights: a context in which `model` has the weights that are evaluated.
+        evaluation_weights: a context that gives the model with the weights that are evaluated.
     """
 
     def __init__(
         self,
-        model: nn.Module,
         eval_hook: EvalHook,
         *,
         num_iter: int,
         build_loader: Callable[[int], Iterable[list[dict]]],
-        evaluation_weights: Callable[[], AbstractContextManager],
+        evaluation_weights: Callable[[], AbstractContextManager[nn.Module]],
     ):
-        self._model = model
         self._eval_hook = eval_hook
         self._num_iter = num_iter
         self._build_loader = build_loader
@@ -48,9 +46,9 @@ class PreciseBN(HookBase):
         if not self._eval_hook.is_due:
             return
         logger.info("recomputing batch-norm statistics on %d batches", self._num_iter)
-        with self._evaluation_weights():
+        with self._evaluation_weights() as model:
             loader = self._build_loader(self.trainer.iter + 1)
-            recompute_bn_statistics(self._model, islice(loader, self._num_iter))
+            recompute_bn_statistics(model, islice(loader, self._num_iter))
 
 
 @torch.no_grad()

@@ -107,6 +107,15 @@ class Backbone(nn.Module, ABC):
         """What `freeze` counts, from the input on: for each stage the names of its submodules."""
         return []
 
+    def blocks(self) -> list[str]:
+        """Names of the submodules that hold most of the weights, and use them in their ``forward``
+        alone, one submodule after another, each once a pass: the units of SOLVER.FSDP."""
+        return []
+
+    def names_of(self, *kinds: type[nn.Module]) -> list[str]:
+        """Names of the submodules of these types."""
+        return [name for name, module in self.named_modules() if isinstance(module, kinds)]
+
     def freeze(self, stages: int) -> None:
         """Fix the first `stages` stages, for good.
 

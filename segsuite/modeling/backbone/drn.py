@@ -124,6 +124,10 @@ class DRN(Backbone):
         first = [name for name, _ in self.named_children() if name not in self.layer_names]
         return [first, *([name] for name in self.layer_names)]
 
+    def blocks(self) -> list[str]:
+        """The residual blocks."""
+        return self.names_of(_BasicBlock, _Bottleneck)
+
 
 class _BasicBlock(nn.Module):
     expansion = 1

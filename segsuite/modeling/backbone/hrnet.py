@@ -124,6 +124,10 @@ class HRNet(Backbone):
         exchanges = [[f"transition{i}", f"stage{i + 1}"] for i in (1, 2, 3)]
         return [["conv1", "conv2"], ["layer1"], *exchanges]
 
+    def blocks(self) -> list[str]:
+        """The residual blocks of the first stage, and the others' modules of parallel branches."""
+        return self.names_of(BottleneckBlock, _ExchangeModule)
+
 
 def _transition(before: Sequence[int], after: Sequence[int], norm: str) -> nn.ModuleList:
     """What makes one more branch, half as fine, and gives each branch its channels."""

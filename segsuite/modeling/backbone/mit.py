@@ -116,6 +116,10 @@ class MixTransformer(Backbone):
         )
         return [first[:1], first[1:], *others]
 
+    def blocks(self) -> list[str]:
+        """The transformer blocks."""
+        return self.names_of(_Block)
+
 
 def _init_weights(module: nn.Module) -> None:
     """The authors' initialisation."""

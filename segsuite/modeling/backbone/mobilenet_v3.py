@@ -111,6 +111,10 @@ class MobileNetV3(Backbone):
             stages.setdefault(self._out_feature_strides[name], []).append(f"features.{i}")
         return list(stages.values())
 
+    def blocks(self) -> list[str]:
+        """The inverted residuals, and the convolutions before and behind them."""
+        return [f"features.{i}" for i in range(len(self._names))]
+
 
 def _norm(name: str, channels: int) -> nn.Module:
     norm = get_norm(name, channels) or nn.Identity()

@@ -323,6 +323,10 @@ class ResNet(Backbone):
         """The stem, res2, res3, ... as far as they are built."""
         return [[name] for name in ("stem", *self.stage_names)]
 
+    def blocks(self) -> list[str]:
+        """The residual blocks."""
+        return self.names_of(CNNBlockBase)
+
 
 def _multi_grid(dilations: list[int], factors: Sequence[int]) -> list[int]:
     if all(factor == 1 for factor in factors):

@@ -148,6 +148,18 @@ class TimmBackbone(Backbone):
             start = end
         return [[f"net.{name}" for name in stage] for stage in stages]
 
+    def blocks(self) -> list[str]:
+        """What timm has in lists called "blocks"; else what the stages are sequences of."""
+        names = [name for name, _ in self.named_modules() if name.endswith("blocks")]
+        names = names or [name for stage in self.stages() for name in stage]
+        lists = {name: self.get_submodule(name) for name in names}
+        return [
+            f"{name}.{inner}"
+            for name, module in lists.items()
+            if isinstance(module, (nn.Sequential, nn.ModuleList))
+            for inner, _ in module.named_children()
+        ]
+
     def _freeze_layer(self, name: str) -> None:
         from timm.utils import freeze
 

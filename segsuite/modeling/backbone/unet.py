@@ -70,6 +70,10 @@ class UNetEncoder(Backbone):
         """The levels, each the convolutions of one resolution."""
         return [[name] for name in self.out_features]
 
+    def blocks(self) -> list[str]:
+        """The levels."""
+        return list(self.out_features)
+
 
 @BACKBONE_REGISTRY.register()
 def build_unet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> UNetEncoder:

@@ -127,6 +127,10 @@ class VGG(Backbone):
         ]
         return stages if self.fc6 is None else [*stages, ["fc6", "fc7"]]
 
+    def blocks(self) -> list[str]:
+        """The two layers of "fc7", which have nine weights of ten."""
+        return [] if self.fc6 is None else ["fc6", "fc7"]
+
 
 def _layers(in_channels: int, out_channels: int, norm: str) -> list[nn.Module]:
     """A 3x3 convolution, which has a bias with a norm too, as published weights do."""
