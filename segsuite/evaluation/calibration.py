@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from segsuite.structures import SemSegLogits
+from segsuite.structures import SemSegPrediction
 
 NUM_BINS = 15
 _SAMPLES = 8192  # pixels of an image that are looked at
@@ -14,7 +14,7 @@ _UNIT = 1 << 24  # confidences are added up as integers, so that their order doe
 
 
 def calibration_counts(
-    prediction: SemSegLogits, target: torch.Tensor, *, ignore_index: int = 255
+    prediction: SemSegPrediction, target: torch.Tensor, *, ignore_index: int = 255
 ) -> torch.Tensor:
     """Sort pixels of one image by the confidence of their prediction, the probability of its label.
 

@@ -15,9 +15,8 @@ from segsuite.config import CfgNode, configurable
 from segsuite.data.catalog import MetadataCatalog, label_names
 from segsuite.data.sem_seg import read_sem_seg
 from segsuite.errors import ConfigError, DataError
-from segsuite.ops.confusion_matrix import confusion_matrix, confusion_matrix_from_logits
 from segsuite.runs.files import EvaluationFiles
-from segsuite.structures import SemSegLogits, as_sem_seg, num_labels, sem_seg_labels
+from segsuite.structures import SemSegPrediction, as_sem_seg, num_labels
 from segsuite.utils import comm
 from segsuite.utils.files import write_json
 from segsuite.utils.record_name import record_name
@@ -46,8 +45,8 @@ class SemSegEvaluator(DatasetEvaluator):
 
     What is kept is one confusion matrix on the predictions' device, which processes add up at the
     end; where files are written, each image's pixel counts too. Predictions are ``{"sem_seg":
-    SemSegLogits}``, or at the size of the ground truth logits (K, H, W), floating point, or labels
-    (H, W), integer, of which there is no calibration. The ground truth is the record's
+    SemSegPrediction}``, or at the size of the ground truth logits (K, H, W), floating point, or
+    labels (H, W), integer, of which there is no calibration. The ground truth is the record's
     ``sem_seg_gt``, (H, W) integers at the size of the prediction, else it is read from its
     ``sem_seg_file_name``.
     """
@@ -164,7 +163,7 @@ class SemSegEvaluator(DatasetEvaluator):
             prediction = _as_prediction(output["sem_seg"], record)
             target = self._ground_truth(record)
             self._check(record, prediction, target)
-            self._count(record, prediction, target.to(_device(prediction), non_blocking=True))
+            self._count(record, prediction, target.to(prediction.device, non_blocking=True))
             if self._predictions is not None:
                 path = self._predictions / f"{record['image_id']}.png"
                 self._write_prediction(path, prediction)
@@ -172,27 +171,18 @@ class SemSegEvaluator(DatasetEvaluator):
     def _count(
         self,
         record: dict[str, Any],
-        prediction: SemSegLogits | torch.Tensor,
+        prediction: SemSegPrediction,
         target: torch.Tensor,
     ) -> None:
         device = target.device
         num_classes, ignored = self._num_classes, self._ignore_index
-        if isinstance(prediction, SemSegLogits):
-            matrix = confusion_matrix_from_logits(
-                prediction.deciding_logits()[None],
-                target[None],
-                num_classes,
-                ignore_index=ignored,
-                source_size=prediction.source_size,
-            )
-        else:
-            matrix = confusion_matrix(prediction, target, num_classes, ignore_index=ignored)
+        matrix = prediction.confusion(target, num_classes, ignore_index=ignored)
         self._matrix = self._matrix.to(device) + matrix
         boundary = self._count_boundary(prediction, target)
         if self._keeps_images:
             name = record.get("file_name", "")
             self._image_counts.add(record.get("image_id", name), name, matrix, boundary)
-            if isinstance(prediction, SemSegLogits):
+            if prediction.has_confidence:
                 self._calibration = self._calibration.to(device) + calibration_counts(
                     prediction, target, ignore_index=ignored
                 )
@@ -201,13 +191,13 @@ class SemSegEvaluator(DatasetEvaluator):
             raise DataError(self._outside_message(record, target))
 
     def _count_boundary(
-        self, prediction: SemSegLogits | torch.Tensor, target: torch.Tensor
+        self, prediction: SemSegPrediction, target: torch.Tensor
     ) -> torch.Tensor | None:
         """The matrix of an image's bands, which is added to that of all; None where none is."""
         if self._boundary_dilation_ratio is None:
             return None
         matrix = boundary_confusion_matrix(
-            sem_seg_labels(prediction),
+            prediction.labels(),
             target,
             self._num_classes,
             ignore_index=self._ignore_index,
@@ -325,18 +315,17 @@ class SemSegEvaluator(DatasetEvaluator):
     def _check(
         self,
         record: dict[str, Any],
-        prediction: SemSegLogits | torch.Tensor,
+        prediction: SemSegPrediction,
         target: torch.Tensor,
     ) -> None:
-        if isinstance(prediction, SemSegLogits) and prediction.num_labels != self._num_classes:
+        if prediction.num_labels not in (None, self._num_classes):
             raise ConfigError(
-                f"the model predicts {len(prediction.logits)} classes, data set "
-                f"'{self._dataset_name}' has {len(self._averaged)}; set "
-                "MODEL.SEM_SEG_HEAD.NUM_CLASSES to the data set's"
+                f"the model predicts {prediction.num_labels} classes, data set "
+                f"'{self._dataset_name}' has {self._num_classes}; set "
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES to {len(self._averaged)}, the data set's"
             )
-        size = prediction.size if isinstance(prediction, SemSegLogits) else prediction.shape
-        if tuple(size) != tuple(target.shape):
-            (height, width), (label_height, label_width) = size, target.shape
+        if tuple(prediction.size) != tuple(target.shape):
+            (height, width), (label_height, label_width) = prediction.size, target.shape
             raise DataError(
                 f"{record_name(record)} is {height} x {width} (height x width) but its label map "
                 f"{_label_map_name(record)} is {label_height} x "
@@ -353,9 +342,9 @@ class SemSegEvaluator(DatasetEvaluator):
             "pixels. Fix the file, or give the data set a label_map"
         )
 
-    def _write_prediction(self, path: Path, prediction: SemSegLogits | torch.Tensor) -> None:
+    def _write_prediction(self, path: Path, prediction: SemSegPrediction) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        labels = sem_seg_labels(prediction).cpu().numpy()
+        labels = prediction.labels().cpu().numpy()
         if self._num_classes > 255:
             Image.fromarray(labels.astype("uint16")).save(path)
             return
@@ -366,16 +355,12 @@ class SemSegEvaluator(DatasetEvaluator):
 
 
 def _as_prediction(
-    sem_seg: SemSegLogits | torch.Tensor, record: dict[str, Any]
-) -> SemSegLogits | torch.Tensor:
+    sem_seg: SemSegPrediction | torch.Tensor, record: dict[str, Any]
+) -> SemSegPrediction:
     try:
         return as_sem_seg(sem_seg)
     except ValueError as error:
         raise ValueError(f"{record_name(record)}: {error}") from error
-
-
-def _device(prediction: SemSegLogits | torch.Tensor) -> torch.device:
-    return (prediction.logits if isinstance(prediction, SemSegLogits) else prediction).device
 
 
 def _label_map_name(record: dict[str, Any]) -> str:

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from .instances import Instances
     from .masks import BitMasks, PolygonMasks
     from .roi_masks import ROIMasks, whole_pixel_boxes
-    from .sem_seg import SemSegLogits, as_sem_seg, label_logits, num_labels, sem_seg_labels
+    from .sem_seg import (
+        SemSegLabels,
+        SemSegLogits,
+        SemSegPrediction,
+        as_sem_seg,
+        label_logits,
+        num_labels,
+        sem_seg_labels,
+    )
 
 __all__ = [
     "BitMasks",
@@ -29,7 +37,9 @@ __all__ = [
     "PolygonMasks",
     "ROIMasks",
     "SegmentationMasks",
+    "SemSegLabels",
     "SemSegLogits",
+    "SemSegPrediction",
     "WindowMasks",
     "as_sem_seg",
     "clip_boxes",

@@ -1,8 +1,12 @@
-"""`SemSegLogits`: a semantic prediction that is only made large where somebody asks for it."""
+"""Semantic predictions: `SemSegLogits`, only made large where somebody asks for it, and label maps.
+
+Who draws or evaluates them asks what `SemSegPrediction` offers.
+"""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +14,7 @@ import torch
 
 from segsuite.ops import argmax_from_logits
 from segsuite.ops.bilinear import half_pixel_positions, neighbours
+from segsuite.ops.confusion_matrix import confusion_matrix, confusion_matrix_from_logits
 
 # Rows of pixels brought to full size at a time where only a map of them is wanted.
 _ROWS = 64
@@ -40,8 +45,106 @@ def label_logits(logits: torch.Tensor, dim: int = 0) -> torch.Tensor:
     return torch.cat([torch.zeros_like(logits), logits], dim)
 
 
+class SemSegPrediction(ABC):
+    """What a model says about every pixel of an image.
+
+    Attributes:
+        size: (H, W), the pixels of the prediction.
+        num_labels: how many labels there are to choose from; None where that is not known.
+        has_confidence: whether the probabilities of the labels are known.
+    """
+
+    size: tuple[int, int]
+    has_confidence: bool
+
+    @property
+    @abstractmethod
+    def num_labels(self) -> int | None: ...
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device: ...
+
+    @abstractmethod
+    def labels(self) -> torch.Tensor:
+        """The label of each pixel: (H, W) of an integer type; beyond the labels where there is
+        none."""
+
+    @abstractmethod
+    def confidence(self) -> torch.Tensor | None:
+        """The probability of `labels` at each pixel, (H, W) float32; None: it is not known."""
+
+    @abstractmethod
+    def confident_labels(
+        self, rows: torch.Tensor, columns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Probability and label where some pixel rows and columns cross.
+
+        Args:
+            rows, columns: (R,) and (C,) integer pixel coordinates.
+
+        Returns:
+            (R, C) float32 and (R, C) of an integer type.
+
+        Raises:
+            ValueError: the probabilities are not known.
+        """
+
+    @abstractmethod
+    def confusion(
+        self, target: torch.Tensor, num_classes: int, *, ignore_index: int
+    ) -> torch.Tensor:
+        """The confusion matrix with the ground truth (H, W), see `ops.confusion_matrix`."""
+
+
 @dataclass
-class SemSegLogits:
+class SemSegLabels(SemSegPrediction):
+    """A label map, with the probabilities of its labels where they are known.
+
+    Attributes:
+        label_map: (H, W) of an integer type.
+        probability: (H, W) float32 of each label, or None.
+        count: `num_labels`.
+    """
+
+    label_map: torch.Tensor
+    probability: torch.Tensor | None = None
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        height, width = self.label_map.shape
+        self.size = height, width
+        self.has_confidence = self.probability is not None
+
+    @property
+    def num_labels(self) -> int | None:
+        return self.count
+
+    @property
+    def device(self) -> torch.device:
+        return self.label_map.device
+
+    def labels(self) -> torch.Tensor:
+        return self.label_map
+
+    def confidence(self) -> torch.Tensor | None:
+        return self.probability
+
+    def confident_labels(
+        self, rows: torch.Tensor, columns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.probability is None:
+            raise ValueError("this prediction has labels alone, their probabilities are not known")
+        return self.probability[rows][:, columns], self.label_map[rows][:, columns]
+
+    def confusion(
+        self, target: torch.Tensor, num_classes: int, *, ignore_index: int
+    ) -> torch.Tensor:
+        return confusion_matrix(self.label_map, target, num_classes, ignore_index=ignore_index)
+
+
+@dataclass
+class SemSegLogits(SemSegPrediction):
     """Class scores of one image at the resolution of the head.
 
     The scores of K classes are those of a softmax, and the label of a pixel is the class of the
@@ -63,11 +166,16 @@ class SemSegLogits:
     source_size: tuple[float, float]
     size: tuple[int, int]
     threshold: float = 0.5
+    has_confidence = True
 
     @property
     def num_labels(self) -> int:
         """L."""
         return num_labels(len(self.logits))
+
+    @property
+    def device(self) -> torch.device:
+        return self.logits.device
 
     def deciding_logits(self) -> torch.Tensor:
         """(L, h, w): as `logits`, and the largest one is that of the label whatever K is."""
@@ -115,6 +223,18 @@ class SemSegLogits:
         and in [min(t, 1 - t), 1] for a sigmoid with the threshold t."""
         return self._pixelwise(lambda logits: self._decide(logits)[0])
 
+    def confusion(
+        self, target: torch.Tensor, num_classes: int, *, ignore_index: int
+    ) -> torch.Tensor:
+        """As `SemSegPrediction`; on the device, without a label map in memory."""
+        return confusion_matrix_from_logits(
+            self.deciding_logits()[None],
+            target[None],
+            num_classes,
+            ignore_index=ignore_index,
+            source_size=self.source_size,
+        )
+
     def entropy(self) -> torch.Tensor:
         """The entropy of the probabilities at each pixel, as a share of its largest value.
 
@@ -147,33 +267,32 @@ class SemSegLogits:
         return torch.cat([function(self.grid(rows, width)) for rows in height.split(_ROWS)])
 
 
-def as_sem_seg(prediction: SemSegLogits | torch.Tensor) -> SemSegLogits | torch.Tensor:
-    """What a model gives as ``sem_seg``: logits, or labels (H, W) of an integer type.
+def as_sem_seg(prediction: SemSegPrediction | torch.Tensor) -> SemSegPrediction:
+    """What a model gives as ``sem_seg``.
 
     Args:
-        prediction: `SemSegLogits`, labels, or as Detectron2's models have it, logits (K, H, W) of a
-            floating point type at the size of the image.
+        prediction: `SemSegPrediction`; labels (H, W) of an integer type; or as Detectron2's models
+            have it, logits (K, H, W) of a floating point type at the size of the image.
 
     Raises:
         ValueError: it is something else.
     """
-    if isinstance(prediction, SemSegLogits):
+    if isinstance(prediction, SemSegPrediction):
         return prediction
     if prediction.dim() == 3 and prediction.is_floating_point():
         height, width = prediction.shape[1:]
         return SemSegLogits(prediction.float(), (height, width), (height, width))
     if prediction.dim() == 2 and not prediction.is_floating_point():
-        return prediction
+        return SemSegLabels(prediction)
     raise ValueError(
         f"the prediction is {tuple(prediction.shape)} {prediction.dtype}; expected SemSegLogits, "
         "logits (K, H, W) of a floating point type, or labels (H, W) of an integer type"
     )
 
 
-def sem_seg_labels(prediction: SemSegLogits | torch.Tensor) -> torch.Tensor:
+def sem_seg_labels(prediction: SemSegPrediction | torch.Tensor) -> torch.Tensor:
     """The label map (H, W) of what `as_sem_seg` takes."""
-    prediction = as_sem_seg(prediction)
-    return prediction.labels() if isinstance(prediction, SemSegLogits) else prediction
+    return as_sem_seg(prediction).labels()
 
 
 def _resample(x: torch.Tensor, dim: int, pixels: torch.Tensor, scale: float) -> torch.Tensor:

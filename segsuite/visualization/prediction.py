@@ -19,7 +19,6 @@ from segsuite.structures import (
     BitMasks,
     HasWindows,
     Instances,
-    SemSegLogits,
     as_sem_seg,
     encode_window,
     masks_union,
@@ -64,8 +63,8 @@ class Prediction:
         alone."""
         if "sem_seg" not in self.outputs:
             return None
-        sem_seg = as_sem_seg(self.outputs["sem_seg"])
-        return sem_seg.confidence().cpu().numpy() if isinstance(sem_seg, SemSegLogits) else None
+        confidence = as_sem_seg(self.outputs["sem_seg"]).confidence()
+        return None if confidence is None else confidence.cpu().numpy()
 
     @cached_property
     def instances(self) -> Instances | None:

@@ -4,7 +4,13 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segsuite.structures import SemSegLogits, as_sem_seg, sem_seg_labels
+from segsuite.structures import (
+    SemSegLabels,
+    SemSegLogits,
+    SemSegPrediction,
+    as_sem_seg,
+    sem_seg_labels,
+)
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
@@ -58,7 +64,64 @@ def test_plain_tensors():
     assert torch.equal(sem_seg_labels(logits).long(), logits.argmax(0))
     assert torch.equal(sem_seg_labels(as_sem_seg(logits)).long(), logits.argmax(0))
     labels = logits.argmax(0)
-    assert as_sem_seg(labels) is labels and sem_seg_labels(labels) is labels
+    assert as_sem_seg(labels).labels() is labels and sem_seg_labels(labels) is labels
     for other in (logits[0], logits.long(), logits[None]):
         with pytest.raises(ValueError, match=r"the prediction is \(.*expected SemSegLogits"):
             as_sem_seg(other)
+
+
+class SemSegPredictionContract:
+    """What evaluators and pictures rely on. A subclass says what `make` gives."""
+
+    def make(self, logits: torch.Tensor, size: tuple[int, int]) -> SemSegPrediction:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def logits(self):
+        return torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(1))
+
+    def test_size_and_labels(self, logits):
+        prediction = self.make(logits, (10, 9))
+        labels = prediction.labels()
+        assert tuple(labels.shape) == tuple(prediction.size) == (10, 9)
+        assert not labels.is_floating_point() and prediction.device == labels.device
+        assert prediction.num_labels in (None, 3)
+
+    def test_confident_labels_are_those_of_the_whole(self, logits):
+        prediction = self.make(logits, (10, 9))
+        confidence = prediction.confidence()
+        assert (confidence is not None) == prediction.has_confidence
+        rows, columns = torch.tensor([0, 4, 9]), torch.tensor([2, 8])
+        if confidence is None:
+            with pytest.raises(ValueError, match="probabilities are not known"):
+                prediction.confident_labels(rows, columns)
+            return
+        probability, label = prediction.confident_labels(rows, columns)
+        torch.testing.assert_close(probability, confidence[rows][:, columns])
+        assert torch.equal(label.long(), prediction.labels()[rows][:, columns].long())
+
+    def test_confusion_counts_the_labels(self, logits):
+        prediction = self.make(logits, (10, 9))
+        target = torch.randint(0, 4, (10, 9), generator=torch.Generator().manual_seed(2))
+        target[target == 3] = 255
+        counted = target != 255
+        matrix = prediction.confusion(target, 3, ignore_index=255)
+        pairs = target[counted] * 4 + prediction.labels()[counted].long()
+        expected = pairs.bincount(minlength=16).view(4, 4)
+        assert torch.equal(matrix.cpu(), expected)
+
+
+class TestSemSegLogits(SemSegPredictionContract):
+    def make(self, logits, size):
+        return SemSegLogits(logits, (5, 7), size)
+
+
+class TestSemSegLabels(SemSegPredictionContract):
+    def make(self, logits, size):
+        made = SemSegLogits(logits, (5, 7), size)
+        return SemSegLabels(made.labels(), made.confidence(), 3)
+
+
+class TestLabelsAlone(SemSegPredictionContract):
+    def make(self, logits, size):
+        return as_sem_seg(SemSegLogits(logits, (5, 7), size).labels())
