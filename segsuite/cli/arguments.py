@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from segsuite.errors import ConfigError
 from segsuite.utils.arguments import add_plugin
 
 if TYPE_CHECKING:
@@ -32,6 +33,18 @@ def add_config_source(parser: argparse.ArgumentParser, *, required: bool = True)
         "--config-file", metavar="FILE", help="YAML file, or the name of a recipe: segsuite recipes"
     )
     group.add_argument("--run-dir", metavar="RUN", help="OUTPUT_DIR of a training")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add ``MODEL``, a run's folder or an exported file, besides what `add_config_source` adds."""
+    parser.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="the OUTPUT_DIR of a training, or an exported file: model.onnx, an OpenVINO model's "
+        ".xml or folder, a .pt2",
+    )
+    add_config_source(parser, required=False)
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -124,19 +137,50 @@ def _names_of_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def load_from_arguments(args: argparse.Namespace) -> CfgNode:
-    """The configuration that ``--config-file`` or ``--run-dir``, plug-ins and overrides give.
+    """The configuration that ``MODEL``, ``--config-file`` or ``--run-dir``, plug-ins and overrides
+    give. Of an exported file the last two say what data sets there are.
 
     A file that is named is the user's program: the modules in its ``PLUGINS`` are imported. A run's
     folder is data, which may be somebody else's: its modules have to be named by ``--plugin``, also
     to go on with the run.
+
+    Raises:
+        ConfigError: none is given, or several.
     """
-    if args.run_dir is not None:
+    from segsuite.runtime import is_exported
+
+    model = getattr(args, "model", None)
+    others = [name for name in (args.run_dir, args.config_file) if name is not None]
+    if model is None and not others:
+        raise ConfigError(
+            "no model is named: give a run's OUTPUT_DIR or an exported file, or --config-file FILE"
+        )
+    if model is not None and is_exported(model):
+        from segsuite.runs import exported_config
+
+        data = _load(args.run_dir, args.config_file, args.plugin) if others else None
+        return exported_config(model, args.opts, args.plugin, data=data)
+    if model is not None and others:
+        raise ConfigError(
+            f"'{model}' and '{others[0]}' are two models; name one (beside an exported file the "
+            "second says what data sets there are)"
+        )
+    return _load(args.run_dir or model, args.config_file, args.plugin, args.opts)
+
+
+def _load(
+    run_dir: str | None,
+    config_file: str | None,
+    plugins: Sequence[str],
+    opts: Sequence[str] = (),
+) -> CfgNode:
+    if run_dir is not None:
         from segsuite.runs import Run
 
-        return Run(args.run_dir).load_config(args.opts, args.plugin)
+        return Run(run_dir).load_config(opts, plugins)
     from segsuite.config import load_config
     from segsuite.runs.plugins import naming_missing_plugins
 
     # The file may be the config.yaml of a run.
-    with naming_missing_plugins(os.path.dirname(args.config_file or "")):
-        return load_config(args.config_file, args.opts, args.plugin)
+    with naming_missing_plugins(os.path.dirname(config_file or "")):
+        return load_config(config_file, opts, plugins)

@@ -1,4 +1,4 @@
-"""Evaluate a run, other weights, or a file of predictions on a data set."""
+"""Evaluate a run, an exported file, other weights, or a file of predictions on a data set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 from segsuite.utils.arguments import add_num_gpus
 
-from .arguments import add_config_source, add_overrides, load_from_arguments
+from .arguments import add_model, add_overrides, load_from_arguments
 from .train import add_results
 
 EXAMPLES = r"""after `segsuite demo`:
@@ -17,14 +17,17 @@ also:
   segsuite eval --config-file FILE MODEL.WEIGHTS model.pth
   segsuite eval --config-file FILE --results coco_instances_results.json
   segsuite eval --run-dir output/run --slices weather.csv
+  segsuite eval model.onnx --dataset shapes_val
+  segsuite eval model.onnx --run-dir output/run
 
-Without MODEL.WEIGHTS the weights are model_final.pth, or else model_best.pth, of OUTPUT_DIR. The
-figures are printed and written to OUTPUT_DIR/evaluation.
+An exported file is evaluated on --dataset, or on the data sets of the run or configuration that is
+named beside it. Without MODEL.WEIGHTS the weights are model_final.pth, or else model_best.pth, of
+OUTPUT_DIR. The figures are printed and written to OUTPUT_DIR/evaluation.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config_source(parser)
+    add_model(parser)
     parser.add_argument(
         "--dataset", metavar="NAME", help="instead of DATASETS.TEST of the configuration"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .arguments import add_config_source, add_overrides, load_from_arguments
+from .arguments import add_model, add_overrides, load_from_arguments
 
 EXAMPLES = r"""after `segsuite demo`:
   segsuite predict --run-dir output/demo --input datasets/shapes_v1/images/val \
@@ -14,6 +14,7 @@ EXAMPLES = r"""after `segsuite demo`:
 also:
   segsuite predict --run-dir RUN --input 'photos/*.jpg' video.mp4 --output OUT
   segsuite predict --config-file FILE --input a.jpg --output OUT MODEL.WEIGHTS model.pth
+  segsuite predict model.onnx --input a.jpg --output OUT
   segsuite predict --run-dir RUN --input scene.tif --geojson --output OUT
   cat a.jpg | segsuite predict --run-dir RUN --input - --output OUT
 
@@ -26,7 +27,7 @@ when a file could not be read; it is named, and the others are predicted.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config_source(parser)
+    add_model(parser)
     parser.add_argument(
         *("--input", "-i"),
         nargs="+",

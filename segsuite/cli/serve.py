@@ -10,10 +10,13 @@ from pathlib import Path
 
 from segsuite.errors import ConfigError
 
-from .arguments import add_config_source, add_overrides, load_from_arguments
+from .arguments import add_model, add_overrides, load_from_arguments
 
 EXAMPLES = """after `segsuite demo`, with gradio (pip install "segsuite-torch[serve]"):
   segsuite serve --run-dir output/demo
+
+also, with a file of `segsuite export`:
+  segsuite serve model.onnx
 
 The page is for this machine alone unless --host says otherwise; then give it a --token. It reads
 only files that are uploaded to it, makes no call to other machines, and keeps nothing.
@@ -23,7 +26,7 @@ _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config_source(parser)
+    add_model(parser)
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
 
     token = _token(args.token, args.host)
     predictor = Predictor.from_config(load_from_arguments(args), args.min_score)
-    title = Path(args.run_dir or args.config_file).resolve().name
+    title = Path(args.model or args.run_dir or args.config_file).resolve().name
     max_bytes = round(args.max_upload_mb * MEGABYTE)
     serve(
         predictor,

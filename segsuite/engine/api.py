@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from segsuite.config import CfgNode, load_config
+from segsuite.errors import ConfigError
 from segsuite.models import override_list
-from segsuite.runs import Run
+from segsuite.runs import Run, exported_config
 from segsuite.runs.output_dir import release_output_dir
 from segsuite.runs.plugins import naming_missing_plugins
+from segsuite.runtime import is_exported
 from segsuite.utils.logger import keeping_logger, log_traceback
 
 from . import whole
@@ -62,6 +64,7 @@ def evaluate(
     run_or_config: Config,
     *,
     dataset: str | Sequence[str] | None = None,
+    data: Config | None = None,
     overrides: Overrides = None,
     plugins: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -69,10 +72,14 @@ def evaluate(
 
         results = segsuite.evaluate("output/run", dataset="my_val")
         results["sem_seg"]["mIoU"]
+        segsuite.evaluate("model.onnx", data="output/run")
 
     Args:
-        run_or_config: a run or its folder, or as `train` takes it with MODEL.WEIGHTS.
+        run_or_config: a run or its folder, or as `train` takes it with MODEL.WEIGHTS; or an
+            exported file.
         dataset: a name or several, instead of DATASETS.TEST.
+        data: with an exported file, the run or configuration whose data sets, and ways of
+            evaluation, are taken.
         overrides, plugins: as for `train`.
 
     Returns:
@@ -82,7 +89,13 @@ def evaluate(
     Raises:
         UserError: as `train`; or there are no weights.
     """
-    cfg = _configuration(run_or_config, overrides, plugins)
+    if is_exported(run_or_config):
+        settings = None if data is None else _configuration(data, None, plugins)
+        cfg = exported_config(run_or_config, override_list(overrides), plugins, data=settings)
+    elif data is not None:
+        raise ConfigError("data=... goes with an exported file; a run has data sets of its own")
+    else:
+        cfg = _configuration(run_or_config, overrides, plugins)
     if dataset is not None:
         cfg.DATASETS.TEST = (dataset,) if isinstance(dataset, str) else tuple(dataset)
     with _one_of_several(cfg):

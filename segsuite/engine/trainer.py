@@ -343,7 +343,8 @@ class DefaultTrainer(SimpleTrainer):
             raise ConfigError("nothing to evaluate on: DATASETS.TEST is empty")
         model = build_inference(cfg, model)
         results = {}
-        dtype = amp_dtype(cfg.TEST.AMP, "TEST.AMP", next(model.parameters()).device)
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        dtype = amp_dtype(cfg.TEST.AMP, "TEST.AMP", device)
         for name in cfg.DATASETS.TEST:
             loader = cls.build_test_loader(cfg, name)
             evaluator = cls.build_evaluator(cfg, name)

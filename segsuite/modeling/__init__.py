@@ -17,6 +17,7 @@ from .backbone import (
     build_resnet_backbone,
     make_stage,
 )
+from .exported import ExportedSegmentor
 from .inference import build_inference
 from .losses import SEM_SEG_LOSS_REGISTRY
 from .meta_arch import (
@@ -77,6 +78,7 @@ __all__ = [
     "BottleneckBlock",
     "CascadeROIHeads",
     "DefaultAnchorGenerator",
+    "ExportedSegmentor",
     "FastRCNNConvFCHead",
     "FastRCNNOutputLayers",
     "GeneralizedRCNN",

@@ -15,9 +15,10 @@ from segsuite.config import CfgNode, load_config
 from segsuite.data import register_from_config
 from segsuite.errors import MissingFileError, WeightsError
 from segsuite.modeling import build_model
-from segsuite.runs import Run
+from segsuite.runs import Run, exported_config
 from segsuite.runs.plugins import naming_missing_plugins
 from segsuite.runs.weights import load_trained_weights
+from segsuite.runtime import is_exported
 
 from .create import plain
 
@@ -39,7 +40,7 @@ def load(
 
     Args:
         source: what says what the model is: a run or its folder, a checkpoint of segsuite's (its
-            configuration is inside), a YAML file, or the name of a recipe.
+            configuration is inside), a YAML file, the name of a recipe, or an exported file.
         weights: a file or address instead of those that `source` has: model_final.pth or else
             model_best.pth of a run, MODEL.WEIGHTS of a YAML file or recipe.
         overrides: ``{KEY: VALUE}``, or KEY, VALUE, KEY, ... in a row.
@@ -47,7 +48,7 @@ def load(
     Returns:
         What `create_model` returns for the same architecture: for semantic models a
         `SemSegNetwork`, which takes normalised images and whose `normalize` makes them, channels in
-        the order of INPUT.FORMAT; for others the model that takes records.
+        the order of INPUT.FORMAT; for others, and exported files, the model that takes records.
 
     Raises:
         MissingFileError: `source` or its weights do not exist.
@@ -75,8 +76,8 @@ def override_list(overrides: Mapping[str, Any] | Iterable[Any] | None) -> list[A
 def config_of(
     source: str | os.PathLike[str] | Run | CfgNode, overrides: Iterable[Any] = ()
 ) -> CfgNode:
-    """The configuration of a trained model: that of a run, its folder, a checkpoint, a YAML file or
-    a recipe, or a copy of the one that is given, with KEY, VALUE, KEY, ... set."""
+    """The configuration of a trained model, with KEY, VALUE, KEY, ... set: of a run, its folder, a
+    checkpoint, a YAML file, a recipe or an exported file; or a copy of the one that is given."""
     overrides = list(overrides)
     if isinstance(source, CfgNode):
         cfg = source.clone()
@@ -85,6 +86,8 @@ def config_of(
         return cfg
     if isinstance(source, Run):
         return source.load_config(overrides)
+    if is_exported(source):
+        return exported_config(source, overrides)
     path = Path(source)
     if path.is_dir():
         return Run(path).load_config(overrides)

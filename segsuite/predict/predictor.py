@@ -13,10 +13,11 @@ from segsuite.acceleration import accelerate
 from segsuite.config import CfgNode
 from segsuite.data import ImageReader, InferenceMapper, Metadata, register_from_config
 from segsuite.modeling import build_model
-from segsuite.runs import Run
+from segsuite.runs import Run, exported_config
 from segsuite.runs.plugins import naming_missing_plugins
 from segsuite.runs.run_info import run_metadata
 from segsuite.runs.weights import load_trained_weights
+from segsuite.runtime import is_exported
 from segsuite.visualization import Prediction
 
 from .fitting import FittingInference
@@ -32,7 +33,8 @@ class Predictor:
     Images that are too large for the memory are predicted in windows, see `FittingInference`.
 
     Args:
-        run_dir: OUTPUT_DIR of the run; gives configuration, weights and class names.
+        run_dir: OUTPUT_DIR of the run; gives configuration, weights and class names. Or an exported
+            file: ``model.onnx``, an OpenVINO model's ``.xml`` or folder, or a ``.pt2``.
         overrides: ``KEY VALUE`` pairs for the configuration, e.g. ``["MODEL.DEVICE", "cpu"]``.
         min_score: instances below it are not drawn.
         allow_plugins: import the modules that the run's configuration names in ``PLUGINS``, which
@@ -44,7 +46,7 @@ class Predictor:
     Raises:
         MissingFileError: the folder has no configuration or no weights.
         MissingPackageError: a plug-in of the run is missing, or not allowed.
-        WeightsError: the weights do not fit.
+        WeightsError: the weights do not fit; or the exported file is damaged, or not segsuite's.
     """
 
     def __init__(
@@ -55,7 +57,10 @@ class Predictor:
         *,
         allow_plugins: bool = False,
     ):
-        cfg = Run(run_dir).load_config(overrides, allow_plugins=allow_plugins)
+        if is_exported(run_dir):
+            cfg = exported_config(run_dir, overrides)
+        else:
+            cfg = Run(run_dir).load_config(overrides, allow_plugins=allow_plugins)
         self._set_up(cfg, min_score)
 
     @classmethod

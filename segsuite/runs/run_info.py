@@ -17,10 +17,12 @@ from typing import Any
 from segsuite.config import CfgNode
 from segsuite.data import Metadata, MetadataCatalog
 from segsuite.errors import ConfigError, DataError
+from segsuite.runtime import read_metadata
 from segsuite.utils import comm
 from segsuite.utils.env import env_rows, git_revision
 from segsuite.utils.files import write_json
 
+from .exported import META_ARCHITECTURE, exported_classes
 from .files import RunFiles, read_json
 from .plugins import plugins_of
 
@@ -90,11 +92,14 @@ def _check_color(color: Any, key: str) -> None:
 
 
 def run_metadata(cfg: CfgNode) -> Metadata:
-    """Names and colours of the classes of a run: as it noted them, else as its data sets have them.
+    """Names and colours of the classes of a run: as it noted them, else as its data sets have them;
+    of an exported file, those that it names unless a data set is named.
 
     Raises:
         ConfigError: neither is there.
     """
+    if cfg.MODEL.META_ARCHITECTURE == META_ARCHITECTURE:
+        return _catalog_metadata(cfg) or exported_classes(read_metadata(cfg.MODEL.WEIGHTS))
     metadata = noted_metadata(read_json(RunFiles(cfg.OUTPUT_DIR).info)) or _catalog_metadata(cfg)
     if metadata is None:
         raise ConfigError(

@@ -11,7 +11,8 @@ from segsuite.checkpoint import LoadReport, load_weights
 from segsuite.config import CfgNode
 from segsuite.data import MetadataCatalog
 from segsuite.data.catalog import label_names
-from segsuite.errors import MissingFileError, WeightsError
+from segsuite.errors import ConfigError, MissingFileError, WeightsError
+from segsuite.modeling import ExportedSegmentor
 
 from .files import RunFiles
 
@@ -58,6 +59,8 @@ def load_initial_weights(model: nn.Module, cfg: CfgNode) -> LoadReport:
 def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
     """Load MODEL.WEIGHTS or, if that is empty, model_final or else model_best of OUTPUT_DIR.
 
+    An exported file has its weights; its classes are brought into the order of the data sets'.
+
     Returns:
         The file or address.
 
@@ -65,7 +68,11 @@ def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
         MissingFileError: there are no weights.
         FileAccessError: they cannot be downloaded.
         WeightsError: they are not all of the model's.
+        ConfigError: an exported file has other classes than the data sets.
     """
+    if isinstance(model, ExportedSegmentor):
+        _match_classes(model, cfg)
+        return model.file
     files = RunFiles(cfg.OUTPUT_DIR)
     of_run = (path for path in (files.final, files.best) if path.exists())
     path = cfg.MODEL.WEIGHTS or next(of_run, None)
@@ -87,3 +94,16 @@ def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
             f"'{lacking[0]}': it can start a training, but not be evaluated"
         )
     return path
+
+
+def _match_classes(model: ExportedSegmentor, cfg: CfgNode) -> None:
+    """Compare the classes of an exported file with those of each data set for evaluation."""
+    key = "stuff_classes" if model.metadata.task == "semantic" else "thing_classes"
+    for name in cfg.DATASETS.TEST:
+        names = MetadataCatalog.get(name).get(key)
+        if not names:
+            what = "label maps" if key == "stuff_classes" else "instances"
+            raise ConfigError(
+                f"{model.file} predicts {what}, and data set '{name}' has none; name one that has"
+            )
+        model.take_classes(names, name)

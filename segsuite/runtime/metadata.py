@@ -14,7 +14,7 @@ import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from xml.etree import ElementTree
 
 from segsuite.errors import MissingFileError, UnknownNameError, WeightsError
@@ -222,7 +222,7 @@ def metadata_of_pt2(path: str | os.PathLike[str]) -> ExportMetadata:
     return ExportMetadata.from_json(text, path)
 
 
-def is_exported(path: object) -> bool:
+def is_exported(path: object) -> TypeGuard[str | os.PathLike[str]]:
     """Whether a path is that of an exported file, or of a folder of OpenVINO's, by its name."""
     try:
         return model_file(path) is not None

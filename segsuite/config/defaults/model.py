@@ -26,6 +26,13 @@ MODEL.CHANNELS_LAST = True
 # torch.compile the model for training and evaluation.
 MODEL.COMPILE = False
 
+MODEL.EXPORTED = CN()
+# What runs MODEL.WEIGHTS where that is an exported file: an execution provider of ONNX Runtime
+# (CUDAExecutionProvider), a device of OpenVINO's (GPU) or of PyTorch's (cuda); empty: the CPU.
+MODEL.EXPORTED.DEVICE = ""
+# Threads of one of its operators; 0: as many as there are cores.
+MODEL.EXPORTED.THREADS = 0
+
 MODEL.BACKBONE = CN()
 MODEL.BACKBONE.NAME = "build_resnet_backbone"
 # Stages frozen from the input on: 0 none; in a ResNet 1 the stem, 2 the stem and res2, ... The
