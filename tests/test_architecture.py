@@ -63,6 +63,7 @@ IMAGE_PACKAGES_ALLOWED = (
     "predict/geojson.py",  # write the maps of scenes
     "predict/scenes.py",
     "runtime/",  # runs where there is no PyTorch
+    "modeling/exported/",  # ... and gives arrays
 )
 # What exported models run with, where nothing else need be installed.
 RUNTIME_PACKAGES = {"numpy", "PIL", "onnxruntime", "openvino"}

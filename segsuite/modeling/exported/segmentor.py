@@ -120,6 +120,9 @@ class ExportedSegmentor(nn.Module):
             )
         return [self._predict(record) for record in batched_inputs]
 
+    def extra_repr(self) -> str:
+        return f"{self.file!r}, {self.engine.name}"
+
     def _predict(self, record: dict[str, Any]) -> dict[str, Any]:
         image = record["image"]
         channels = self.metadata.in_channels
