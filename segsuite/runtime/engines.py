@@ -69,6 +69,9 @@ class ONNXRuntimeEngine(Engine):
             raise _not_taken(file, f"ONNX Runtime {runtime.__version__}", error) from None
         self._version = runtime.__version__
         self._outputs = [output.name for output in self._session.get_outputs()]
+        inputs = [given.name for given in self._session.get_inputs()]
+        if inputs != metadata.inputs or self._outputs != metadata.outputs:
+            raise _other_graph(file, metadata, inputs, self._outputs)
 
     @property
     def name(self) -> str:
@@ -116,7 +119,13 @@ class OpenVINOEngine(Engine):
             raise _not_taken(file, f"OpenVINO {openvino.__version__}", error) from None
         self._version = openvino.__version__.partition("-")[0]
         self._request = compiled.create_infer_request()
-        self._outputs = [output.get_any_name() for output in compiled.outputs]
+        if len(compiled.inputs) != len(metadata.inputs) or (
+            len(compiled.outputs) != len(metadata.outputs)
+        ):
+            names = [[t.get_any_name() for t in ts] for ts in (compiled.inputs, compiled.outputs)]
+            raise _other_graph(file, metadata, *names)
+        # One that is a function of another may have the names of both.
+        self._outputs = dict(zip(metadata.outputs, compiled.outputs, strict=True))
 
     @property
     def name(self) -> str:
@@ -125,7 +134,7 @@ class OpenVINOEngine(Engine):
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         results = self._request.infer(dict(inputs))
         # They are the request's own memory, which the next call overwrites.
-        return {name: results[name].copy() for name in self._outputs}
+        return {name: results[output].copy() for name, output in self._outputs.items()}
 
 
 def open_engine(path: str | os.PathLike[str], *, device: str = "", threads: int = 0) -> Engine:
@@ -190,4 +199,14 @@ def _not_taken(file: Path, runtime: str, error: Exception) -> WeightsError:
     return WeightsError(
         f"{runtime} does not take {file}: {lines[-1] if lines else type(error).__name__}. Export "
         "the model again, or update the package"
+    )
+
+
+def _other_graph(
+    file: Path, metadata: ExportMetadata, inputs: list[str], outputs: list[str]
+) -> WeightsError:
+    return WeightsError(
+        f"{file} has been changed since it was exported: its graph has the inputs "
+        f"{', '.join(inputs)} and the outputs {', '.join(outputs)}, its metadata name "
+        f"{', '.join(metadata.inputs)} and {', '.join(metadata.outputs)}. Export the model again"
     )
