@@ -37,7 +37,7 @@ _FUNCTIONS = re.compile(
     r"Symbol|Integer|Float|Rational|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|CeilToInt"
     r"|FloorToInt|TruncToInt|RoundToInt|ToFloat|IntTrueDiv|FloatTrueDiv|FloatPow|PowByNatural"
     r"|LShift|RShift|ModularIndexing|Where|Identity|Add|Mul|Pow|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not|Abs"
-    r"|floor|ceiling"
+    r"|GreaterThan|LessThan|StrictGreaterThan|StrictLessThan|Equality|Unequality|floor|ceiling"
 )
 _SYMBOLS = re.compile(r"[a-z]+\d+|true|false|oo|zoo|nan|int_oo")
 _NODES = (
