@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/pip --disable-pip-version-check -q install $(PIP_ARGS)
 PACKAGING := setup.py pyproject.toml $(wildcard csrc/*.* csrc/*/*.*)
 
-.PHONY: demo test test-slow fuzz test-ubsan lint format install clean
+.PHONY: demo test test-slow fuzz test-ubsan test-compilers test-aarch64 lint format install clean
 
 # PyTorch comes first: the extension is compiled against the one that is installed.
 $(VENV)/.torch:
@@ -46,9 +46,22 @@ SECONDS ?= 60
 fuzz: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --seconds $(SECONDS)
 
-# The operators once more, in a library that stops at undefined behaviour.
+# The operators once more, in a library that stops at undefined behaviour: shifts and conversions out
+# of range, overflow, misaligned and null pointers.
 test-ubsan: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 PYTHON=$(PY) bash tests/ops/ubsan.sh
+	CFLAGS="-fsanitize=undefined,float-cast-overflow -fno-sanitize-recover=all -g1" \
+	LDFLAGS="-fsanitize=undefined" UBSAN_OPTIONS=print_stacktrace=1 \
+	OMP_NUM_THREADS=1 PYTHON=$(PY) bash tests/ops/rebuilt.sh
+
+# ... by other compilers, and for another processor.
+COMPILERS ?= g++ clang++-16 clang++-19
+test-compilers: $(VENV)/.installed-test
+	for compiler in $(COMPILERS); do \
+		CXX=$$compiler OMP_NUM_THREADS=1 PYTHON=$(PY) bash tests/ops/rebuilt.sh || exit 1; \
+	done
+
+test-aarch64:
+	bash tests/ops/aarch64.sh
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

@@ -84,12 +84,27 @@ def extension_arguments() -> dict:
 
     class OptionalBuild(BuildExtension):
         def build_extensions(self) -> None:
+            """With kernels for every instruction set, else for the baseline alone, else not."""
+            error = self.why_it_fails()
+            if error is None:
+                return
+            for extension in self.extensions:
+                extension.define_macros.append(("SEGSUITE_BASELINE_ONLY", None))
+            notice(f"compiling for several instruction sets failed ({error}), trying one alone")
+            error = self.why_it_fails()
+            if error is not None:  # whatever the compiler's reason, segsuite works without
+                notice(f"compiling the extension failed, installing without it: {error}")
+
+        def why_it_fails(self) -> str | None:
+            libraries = [Path(self.get_ext_fullpath(e.name)) for e in self.extensions]
+            for library in libraries:
+                library.unlink(missing_ok=True)
             try:
                 super().build_extensions()
-            except Exception as error:  # whatever the compiler's reason, segsuite works without
-                for extension in self.extensions:
-                    Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
-                notice(f"compiling the extension failed, installing without it: {error}")
+            except Exception as error:  # ninja's; without it setuptools reports and goes on
+                return str(error) or type(error).__name__
+            missing = [library.name for library in libraries if not library.exists()]
+            return f"there is no {missing[0]}" if missing else None
 
     sources = [*Path("csrc").glob("*.cpp"), *Path("csrc/cpu").glob("*.cpp")]
     flags = ["-O3", "-DTORCH_TARGET_VERSION=0x{:02x}{:02x}000000000000".format(*OLDEST_TORCH)]

@@ -238,6 +238,27 @@ class TestSdist:
         assert "in use (" in done.stdout, done.stdout + done.stderr
 
 
+    @pytest.mark.slow  # compiles the extension
+    def test_a_compiler_that_knows_one_instruction_set(self, unpacked, tmp_path):
+        if shutil.which("c++") is None:
+            pytest.skip("no C++ compiler")
+        compiler = tmp_path / "old-c++"
+        compiler.write_text(
+            "#!/bin/sh\n"
+            'case " $* " in\n'
+            '  *" -DSEGSUITE_BASELINE_ONLY"*) ;;\n'
+            '  *" -c "*csrc/cpu/*) echo "unknown target" >&2; exit 1 ;;\n'
+            "esac\n"
+            'exec c++ "$@"\n'
+        )
+        compiler.chmod(0o755)
+        compilers = {"CC": str(compiler), "CXX": str(compiler)}
+        wheel = build("wheel", unpacked, tmp_path / "out", SEGSUITE_CUDA="0", **compilers)
+        assert "trying one alone" in read_log(wheel)
+        assert "installing without it" not in read_log(wheel)
+        assert "segsuite/_C.abi3.so" in zipfile.ZipFile(wheel).namelist()
+
+
 def read_log(wheel: Path) -> str:
     return (wheel.parent / "log.txt").read_text()
 

@@ -1,5 +1,6 @@
 // Compiles the kernel source named by SEGSUITE_KERNEL once for each instruction set, in the
-// namespaces segsuite::baseline, ::avx2 and ::avx512 (x86-64; elsewhere the baseline alone).
+// namespaces segsuite::baseline, ::avx2 and ::avx512 (x86-64; elsewhere, and with
+// SEGSUITE_BASELINE_ONLY, the baseline alone).
 //
 //   #define SEGSUITE_KERNEL "cpu/my_op_kernel.inc"
 //   #include "common/foreach_isa.h"
@@ -17,16 +18,20 @@ namespace segsuite::baseline {
 }
 #undef SEGSUITE_LANES
 
-#if defined(__x86_64__)
+#if defined(SEGSUITE_SEVERAL_ISAS)
 
+// GCC splits vectors of 64 bytes in two unless it is told. Clang does not, and it ignores a target
+// that names what it does not know, as a whole.
 #if defined(__clang__)
 #define SEGSUITE_TARGET_BEGIN(isa) \
   _Pragma(SEGSUITE_STRING(clang attribute push(__attribute__((target(isa))), apply_to = function)))
 #define SEGSUITE_TARGET_END _Pragma("clang attribute pop")
+#define SEGSUITE_WHOLE_VECTORS
 #else
 #define SEGSUITE_TARGET_BEGIN(isa) \
   _Pragma("GCC push_options") _Pragma(SEGSUITE_STRING(GCC target(isa)))
 #define SEGSUITE_TARGET_END _Pragma("GCC pop_options")
+#define SEGSUITE_WHOLE_VECTORS ",prefer-vector-width=512"
 #endif
 #define SEGSUITE_STRING(...) #__VA_ARGS__
 
@@ -38,7 +43,7 @@ namespace segsuite::avx2 {
 #undef SEGSUITE_LANES
 SEGSUITE_TARGET_END
 
-SEGSUITE_TARGET_BEGIN("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")
+SEGSUITE_TARGET_BEGIN("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl" SEGSUITE_WHOLE_VECTORS)
 #define SEGSUITE_LANES 16
 namespace segsuite::avx512 {
 #include SEGSUITE_KERNEL

@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(__x86_64__)
+// setup.py defines SEGSUITE_BASELINE_ONLY where the compiler fails otherwise.
+#if defined(__x86_64__) && !defined(SEGSUITE_BASELINE_ONLY)
+#define SEGSUITE_SEVERAL_ISAS
 #include <cpuid.h>
 #endif
 
@@ -15,7 +17,7 @@ namespace segsuite {
 
 enum class Isa { baseline, avx2, avx512 };
 
-#if defined(__x86_64__)
+#if defined(SEGSUITE_SEVERAL_ISAS)
 // Not all compilers know these names in __builtin_cpu_supports.
 inline bool has_f16c_and_lzcnt() {
   unsigned a, b, c, d;
@@ -29,7 +31,7 @@ inline bool has_f16c_and_lzcnt() {
 inline Isa best_isa() {
   static const Isa isa = [] {
     Isa best = Isa::baseline;
-#if defined(__x86_64__)
+#if defined(SEGSUITE_SEVERAL_ISAS)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
         __builtin_cpu_supports("popcnt") && has_f16c_and_lzcnt())
