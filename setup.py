@@ -14,6 +14,7 @@ Environment:
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -111,6 +112,9 @@ def extension_arguments() -> dict:
     # The first two leave every value as it is; without them GCC will not vectorise a select.
     host_flags = ["-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
     host_flags += ["-Wall", "-Wno-psabi"]
+    if platform.machine() in ("aarch64", "arm64"):
+        # GCC 12's makes RoIAlign return wrong values; kernels have vectors of their own.
+        host_flags.append("-fno-tree-slp-vectorize")
     extension_class = CppExtension
     reason = why_no_cuda()
     if reason is None:

@@ -39,7 +39,7 @@ cp -r pyproject.toml segsuite configs tests "$copy"
 rm -f "$copy"/segsuite/*.so
 # As setup.py does.
 "$CXX" -shared -O3 -std=c++20 -fPIC -DTORCH_TARGET_VERSION=0x020a000000000000 \
-  -fno-math-errno -fno-trapping-math -fvisibility=hidden -Wall -Wno-psabi -Icsrc \
+  -fno-math-errno -fno-trapping-math -fno-tree-slp-vectorize -fvisibility=hidden -Wall -Wno-psabi -Icsrc \
   -isystem "$site/torch/include" -isystem "$site/torch/include/torch/csrc/api/include" \
   csrc/*.cpp csrc/cpu/*.cpp -L"$site/torch/lib" -ltorch -ltorch_cpu -lc10 \
   -Wl,--allow-shlib-undefined -o "$copy/segsuite/_C.abi3.so"
