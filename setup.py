@@ -79,6 +79,16 @@ def why_no_cuda() -> str | None:
     return None
 
 
+def host_flags() -> list[str]:
+    # The first two leave every value as it is; without them GCC will not vectorise a select.
+    flags = ["-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+    flags += ["-Wall", "-Wno-psabi"]
+    if platform.machine() in ("aarch64", "arm64"):
+        # GCC 12's makes RoIAlign return wrong values; kernels have vectors of their own.
+        flags.append("-fno-tree-slp-vectorize")
+    return flags
+
+
 def extension_arguments() -> dict:
     """`setup` arguments that compile csrc/ into segsuite/_C.abi3.so."""
     from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtension
@@ -109,12 +119,6 @@ def extension_arguments() -> dict:
 
     sources = [*Path("csrc").glob("*.cpp"), *Path("csrc/cpu").glob("*.cpp")]
     flags = ["-O3", "-DTORCH_TARGET_VERSION=0x{:02x}{:02x}000000000000".format(*OLDEST_TORCH)]
-    # The first two leave every value as it is; without them GCC will not vectorise a select.
-    host_flags = ["-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
-    host_flags += ["-Wall", "-Wno-psabi"]
-    if platform.machine() in ("aarch64", "arm64"):
-        # GCC 12's makes RoIAlign return wrong values; kernels have vectors of their own.
-        host_flags.append("-fno-tree-slp-vectorize")
     extension_class = CppExtension
     reason = why_no_cuda()
     if reason is None:
@@ -130,7 +134,7 @@ def extension_arguments() -> dict:
         sorted(map(str, sources)),
         include_dirs=[str(Path("csrc").resolve())],
         depends=sorted(str(path) for path in Path("csrc").rglob("*.*h")),
-        extra_compile_args={"cxx": flags + host_flags, "nvcc": flags},
+        extra_compile_args={"cxx": flags + host_flags(), "nvcc": flags},
         optional=True,
         py_limited_api=True,
     )
