@@ -237,7 +237,6 @@ class TestSdist:
         done = venv.run("segsuite", "env", folder=tmp_path)
         assert "in use (" in done.stdout, done.stdout + done.stderr
 
-
     @pytest.mark.slow  # compiles the extension
     def test_a_compiler_that_knows_one_instruction_set(self, unpacked, tmp_path):
         if shutil.which("c++") is None:
