@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from segsuite.config import CfgNode
 from segsuite.data import register_from_config
@@ -19,15 +21,18 @@ from segsuite.runs import Run
 from segsuite.runs.plugins import naming_missing_plugins
 from segsuite.runs.weights import load_trained_weights
 from segsuite.runtime import ExportMetadata
-from segsuite.runtime.metadata import attach_to_onnx
-from segsuite.utils.files import atomic_path
+from segsuite.runtime.metadata import is_exported
+from segsuite.utils.files import atomic_folder, atomic_path
 
 from .check import compare_with_pytorch
 from .describe import describe
-from .graphs import Difference, build_graph
-from .images import check_records
-from .onnx import write_onnx
+from .graphs import Difference, ExportGraph, build_graph
+from .images import check_records, image_records
 from .options import FORMATS, ExportOptions
+from .writing import check_packages, write_graph
+
+# OpenVINO converts the weights itself.
+_HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ def export(
     overrides: Mapping[str, Any] | Iterable[Any] = (),
     overwrite: bool = False,
     check_images: int = 3,
+    calibration: str | None = None,
+    calibration_images: int = 32,
     **options: Any,
 ) -> Exported:
     """Write a trained model as a file of another format, checked against PyTorch::
@@ -80,6 +87,9 @@ def export(
         overwrite: take the place of an `output` that is there.
         check_images: on how many images the file is compared with PyTorch: those of the model's
             data sets, or generated ones where there are none.
+        calibration: for int8, the data set whose images the ranges of values are taken from; None:
+            the first of DATASETS.TRAIN.
+        calibration_images: how many of them.
         options: see `ExportOptions`.
 
     Raises:
@@ -92,17 +102,20 @@ def export(
         RunError: the file differs from PyTorch by more than rounding.
     """
     chosen = ExportOptions(**options)
+    check_packages(chosen.format, chosen.precision)
     path = _free_path(Path(output), chosen.format, overwrite=overwrite)
     cfg = config_of(source, ["MODEL.DEVICE", "cpu", *override_list(overrides)])
     if weights is not None:
         cfg.MODEL.WEIGHTS = os.fspath(weights)
     model, origin = _trained(cfg)
     graph = build_graph(cfg, model, chosen).eval()
+    if chosen.precision in _HALVES and chosen.format != "openvino":
+        graph.set_precision(_HALVES[chosen.precision])
     metadata = describe(cfg, model, graph, origin)
     records = check_records(cfg, check_images, chosen.size)
-    with atomic_path(path) as temporary:
-        write_onnx(graph, temporary)
-        attach_to_onnx(temporary, metadata)
+    calibrating = _calibration(cfg, graph, calibration, calibration_images)
+    with _whole(path, chosen.format) as temporary:
+        write_graph(graph, temporary, metadata, calibrating)
         differences = compare_with_pytorch(graph, temporary, records)
     return Exported(path, metadata, len(records), differences, _notes(cfg))
 
@@ -124,7 +137,30 @@ def _free_path(path: Path, format: str, *, overwrite: bool) -> Path:
         raise ConfigError(
             f"'{path}' exists; choose another name, or overwrite it (--overwrite, overwrite=True)"
         )
+    if path.is_dir() and (suffix or (any(path.iterdir()) and not is_exported(path))):
+        raise ConfigError(f"'{path}' is a folder with something else, and is not overwritten")
     return path
+
+
+def _whole(path: Path, format: str) -> AbstractContextManager[Path]:
+    return atomic_path(path) if FORMATS[format] else atomic_folder(path)
+
+
+def _calibration(
+    cfg: CfgNode, graph: ExportGraph, dataset: str | None, count: int
+) -> Iterable[dict[str, Tensor]]:
+    """Inputs of images to quantise with; none where nobody is to."""
+    if graph.options.precision != "int8":
+        return ()
+    if dataset is None:
+        dataset = next(iter(cfg.DATASETS.TRAIN), None)
+    if dataset is None:
+        raise ConfigError(
+            "int8 needs images to take the ranges of values from: name a data set (--calibration "
+            "NAME, calibration=NAME)"
+        )
+    records = image_records(cfg, dataset, count, graph.options.size)
+    return map(graph.records_to_inputs, records)
 
 
 def _notes(cfg: CfgNode) -> list[str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from segsuite.errors import MissingPackageError, RunError
+from segsuite.errors import RunError
+from segsuite.runtime import open_engine, read_metadata
 
 from .graphs import Difference, ExportGraph
+
+Run = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
 def compare_with_pytorch(
@@ -42,19 +45,21 @@ def compare_with_pytorch(
     return [*largest.values()]
 
 
-def _open(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingPackageError(
-            "checking an ONNX file needs the package onnxruntime: pip install "
-            '"segsuite-torch[export]"'
-        ) from error
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
+def _open(path: Path) -> Run:
+    """What runs an exported file: tensors by name to tensors by name."""
+    if path.suffix == ".pt2":
+        module = torch.export.load(path).module()
+
+        def run_module(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            with torch.inference_mode():
+                return dict(zip(names, module(*inputs.values()), strict=True))
+
+        names = read_metadata(path).outputs
+        return run_module
+    engine = open_engine(path)
 
     def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        arrays = session.run(names, {name: t.numpy() for name, t in inputs.items()})
-        return {name: torch.from_numpy(a) for name, a in zip(names, arrays, strict=True)}
+        arrays = engine.run({name: tensor.numpy() for name, tensor in inputs.items()})
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     return run

@@ -9,6 +9,7 @@ import torch
 from segsuite.errors import MissingPackageError
 
 from .graphs import ExportGraph
+from .pooling import pooling_translations
 from .tracing import explaining, trace
 
 OPSET = 18
@@ -38,6 +39,7 @@ def write_onnx(graph: ExportGraph, path: Path) -> None:
             input_names=list(graph.example()),
             output_names=list(graph.outputs),
             optimize=True,
+            custom_translation_table=pooling_translations(),
         )
         assert converted is not None
         converted.save(path)

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
-# Formats, each a module of this package, and what their files are called.
+# Formats, and what their files are called; OpenVINO's is a folder.
 FORMATS = {"onnx": ".onnx", "openvino": "", "torch_export": ".pt2"}
-PRECISIONS = ("float32", "float16", "bfloat16", "int8")
+# Precisions, and the formats that have them.
+PRECISIONS = {
+    "float32": ("onnx", "openvino", "torch_export"),
+    "float16": ("onnx", "openvino", "torch_export"),
+    "bfloat16": ("torch_export",),  # ONNX Runtime and OpenVINO read no such weights on CPUs
+    "int8": ("onnx", "openvino"),
+}
 _LARGEST_SIDE = 16384
 # Shape inference in the exporters takes a size of one for a size that never changes.
 _SMALLEST_SIDE = 2
@@ -48,6 +54,13 @@ class ExportOptions:
         if self.precision not in PRECISIONS:
             known = "precisions of an export"
             raise UnknownNameError(unknown_name(self.precision, PRECISIONS, known))
+        if self.format not in PRECISIONS[self.precision]:
+            having = [name for name, formats in PRECISIONS.items() if self.format in formats]
+            raise ConfigError(
+                f"precision {self.precision} is not exported as {self.format}, which has "
+                f"{', '.join(having)}; {self.precision} is for the format "
+                f"{' or '.join(PRECISIONS[self.precision])}"
+            )
         if self.bare and (self.logits or self.pasted):
             raise ConfigError(
                 "a bare network has logits as its only output: leave out the option "

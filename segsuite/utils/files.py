@@ -19,6 +19,7 @@ from typing import IO, Any
 import orjson
 
 _PREFIX = ".tmp-"
+_SIDES = ("new", "old")
 
 
 @contextmanager
@@ -48,6 +49,32 @@ def atomic_path(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """As `atomic_path` for a folder, which the block makes and fills.
+
+    What `path` was before is removed when the new one is there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_hex(4)
+    temporary, old = (path.with_name(f"{_PREFIX}{token}-{word}-{path.name}") for word in _SIDES)
+    try:
+        yield temporary
+        # A folder that has something in it can't be replaced in one step.
+        if path.exists():
+            path.rename(old)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+    finally:
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -32,6 +32,17 @@ def test_logits_stay_small_where_the_first_step_changes_nothing():
         assert prediction.logits.shape == (5, 11, 13)
 
 
+def test_an_image_without_padding_covers_all_of_any_logits():
+    # 100 * (112 / 100) is more than 112.
+    (prediction,) = sem_seg_predictions(
+        torch.randn(1, 2, 112, 160),
+        ImageList(torch.zeros(1, 3, 100, 150), [(100, 150)]),
+        [(50, 75)],
+    )
+    assert prediction.source_size == (112, 160)
+    assert prediction.labels().shape == (50, 75)
+
+
 def test_one_step_covers_the_batch_from_edge_to_edge():
     images, logits = batch()
     sizes = [(66, 100), (82, 60)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from segsuite.errors import ConfigError
 
 from ..options import ExportOptions
 
@@ -22,12 +25,12 @@ class Difference:
     Attributes:
         what: is compared: "confidence".
         value: the difference, 0 where both are equal.
-        bound: the largest that is taken for rounding.
+        bound: the largest that is taken for rounding; none where any is told, and no more.
     """
 
     what: str
     value: float
-    bound: float
+    bound: float = math.inf
 
 
 class ExportGraph(nn.Module, ABC):
@@ -84,6 +87,17 @@ class ExportGraph(nn.Module, ABC):
         self, outputs: Mapping[str, Tensor], reference: Mapping[str, Any]
     ) -> list[Difference]:
         """How far the outputs of an exported file for one record are from `reference`."""
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Let the network compute in another floating point type; the model stays what it is.
+
+        Raises:
+            ConfigError: it can't.
+        """
+        raise ConfigError(
+            f"precision {self.options.precision}: a graph of the task {self.task} has none but "
+            "float32"
+        )
 
     def example(self) -> dict[str, Tensor]:
         """Inputs to trace with, by name."""

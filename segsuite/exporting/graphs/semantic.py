@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any, cast
@@ -16,6 +17,9 @@ from segsuite.structures import SemSegLogits, label_logits
 from ..options import ExportOptions
 from .base import Difference, ExportGraph
 
+# Of logits, as a share of the largest one, and of probabilities.
+_BOUNDS = {"float32": 1e-3, "float16": 0.1, "bfloat16": 0.5, "int8": math.inf}
+
 
 class _SemanticGraph(ExportGraph):
     task = "semantic"
@@ -25,6 +29,13 @@ class _SemanticGraph(ExportGraph):
         # What PyTorch says is asked of the model itself; it is no part of the graph.
         self._model = [model]
         self.network = model.network
+        # It has no part in predictions, and is no part of the file.
+        self.network.aux_head = None
+        self.dtype = torch.float32
+
+    @property
+    def _bound(self) -> float:
+        return _BOUNDS[self.options.precision]
 
     @property
     def in_channels(self) -> int:
@@ -37,6 +48,13 @@ class _SemanticGraph(ExportGraph):
     @property
     def size_divisibility(self) -> int:
         return self.network.backbone.size_divisibility
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        # The model itself stays what it is.
+        self.network = copy.deepcopy(self.network)
+        self.network.backbone.to(dtype)
+        self.network.sem_seg_head.to(dtype)
 
     def reference(self, record: dict[str, Any]) -> dict[str, Any]:
         (model,) = self._model
@@ -52,21 +70,22 @@ class BareNetwork(_SemanticGraph):
     takes_size = False
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        return (self.network(images),)
+        return (self.network(images.to(self.dtype)).float(),)
 
     def records_to_inputs(self, record: dict[str, Any]) -> dict[str, Tensor]:
         return {"images": self.network.normalize(record["image"][None])}
 
     def reference(self, record: dict[str, Any]) -> dict[str, Any]:
+        (model,) = self._model
         with torch.inference_mode():
-            return {"logits": self.network(self.records_to_inputs(record)["images"])}
+            return {"logits": model.network(self.records_to_inputs(record)["images"])}
 
     def compare(
         self, outputs: Mapping[str, Tensor], reference: Mapping[str, Any]
     ) -> list[Difference]:
         expected = reference["logits"]
         error = (outputs["logits"] - expected).abs().amax() / expected.abs().amax()
-        return [Difference("logits, as a share of the largest", float(error), 1e-3)]
+        return [Difference("logits, as a share of the largest", float(error), self._bound)]
 
 
 class SemanticGraph(_SemanticGraph):
@@ -95,7 +114,7 @@ class SemanticGraph(_SemanticGraph):
         x = network.normalize(images)
         padded = network.padded(x)
         logits, stride = network.sem_seg_head.enlarged(
-            network.sem_seg_head(network.backbone(padded))
+            network.sem_seg_head(network.backbone(padded.to(self.dtype)))
         )
         logits = logits.float()
         if self.by_stride:
@@ -131,12 +150,14 @@ class SemanticGraph(_SemanticGraph):
         labels = outputs["labels"][0].long()
         of_labels = probabilities.gather(0, labels[None])[0]
         differences = [
-            Difference("confidence", _largest(outputs["confidence"][0] - confidence), 1e-3),
-            Difference("probability of the label", _largest(of_labels - confidence), 1e-3),
+            Difference("confidence", _largest(outputs["confidence"][0] - confidence), self._bound),
+            # A label that is as likely as PyTorch's is no other one.
+            Difference("probability of the label", _largest(of_labels - confidence), self._bound),
+            Difference("share of other labels", _share(labels != prediction.labels())),
         ]
         if "logits" in outputs:
             error = _largest(outputs["logits"][0] - logits) / max(_largest(logits), 1e-6)
-            differences.append(Difference("logits, as a share of the largest", error, 1e-3))
+            differences.append(Difference("logits, as a share of the largest", error, self._bound))
         return differences
 
     def _decide(self, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,6 +184,10 @@ def _resampled(x: Tensor, dim: int, length: int, scale: Tensor) -> Tensor:
     weight = weight.to(x.dtype).view(-1, *[1] * (x.dim() - 1 - dim))
     below = x.index_select(dim, low)
     return below + weight * (x.index_select(dim, high) - below)
+
+
+def _share(mask: Tensor) -> float:
+    return float(mask.double().mean())
 
 
 def _largest(x: Tensor) -> float:

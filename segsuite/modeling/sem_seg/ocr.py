@@ -138,8 +138,9 @@ class _RegionAttention(nn.Module):
         shares = regions.flatten(2).softmax(dim=2).to(pixels.dtype)
         means = (shares @ pixels.flatten(2).transpose(1, 2)).transpose(1, 2).unsqueeze(-1)
         query, key, value = self.query(pixels), self.key(means), self.value(means)
+        # With a dimension for the one head there is: exporters and fast kernels know no other form.
         context = F.scaled_dot_product_attention(
-            *(x.flatten(2).transpose(1, 2) for x in (query, key, value))
-        )
+            *(x.flatten(2).transpose(1, 2).unsqueeze(1) for x in (query, key, value))
+        ).squeeze(1)
         context = context.transpose(1, 2).unflatten(2, pixels.shape[-2:])
         return self.out(context)

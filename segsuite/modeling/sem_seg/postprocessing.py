@@ -29,12 +29,17 @@ def sem_seg_predictions(
         threshold: of one class, see `SemSegLogits`.
     """
     (padded_h, padded_w), (h, w) = images.tensor.shape[-2:], logits.shape[-2:]
-    scale_h, scale_w = (h / padded_h, w / padded_w) if stride is None else (1 / stride, 1 / stride)
     predictions = []
     for image_logits, (image_h, image_w), size in zip(
         logits, images.image_sizes, sizes, strict=True
     ):
-        image_size, source_size = (image_h, image_w), (image_h * scale_h, image_w * scale_w)
+        image_size = image_h, image_w
+        source_size: tuple[float, float]
+        if stride is None:
+            # In this order what an image without padding covers is all, and not a rounding more.
+            source_size = image_h * h / padded_h, image_w * w / padded_w
+        else:
+            source_size = image_h / stride, image_w / stride
         if stride is not None and size != image_size:
             image_logits = SemSegLogits(image_logits, source_size, image_size).full()
             source_size = image_size
