@@ -20,15 +20,27 @@ def check_records(cfg: CfgNode, count: int, size: tuple[int, int] | None) -> lis
     """Images of the data sets that `cfg` names for tests or training, else generated ones.
 
     Returns:
-        Records as `image_records` gives them.
+        Records as `image_records` gives them, one of an odd size where any size will do.
     """
     for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
         if name in DatasetCatalog:
             try:
-                return [*image_records(cfg, name, count, size)]
+                return _of_all_sizes([*image_records(cfg, name, count, size)], size)
             except UserError:
                 continue  # the data set is not here
-    return [*image_records(cfg, _GENERATED, count, size)]
+    return _of_all_sizes([*image_records(cfg, _GENERATED, count, size)], size)
+
+
+def _of_all_sizes(
+    records: list[dict[str, Any]], size: tuple[int, int] | None
+) -> list[dict[str, Any]]:
+    """Where any size will do, with the last image cut to an odd one: those of a data set are often
+    all of one size, which needs no padding."""
+    if size is None and records:
+        image = records[-1]["image"]
+        height, width = (max(length * 3 // 4 | 1, 33) for length in image.shape[1:])
+        records[-1] = {**records[-1], "image": image[:, :height, :width].contiguous()}
+    return records
 
 
 def image_records(

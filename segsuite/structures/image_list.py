@@ -100,7 +100,8 @@ def padded_size(
     d = max(constraints.get("size_divisibility", size_divisibility), 1)
     if d == 1:
         return height, width
-    return -(-height // d) * d, -(-width // d) * d
+    # Without negative numbers, whose quotients ONNX rounds to the other side.
+    return (height + d - 1) // d * d, (width + d - 1) // d * d
 
 
 def size_tensor(image_sizes: Sequence[tuple[float, float]], device: torch.device) -> torch.Tensor:
