@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from segsuite.errors import RunError
-from segsuite.runtime import open_engine, read_metadata
+from segsuite.modeling.exported.pt2 import TorchExportEngine
+from segsuite.runtime import open_engine
 
 from .graphs import Difference, ExportGraph
 
@@ -28,7 +29,7 @@ def compare_with_pytorch(
     Raises:
         RunError: a difference is beyond its bound.
     """
-    run = _open(path)
+    run = open_file(path)
     largest: dict[str, Difference] = {}
     for record in records:
         outputs = run(graph.records_to_inputs(record))
@@ -45,18 +46,9 @@ def compare_with_pytorch(
     return [*largest.values()]
 
 
-def _open(path: Path) -> Run:
+def open_file(path: Path) -> Run:
     """What runs an exported file: tensors by name to tensors by name."""
-    if path.suffix == ".pt2":
-        module = torch.export.load(path).module()
-
-        def run_module(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            with torch.inference_mode():
-                return dict(zip(names, module(*inputs.values()), strict=True))
-
-        names = read_metadata(path).outputs
-        return run_module
-    engine = open_engine(path)
+    engine = TorchExportEngine(path) if path.suffix == ".pt2" else open_engine(path)
 
     def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         arrays = engine.run({name: tensor.numpy() for name, tensor in inputs.items()})
