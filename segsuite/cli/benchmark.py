@@ -1,4 +1,5 @@
-"""Measure where the time goes: in the data loader, in training steps, in an evaluation.
+"""Measure where the time goes: in the data loader, in training steps, in an evaluation; or compare
+exported files with PyTorch.
 
 Weights are random unless MODEL.WEIGHTS names some. Nothing is written but the --json file.
 """
@@ -17,18 +18,32 @@ EXAMPLES = r"""after `segsuite demo`:
 also:
   segsuite benchmark --config-file FILE --part loader DATALOADER.NUM_WORKERS 8
   segsuite benchmark --config-file FILE --part training --steps 50 SOLVER.AMP.ENABLED True
+  segsuite benchmark --run-dir RUN --exported model.onnx openvino_folder
 
 The loader is fast enough if it gives more images a second than the training takes; "data" under
 training and evaluation is the time that they wait for it. Weights that were trained find other
-instances than random ones, which changes the time of an evaluation.
+instances than random ones, which changes the time of an evaluation. With --exported each is
+measured in a process of its own, beside the model of the run or configuration if one is named, on
+the first images of DATASETS.TEST: the time of the model for one image, and what is predicted
+differently.
 """
 PARTS = ("loader", "training", "evaluation")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config_source(parser)
+    add_config_source(parser, required=False)
     parser.add_argument(
         "--part", choices=PARTS, action="append", help="measure this part; may be repeated"
+    )
+    parser.add_argument(
+        "--exported", nargs="+", metavar="F", help="exported files, which are compared with PyTorch"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of one operator, with --exported (default: as many as there are cores)",
     )
     parser.add_argument(
         "--steps",
@@ -38,13 +53,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="batches of the loader and steps of the training (default 20)",
     )
     parser.add_argument(
-        "--images", type=int, default=50, metavar="N", help="that are evaluated (default 50)"
+        "--images",
+        type=int,
+        default=50,
+        metavar="N",
+        help="that are evaluated or predicted (default 50)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
     add_overrides(parser)
 
 
 def run(args: argparse.Namespace) -> None:
+    from segsuite.utils.files import write_json
+
+    figures = _exported(args) if args.exported else _parts(args)
+    if args.json:
+        write_json(args.json, figures, indent=1)
+
+
+def _parts(args: argparse.Namespace) -> dict[str, Any]:
     from segsuite.checkpoint import seed_all
     from segsuite.data import register_from_config
     from segsuite.engine import DefaultTrainer
@@ -54,7 +81,6 @@ def run(args: argparse.Namespace) -> None:
         benchmark_training,
     )
     from segsuite.runs.weights import load_initial_weights
-    from segsuite.utils.files import write_json
 
     cfg = load_from_arguments(args)
     register_from_config(cfg)
@@ -74,8 +100,36 @@ def run(args: argparse.Namespace) -> None:
     if "training" in parts:
         figures["training"] = benchmark_training(cfg, model, args.steps)
         show("training", figures["training"], "ms_per_step", "ms/step")
-    if args.json:
-        write_json(args.json, figures, indent=1)
+    return figures
+
+
+def _exported(args: argparse.Namespace) -> dict[str, Any]:
+    from segsuite.profiling.exported import benchmark_exported
+    from segsuite.runs import exported_config
+
+    has_model = bool(args.config_file or args.run_dir)
+    model = load_from_arguments(args) if has_model else None
+    cfg = exported_config(args.exported[0], args.opts, args.plugin) if model is None else model
+    figures = benchmark_exported(
+        args.exported, cfg, model=model, images=args.images, threads=args.threads
+    )
+    show_exported(figures)
+    return {"exported": figures}
+
+
+def show_exported(figures: list[dict[str, Any]]) -> None:
+    """Print a row for each, and below it how its predictions differ from the first one's."""
+    print(f"{figures[0]['images']} images; ms of the model for each\n")
+    print("  median      p95  images/s  peak MiB")
+    for row in figures:
+        memory = row["peak_memory_mib"]
+        memory_text = "       -" if memory is None else f"{memory:8.0f}"
+        name = f"{row['file']}: {row['name']}" if row["file"] else row["name"]
+        numbers = f"{row['median_ms']:8.2f} {row['p95_ms']:8.2f} {row['images_per_second']:9.1f}"
+        print(f"{numbers}  {memory_text}  {name}")
+        for key, value in row.get("difference", {}).items():
+            unit = " %" if key.startswith(("equal", "matched")) else " at most"
+            print(f"{'':40}{key.replace('_', ' ')}: {value:.6g}{unit}")
 
 
 def show(title: str, figures: dict[str, Any], breakdown: str, unit: str) -> None:
