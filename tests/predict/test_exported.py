@@ -129,9 +129,7 @@ class TestEvaluation:
 
     def test_other_tasks_are_refused(self, tmp_path, toy_data):
         path = toys.write_onnx(tmp_path / "m.onnx", toys.INSTANCES, **toys.INSTANCE_FACTS)
-        with pytest.raises(
-            ConfigError, match="predicts instances, and data set 'toy_val' has"
-        ):
+        with pytest.raises(ConfigError, match="predicts instances, and data set 'toy_val' has"):
             segsuite.evaluate(path, dataset=toy_data, overrides={"OUTPUT_DIR": str(tmp_path / "o")})
 
     def test_data_goes_with_a_file(self):
