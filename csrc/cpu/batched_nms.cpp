@@ -43,9 +43,11 @@ class KeptBoxes {
     const auto next = SEGSUITE_BEST_ISA(next_possible);
     const auto last = static_cast<int64_t>(blocks_.size());
     const float offset = threshold.offset(box);
-    for (int64_t i = 0; (i = next(blocks_.data(), i, last, box, offset, threshold)) < last; ++i)
-      for (int64_t k = 0; k < NmsBlock::kBoxes; ++k)
-        if (suppresses(blocks_[i][k], box, threshold)) return true;
+    for (int64_t block = 0; block < last; ++block) {
+      unsigned bits = next(blocks_.data(), block, last, box, offset, threshold);
+      for (; bits != 0; bits &= bits - 1)
+        if (suppresses(blocks_[block][__builtin_ctz(bits)], box, threshold)) return true;
+    }
     return false;
   }
 
