@@ -95,24 +95,41 @@ def box_regression_loss(
     transform: Box2BoxTransform,
     loss_type: str,
     smooth_l1_beta: float = 0.0,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """The loss of predicted offsets, summed over the boxes.
 
     Args:
-        deltas: (N, 4) predicted offsets from
-        references: (N, 4) boxes, for
-        targets: (N, 4) boxes.
+        deltas: (..., 4) predicted offsets from
+        references: (..., 4) boxes, for
+        targets: (..., 4) boxes.
         loss_type: "smooth_l1" on the offsets (Girshick 2015), or on the boxes "giou" (Rezatofighi
             et al. 2019), "diou" or "ciou" (Zheng et al. 2020).
         smooth_l1_beta: where the smooth L1 loss turns from quadratic to linear; 0 for L1.
+        valid: (...) bool: the others have no loss and no gradient, whatever their boxes are.
 
     Returns:
         A scalar; 0, with a gradient, for no boxes.
     """
+    if valid is not None:
+        missing = ~valid[..., None]
+        deltas = deltas.masked_fill(missing, 0)
+        references, targets = (
+            _unit_boxes_where(missing, references),
+            _unit_boxes_where(missing, targets),
+        )
     if loss_type == "smooth_l1":
         wanted = transform.get_deltas(references, targets)
         if smooth_l1_beta == 0:
             return F.l1_loss(deltas, wanted, reduction="sum")
         return F.smooth_l1_loss(deltas, wanted, reduction="sum", beta=smooth_l1_beta)
     boxes = transform.apply_deltas(deltas, references)
-    return _IOU_LOSSES[loss_type](boxes, targets, reduction="sum")
+    losses = _IOU_LOSSES[loss_type](boxes, targets, reduction="none")
+    return losses.sum() if valid is None else losses.masked_fill(~valid, 0).sum()
+
+
+def _unit_boxes_where(missing: Tensor, boxes: Tensor) -> Tensor:
+    """Boxes (..., 4), and 0, 0, 1, 1 where (..., 1) `missing` is True, from which the offsets to
+    themselves are 0."""
+    low, high = boxes.masked_fill(missing, 0).split(2, dim=-1)
+    return torch.cat([low, high + missing], dim=-1)

@@ -46,22 +46,22 @@ class Matcher:
         """Match M objects with N predictions.
 
         Args:
-            quality: (M, N) >= 0, for instance the IoU of their boxes.
+            quality: (..., M, N) >= 0, for instance the IoU of their boxes.
 
         Returns:
-            (N,) int64, the best object of each prediction (0 where there are no objects), and (N,)
-            int8, its label.
+            (..., N) int64, the best object of each prediction (0 where there are no objects), and
+            (..., N) int8, its label.
         """
-        if len(quality) == 0:
-            matches = torch.zeros(quality.shape[1], dtype=torch.int64, device=quality.device)
-            return matches, matches.to(torch.int8) + self.labels[0]
-        best, matches = quality.max(dim=0)
-        thresholds = quality.new_tensor(self.thresholds)
-        labels = torch.tensor(self.labels, dtype=torch.int8, device=quality.device)
-        labels = labels[torch.bucketize(best, thresholds, right=True)]
+        if quality.shape[-2] == 0:
+            matches = torch.zeros_like(quality.sum(dim=-2), dtype=torch.int64)
+            return matches, torch.full_like(matches, self.labels[0], dtype=torch.int8)
+        best, matches = quality.max(dim=-2)
+        labels = torch.full_like(matches, self.labels[0], dtype=torch.int8)
+        for threshold, label in zip(self.thresholds, self.labels[1:], strict=True):
+            labels = labels.masked_fill(best >= threshold, label)
         if self.allow_low_quality_matches:
-            of_object = quality.amax(dim=1, keepdim=True)
+            of_object = quality.amax(dim=-1, keepdim=True)
             # An object that nothing overlaps would otherwise make all that misses it foreground.
             lowest = of_object.masked_fill(of_object == 0, torch.inf)
-            labels[(quality == lowest).any(dim=0)] = 1
+            labels = labels.masked_fill((quality == lowest).any(dim=-2), 1)
         return matches, labels

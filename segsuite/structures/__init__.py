@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .boxes import Boxes, clip_boxes, iou_matrix, pairwise_iou
     from .image_list import ImageList, padded_size, size_tensor
     from .image_masks import HasWindows, ImageMasks, SegmentationMasks, WindowMasks, masks_union
-    from .instance_batch import InstanceBatch, first_places
+    from .instance_batch import InstanceBatch, first_places, take_places
     from .instances import Instances
     from .masks import BitMasks, PolygonMasks
     from .roi_masks import ROIMasks, whole_pixel_boxes
@@ -56,6 +56,7 @@ __all__ = [
     "rasterize_polygons",
     "sem_seg_labels",
     "size_tensor",
+    "take_places",
     "to_rle",
     "whole_pixel_boxes",
 ]

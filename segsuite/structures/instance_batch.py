@@ -104,3 +104,8 @@ class InstanceBatch(Sequence[Instances]):
 def first_places(counts: Tensor, length: int) -> Tensor:
     """(N, length) bool: the first ``counts[i]`` places of row i; counts are (N,) integers."""
     return torch.arange(length, device=counts.device) < counts[:, None]
+
+
+def take_places(field: Tensor, index: Tensor) -> Tensor:
+    """(N, M, ...): the places (N, M) int64 of each image's row of (N, L, ...)."""
+    return field.take_along_dim(index if field.dim() == 2 else index[..., None], 1)

@@ -98,27 +98,32 @@ class BitMasks:
         y0, y1 = _first_and_end(self.tensor.any(dim=2))
         return Boxes(torch.stack([x0, y0, x1, y1], dim=1).float())
 
-    def crop_and_resize(self, boxes: Tensor, mask_size: int) -> Tensor:
-        """What of each mask lies in its box, at a fixed size: the targets of a mask head.
+    def crop_and_resize(
+        self, boxes: Tensor, mask_size: int, objects: Tensor | None = None
+    ) -> Tensor:
+        """What of masks lies in boxes, at a fixed size: the targets of a mask head.
 
         The share of a bin that the mask covers is found by RoIAlign; half is enough.
 
         Args:
-            boxes: (N, 4) x1, y1, x2, y2 in pixels, one for each mask.
+            boxes: (R, 4) x1, y1, x2, y2 in pixels.
+            objects: (R,) integers on the CPU, the mask of each box; None: one box for each mask.
 
         Returns:
-            (N, mask_size, mask_size) bool.
+            (R, mask_size, mask_size) bool, on the device of the masks.
         """
-        _check_boxes(boxes, len(self))
-        rois = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], dim=1).to(self.device).float()
-        step = max(_CHUNK // max(self.tensor[0].numel(), 1), 1) if len(self) else 1
-        targets = [self.tensor.new_zeros(0, mask_size, mask_size)]
+        objects = _objects_of(boxes, len(self), objects)
+        boxes = _onto(self.device, boxes).float()
+        targets = self.tensor.new_empty(len(boxes), mask_size, mask_size)
+        step = max(_CHUNK // max(self.image_size[0] * self.image_size[1], 1), 1)
         for start in range(0, len(self), step):
             masks = self.tensor[start : start + step, None].float()
-            of_chunk = rois[start : start + step].clone()
-            of_chunk[:, 0] = torch.arange(len(of_chunk), device=rois.device)
-            targets.append(roi_align(masks, of_chunk, mask_size)[:, 0] >= 0.5)
-        return torch.cat(targets)
+            chosen = ((objects >= start) & (objects < start + step)).nonzero()[:, 0]
+            of_chunk = _onto(self.device, objects[chosen] - start).to(boxes.dtype)
+            chosen = _onto(self.device, chosen)
+            rois = torch.cat([of_chunk[:, None], boxes[chosen]], dim=1)
+            targets[chosen] = roi_align(masks, rois, mask_size)[:, 0] >= 0.5
+        return targets
 
 
 class PolygonMasks:
@@ -202,35 +207,46 @@ class PolygonMasks:
                 box[:2], box[2:] = points.min(axis=0), points.max(axis=0)
         return Boxes(torch.from_numpy(boxes))
 
-    def crop_and_resize(self, boxes: Tensor, mask_size: int) -> Tensor:
-        """What of each object lies in its box, at a fixed size: the targets of a mask head.
+    def crop_and_resize(
+        self, boxes: Tensor, mask_size: int, objects: Tensor | None = None
+    ) -> Tensor:
+        """What of objects lies in boxes, at a fixed size: the targets of a mask head.
 
         The polygons are scaled so that the box is `mask_size` pixels wide and high, and drawn by
         the rule of COCO's tools.
 
         Args:
-            boxes: (N, 4) x1, y1, x2, y2 in pixels, one for each object.
+            boxes: (R, 4) x1, y1, x2, y2 in pixels.
+            objects: (R,) integers on the CPU, the object of each box; None: one box for each.
 
         Returns:
-            (N, mask_size, mask_size) bool, on the device of `boxes`.
+            (R, mask_size, mask_size) bool, on the device of `boxes`.
         """
-        _check_boxes(boxes, len(self))
+        objects = _objects_of(boxes, len(self), objects)
         corners = boxes.detach().cpu().float().numpy()
         # float32 and the limit of a tenth of a pixel are Detectron2's.
         scales = mask_size / np.maximum(corners[:, 2:] - corners[:, :2], np.float32(0.1))
         polygons = [
-            [((p.reshape(-1, 2) - corner) * scale).ravel() for p in of_object]
-            for of_object, corner, scale in zip(self.polygons, corners[:, :2], scales, strict=True)
+            [((p.reshape(-1, 2) - corner) * scale).ravel() for p in self.polygons[i]]
+            for i, corner, scale in zip(objects.tolist(), corners[:, :2], scales, strict=True)
         ]
         return rasterize_polygons(polygons, mask_size, mask_size).to(boxes.device)
 
 
-def _check_boxes(boxes: Tensor, num_masks: int) -> None:
-    if boxes.shape != (num_masks, 4):
+def _objects_of(boxes: Tensor, num_masks: int, objects: Tensor | None) -> Tensor:
+    """(R,) int64: the mask of each of (R, 4) boxes."""
+    expected = num_masks if objects is None else len(objects)
+    if boxes.shape != (expected, 4):
         raise ValueError(
-            f"boxes are {tuple(boxes.shape)} for {num_masks} masks; expected ({num_masks}, 4): "
+            f"boxes are {tuple(boxes.shape)} for {expected} masks; expected ({expected}, 4): "
             "one box for each mask"
         )
+    return torch.arange(num_masks) if objects is None else objects
+
+
+def _onto(device: torch.device, tensor: Tensor) -> Tensor:
+    """The tensor on `device`; one of the CPU is brought there without waiting."""
+    return tensor.to(device, non_blocking=tensor.device.type == "cpu")
 
 
 def _first_and_end(occupied: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from segsuite.config import load_config
 from segsuite.modeling import build_model
 from segsuite.modeling.meta_arch.rcnn import postprocess
-from segsuite.modeling.roi_heads.roi_heads import select_foreground_proposals
+from segsuite.modeling.roi_heads.roi_heads import Foreground
 from segsuite.structures import Boxes, Instances, PolygonMasks, decode_masks
 from tests.helpers import REPO, SHARED, requires_parity
 from tests.parity import ROOT, ParityCase
@@ -201,15 +201,14 @@ def test_mask_targets():
             proposal_boxes=Boxes(torch.from_numpy(case.arrays[f"img{i}.proposals.boxes"])),
             objectness_logits=torch.from_numpy(case.arrays[f"img{i}.proposals.logits"]),
         )
-        (sampled,) = model.roi_heads.label_and_sample_proposals([proposals], [targets])
-        (chosen,) = select_foreground_proposals([sampled], [targets], 80)
-        boxes = chosen.proposal_boxes.tensor
+        sampled = model.roi_heads.label_and_sample_proposals([proposals], [targets])
+        foreground = Foreground(sampled, 80)
+        boxes = foreground.rois[:, 1:]
         order = torch.from_numpy(np.lexsort(boxes.double().numpy().T[::-1]))
-        chosen, boxes = chosen[order], boxes[order]
-        assert torch.equal(boxes, torch.from_numpy(case.arrays[f"img{i}.fg.boxes"]))
+        assert torch.equal(boxes[order], torch.from_numpy(case.arrays[f"img{i}.fg.boxes"]))
         assert torch.equal(
-            chosen.gt_classes, torch.from_numpy(case.arrays[f"img{i}.fg.classes"]).long()
+            foreground.classes[order], torch.from_numpy(case.arrays[f"img{i}.fg.classes"]).long()
         )
         bits = np.unpackbits(case.arrays[f"img{i}.fg.mask_targets"], axis=1)[:, : 28 * 28]
-        masks = chosen.gt_masks.crop_and_resize(boxes, 28).flatten(1)
+        masks = foreground.mask_targets([targets], 28)[order].flatten(1)
         assert torch.equal(masks, torch.from_numpy(bits).bool())

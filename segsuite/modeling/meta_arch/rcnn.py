@@ -112,7 +112,7 @@ class ProposalNetwork(nn.Module):
                     f"{record_name(x)}: training needs 'instances', the ground truth; the record "
                     f"has {', '.join(sorted(x))}"
                 )
-            targets.append(x["instances"].to(self.device))
+            targets.append(x["instances"].to(self.device, non_blocking=True))
         return targets
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

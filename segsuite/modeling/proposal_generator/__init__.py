@@ -1,7 +1,7 @@
 """Class-agnostic proposals of where objects are."""
 
 from .build import PROPOSAL_GENERATOR_REGISTRY, build_proposal_generator
-from .proposals import add_ground_truth_to_proposals, find_top_proposals
+from .proposals import find_top_proposals
 from .rpn import RPN
 from .rpn_head import RPN_HEAD_REGISTRY, StandardRPNHead, build_rpn_head
 
@@ -10,7 +10,6 @@ __all__ = [
     "RPN",
     "RPN_HEAD_REGISTRY",
     "StandardRPNHead",
-    "add_ground_truth_to_proposals",
     "build_proposal_generator",
     "build_rpn_head",
     "find_top_proposals",

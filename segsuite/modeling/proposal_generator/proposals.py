@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -11,16 +10,13 @@ from torch import Tensor
 
 from segsuite.ops import batched_nms
 from segsuite.structures import (
-    Boxes,
     InstanceBatch,
     Instances,
     clip_boxes,
     first_places,
     size_tensor,
+    take_places,
 )
-
-# The score of a proposal that is certain: the logit of a probability of 1 - 1e-10.
-_CERTAIN = math.log((1.0 - 1e-10) / (1 - (1.0 - 1e-10)))
 
 
 def top_proposals(
@@ -55,8 +51,8 @@ def top_proposals(
     topk = cast(int, torch.sym_min(topk, boxes.shape[1]))
     index, counts = batched_nms(boxes, scores, levels, nms_thresh, topk)
     missing = ~first_places(counts, topk)
-    boxes = boxes.take_along_dim(index[..., None], 1).masked_fill(missing[..., None], 0)
-    return boxes, logits.take_along_dim(index, 1).masked_fill(missing, 0), counts
+    boxes = take_places(boxes, index).masked_fill(missing[..., None], 0)
+    return boxes, take_places(logits, index).masked_fill(missing, 0), counts
 
 
 def find_top_proposals(
@@ -82,15 +78,3 @@ def find_top_proposals(
     )
     valid = first_places(counts, boxes.shape[1])
     return InstanceBatch(image_sizes, valid, {"proposal_boxes": boxes, "objectness_logits": logits})
-
-
-def add_ground_truth_to_proposals(
-    gt_boxes: Sequence[Boxes], proposals: Sequence[Instances]
-) -> list[Instances]:
-    """The proposals of each image and, behind them, its ground-truth boxes as certain ones."""
-    results = []
-    for boxes, of_image in zip(gt_boxes, proposals, strict=True):
-        logits = torch.full((len(boxes),), _CERTAIN, device=boxes.device)
-        truth = Instances(of_image.image_size, proposal_boxes=boxes, objectness_logits=logits)
-        results.append(Instances.cat([of_image, truth]))
-    return results

@@ -12,23 +12,26 @@ from segsuite.config import CfgNode, configurable
 from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec
 from segsuite.structures import (
-    Boxes,
     ImageList,
     InstanceBatch,
     Instances,
     first_places,
-    pairwise_iou,
+    iou_matrix,
     size_tensor,
+    take_places,
 )
 from segsuite.utils.registry import unknown_name
 
 from ..anchor_generator import build_anchor_generator
 from ..box_regression import Box2BoxTransform, box_regression_loss, check_box_loss
 from ..matcher import Matcher
-from ..sampling import subsample_labels
+from ..sampling import LabelSample, sample_labels
 from .build import PROPOSAL_GENERATOR_REGISTRY
 from .proposals import top_proposals
 from .rpn_head import build_rpn_head
+
+# IoUs of objects and anchors that are held at a time.
+_MAX_IOUS = 1 << 24
 
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
@@ -198,7 +201,7 @@ class RPN(nn.Module):
         for level, (a, logit, delta) in enumerate(zip(anchors, logits, deltas, strict=True)):
             count = torch.sym_min(a.shape[0], self.pre_nms_topk[self.training])
             top, index = logit.topk(count, dim=1)
-            delta = delta.take_along_dim(index[..., None], 1)
+            delta = take_places(delta, index)
             boxes.append(self.box2box_transform.apply_deltas(delta, a[index]))
             scores.append(top)
             levels.append(index.new_full((count,), level))
@@ -214,29 +217,30 @@ class RPN(nn.Module):
 
     @torch.no_grad()
     def label_and_sample_anchors(
-        self, anchors: Tensor, gt_instances: Sequence[Instances]
-    ) -> tuple[Tensor, Tensor]:
+        self, anchors: Tensor, objects: InstanceBatch
+    ) -> tuple[LabelSample, Tensor]:
         """Which anchors are trained, and on what.
 
         Args:
             anchors: (K, 4), of all levels.
+            objects: `gt_boxes` of N images.
 
         Returns:
-            (N, K) int8: 1 foreground, 0 background, -1 not trained; and (N, K) int64, the object
-            in `gt_instances` that is matched, where there is one.
+            The sample, and (N, K) int64 the object that each anchor is matched with.
         """
-        labels, matches = [], []
-        for instances in gt_instances:
-            match, label = self.anchor_matcher(pairwise_iou(instances.gt_boxes, Boxes(anchors)))
-            if self.anchor_boundary_thresh >= 0:
-                label[~_inside(anchors, instances.image_size, self.anchor_boundary_thresh)] = -1
-            sampled = subsample_labels(label, self.batch_size_per_image, self.positive_fraction, 0)
-            label = torch.full_like(label, -1)
-            for value, index in zip((1, 0), sampled, strict=True):
-                label[index] = value
-            labels.append(label)
-            matches.append(match)
-        return torch.stack(labels), torch.stack(matches)
+        boxes = objects.fields["gt_boxes"]
+        # As many images at once as there is room for.
+        step = max(_MAX_IOUS // (boxes.shape[1] * len(anchors)), 1)
+        matched = [self.anchor_matcher(iou_matrix(b, anchors)) for b in boxes.split(step)]
+        matches, labels = (torch.cat(parts) for parts in zip(*matched, strict=True))
+        labels = labels.masked_fill(
+            ~objects.valid.any(1, keepdim=True), self.anchor_matcher.labels[0]
+        )
+        if self.anchor_boundary_thresh >= 0:
+            inside = _inside(anchors, objects.sizes, self.anchor_boundary_thresh)
+            labels = labels.masked_fill(~inside, -1)
+        sample = sample_labels(labels, self.batch_size_per_image, self.positive_fraction, 0)
+        return sample, matches
 
     def losses(
         self,
@@ -255,30 +259,33 @@ class RPN(nn.Module):
         Returns:
             Scalars "loss_rpn_cls" and "loss_rpn_loc".
         """
-        labels, matches = self.label_and_sample_anchors(anchors, gt_instances)
-        sampled = (labels >= 0).nonzero(as_tuple=True)
+        objects = InstanceBatch.of(gt_instances, "gt_boxes")
+        sample, matches = self.label_and_sample_anchors(anchors, objects)
         cls_loss = F.binary_cross_entropy_with_logits(
-            logits[sampled], labels[sampled].to(logits.dtype), reduction="sum"
+            logits.gather(1, sample.indices),
+            sample.foreground.to(logits.dtype),
+            weight=sample.valid.to(logits.dtype),
+            reduction="sum",
         )
-        image, anchor = (labels == 1).nonzero(as_tuple=True)
-        # Objects of all images in one list, the first of each image behind those before it.
-        counts = torch.tensor([len(x) for x in gt_instances], device=anchors.device)
-        first = counts.cumsum(0) - counts
-        objects = torch.cat([x.gt_boxes.tensor for x in gt_instances])
+        # Only the first places can be foreground.
+        most = int(self.batch_size_per_image * self.positive_fraction)
+        index, foreground = sample.indices[:, :most], sample.foreground[:, :most]
         loc_loss = box_regression_loss(
-            deltas[image, anchor],
-            anchors[anchor],
-            objects[first[image] + matches[image, anchor]],
+            take_places(deltas, index),
+            anchors[index],
+            take_places(objects.fields["gt_boxes"], matches.gather(1, index)),
             self.box2box_transform,
             self.box_reg_loss_type,
             self.smooth_l1_beta,
+            foreground,
         )
         normalizer = self.batch_size_per_image * len(gt_instances)
         losses = {"loss_rpn_cls": cls_loss / normalizer, "loss_rpn_loc": loc_loss / normalizer}
         return {name: loss * self.loss_weight[name] for name, loss in losses.items()}
 
 
-def _inside(boxes: Tensor, image_size: tuple[int, int], margin: float) -> Tensor:
-    height, width = image_size
+def _inside(boxes: Tensor, image_sizes: Tensor, margin: float) -> Tensor:
+    """(N, K) bool: which of (K, 4) boxes lie in each of N images, whose sizes are (N, 2)."""
+    height, width = image_sizes[..., None].unbind(1)
     x1, y1, x2, y2 = boxes.unbind(1)
     return (x1 >= -margin) & (y1 >= -margin) & (x2 < width + margin) & (y2 < height + margin)

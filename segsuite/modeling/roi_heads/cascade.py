@@ -12,7 +12,7 @@ from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError
 from segsuite.layers import ShapeSpec
 from segsuite.ops.rois import boxes_to_rois
-from segsuite.structures import Boxes, Instances, clip_boxes
+from segsuite.structures import InstanceBatch, Instances, clip_boxes
 
 from ..box_regression import Box2BoxTransform
 from ..matcher import Matcher
@@ -114,34 +114,37 @@ class CascadeROIHeads(StandardROIHeads):
             logits, deltas = self._stage_outputs(maps, boxes_to_rois(boxes), stage)
             probabilities.append(logits.softmax(-1))
             if stage + 1 < self.num_stages:
-                deltas = deltas.unflatten(0, boxes.shape[:2])
-                boxes = clip_boxes(
-                    predictor.box2box_transform.apply_deltas(deltas, boxes), image_sizes
-                )
+                boxes = _refined(boxes, deltas, predictor.box2box_transform, image_sizes)
         mean = torch.stack(probabilities).mean(0)
         return self._predictors[-1].detections(mean, deltas, boxes, valid, image_sizes)
 
     def _box_losses(
         self,
         features: dict[str, Tensor],
-        proposals: Sequence[Instances],
+        proposals: InstanceBatch,
         targets: Sequence[Instances],
-    ) -> tuple[dict[str, Tensor], Sequence[Instances]]:
+    ) -> tuple[dict[str, Tensor], InstanceBatch]:
         maps, losses, of_stage = self._maps(features), {}, proposals
+        objects = InstanceBatch.of(targets, "gt_boxes", "gt_classes")
         for stage, predictor in enumerate(self._predictors):
-            rois = boxes_to_rois([p.proposal_boxes.tensor for p in of_stage])
-            logits, deltas = self._stage_outputs(maps, rois, stage)
+            boxes = of_stage.fields["proposal_boxes"]
+            logits, deltas = self._stage_outputs(maps, boxes_to_rois(boxes), stage)
             for name, loss in predictor.losses(logits, deltas, of_stage).items():
                 losses[f"{name}_stage{stage}"] = loss
             if stage + 1 < self.num_stages:
+                refined = _refined(boxes, deltas, predictor.box2box_transform, proposals.sizes)
                 matcher = self.stage_matchers[stage + 1]
-                of_stage = [
-                    match_with_objects(p, objects, matcher, self.num_classes)
-                    for p, objects in zip(
-                        self._refine(predictor, deltas, of_stage), targets, strict=True
-                    )
-                ]
+                of_stage = self._labelled(refined, of_stage, objects, matcher)
         return losses, proposals
+
+    @torch.no_grad()
+    def _labelled(
+        self, boxes: Tensor, before: InstanceBatch, objects: InstanceBatch, matcher: Matcher
+    ) -> InstanceBatch:
+        """The proposals of a stage, but for those that the stage before made empty."""
+        valid = before.valid & (boxes[..., 2:] > boxes[..., :2]).all(dim=2)
+        matched = match_with_objects(boxes, valid, objects, matcher, self.num_classes)
+        return InstanceBatch(before.image_sizes, valid, {"proposal_boxes": boxes, **matched})
 
     def _stage_outputs(
         self, maps: Sequence[Tensor], rois: Tensor, stage: int
@@ -152,16 +155,10 @@ class CascadeROIHeads(StandardROIHeads):
             pooled.register_hook(lambda gradient: gradient / self.num_stages)
         return self._predictors[stage](self._heads[stage](pooled))
 
-    @torch.no_grad()
-    def _refine(
-        self, predictor: FastRCNNOutputLayers, deltas: Tensor, proposals: Sequence[Instances]
-    ) -> list[Instances]:
-        """The proposals of the next stage: this one's boxes within the image that are not empty."""
-        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])
-        refined = predictor.box2box_transform.apply_deltas(deltas, boxes)
-        results = []
-        for p, of_image in zip(proposals, refined.split([len(p) for p in proposals]), strict=True):
-            of_image = Boxes(clip_boxes(of_image, p.image_size))
-            of_image = of_image[of_image.nonempty()]
-            results.append(Instances(p.image_size, proposal_boxes=of_image))
-        return results
+
+@torch.no_grad()
+def _refined(
+    boxes: Tensor, deltas: Tensor, transform: Box2BoxTransform, image_sizes: Tensor
+) -> Tensor:
+    """The boxes (N, P, 4) of the next stage: those of this one, moved by offsets (N * P, 4)."""
+    return clip_boxes(transform.apply_deltas(deltas.view_as(boxes), boxes), image_sizes)

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from segsuite.config import CfgNode, configurable
 from segsuite.ops import batched_nms
 from segsuite.structures import (
+    Boxes,
     InstanceBatch,
     Instances,
     clip_boxes,
     first_places,
     size_tensor,
+    take_places,
 )
 
 from ..box_regression import Box2BoxTransform, box_regression_loss, check_box_loss
@@ -125,25 +127,26 @@ class FastRCNNOutputLayers(nn.Module):
         """Cross entropy of the classes and the box loss of the foreground, over all proposals.
 
         Args:
-            logits, deltas: see `forward`, of the proposals of all images.
-            proposals: of each image `proposal_boxes`, `gt_classes` and `gt_boxes`.
+            logits, deltas: see `forward`, of the proposals of all images, in an `InstanceBatch` of
+                all places.
+            proposals: of each image `proposal_boxes`, `gt_classes` and `gt_boxes`. Those of class
+                -1 do not count.
 
         Returns:
             Scalars "loss_cls" and "loss_box_reg"; 0, with a gradient, for no proposals.
         """
-        classes = torch.cat([p.gt_classes for p in proposals])
-        count = max(len(classes), 1)
-        cls_loss = F.cross_entropy(logits, classes, reduction="sum") / count
-        foreground = ((classes >= 0) & (classes < self.num_classes)).nonzero()[:, 0]
-        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])[foreground]
-        targets = torch.cat([p.gt_boxes.tensor for p in proposals])[foreground]
+        classes = _joined(proposals, "gt_classes")
+        count = (classes >= 0).sum().clamp(min=1)
+        cls_loss = F.cross_entropy(logits, classes, ignore_index=-1, reduction="sum") / count
+        foreground = (classes >= 0) & (classes < self.num_classes)
         box_loss = box_regression_loss(
-            _deltas_of_class(deltas[foreground], classes[foreground]),
-            boxes,
-            targets,
+            _deltas_of_class(deltas, classes.clamp(0, self.num_classes - 1)),
+            _joined(proposals, "proposal_boxes"),
+            _joined(proposals, "gt_boxes"),
             self.box2box_transform,
             self.box_reg_loss_type,
             self.smooth_l1_beta,
+            foreground,
         )
         return {
             "loss_cls": cls_loss,
@@ -197,15 +200,11 @@ class FastRCNNOutputLayers(nn.Module):
             topk=self.topk,
         )
 
-    def predict_boxes(
-        self, deltas: Tensor, proposals: Sequence[Instances], classes: Tensor
-    ) -> list[Tensor]:
-        """For each image (R_i, 4) the boxes of the proposals' classes, which are (R,) int64; the
+    def predict_boxes(self, deltas: Tensor, boxes: Tensor, classes: Tensor) -> Tensor:
+        """(R, 4) boxes that the offsets make of proposals (R, 4) for their classes (R,) int64; the
         class of a background proposal does not matter."""
-        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])
-        of_class = _deltas_of_class(deltas, classes.clamp(max=self.num_classes - 1))
-        boxes = self.box2box_transform.apply_deltas(of_class, boxes)
-        return list(boxes.split([len(p) for p in proposals]))
+        of_class = _deltas_of_class(deltas, classes.clamp(0, self.num_classes - 1))
+        return self.box2box_transform.apply_deltas(of_class, boxes)
 
 
 def top_detections(
@@ -247,8 +246,8 @@ def top_detections(
     index, counts = batched_nms(candidates, scores, classes, nms_thresh, topk)
     missing = ~first_places(counts, topk)
     return Detections(
-        candidates.take_along_dim(index[..., None], 1).masked_fill(missing[..., None], 0),
-        scores.take_along_dim(index, 1).masked_fill(missing, 0),
+        take_places(candidates, index).masked_fill(missing[..., None], 0),
+        take_places(scores, index).masked_fill(missing, 0),
         classes[index].masked_fill(missing, 0),
         counts,
     )
@@ -288,5 +287,12 @@ def _deltas_of_class(deltas: Tensor, classes: Tensor) -> Tensor:
     """(R, 4) out of (R, 4 * K), or (R, 4) as they are."""
     if deltas.shape[1] == 4:
         return deltas
-    rows = torch.arange(len(deltas), device=deltas.device)
-    return deltas.unflatten(1, (-1, 4))[rows, classes]
+    return deltas.unflatten(1, (-1, 4)).take_along_dim(classes[:, None, None], 1)[:, 0]
+
+
+def _joined(instances: Sequence[Instances], name: str) -> Tensor:
+    """(R, ...) a field of the instances of all images, of an `InstanceBatch` in all places."""
+    if isinstance(instances, InstanceBatch):
+        return instances.fields[name].flatten(0, 1)
+    values = [x.get(name) for x in instances]
+    return torch.cat([v.tensor if isinstance(v, Boxes) else v for v in values])

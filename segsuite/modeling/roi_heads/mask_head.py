@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
 from segsuite.layers import Conv2d
-from segsuite.structures import Instances
 from segsuite.utils.registry import Registry
 
 # Callables (cfg, in_channels) -> nn.Module, see `MaskRCNNConvUpsampleHead`.
@@ -23,7 +22,7 @@ class MaskHead(Protocol):
 
     def __call__(self, x: Tensor, classes: Tensor, /) -> Tensor: ...
 
-    def losses(self, logits: Tensor, instances: Sequence[Instances]) -> dict[str, Tensor]: ...
+    def losses(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]: ...
 
 
 def build_mask_head(cfg: CfgNode, in_channels: int) -> nn.Module:
@@ -116,22 +115,16 @@ class MaskRCNNConvUpsampleHead(nn.Module):
         logits = logits + bias[classes].float()[:, None]
         return logits.unflatten(1, x.shape[2:])
 
-    def losses(self, logits: Tensor, instances: Sequence[Instances]) -> dict[str, Tensor]:
+    def losses(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Binary cross entropy of every pixel of the masks.
 
         Args:
-            logits: (R, M, M), of the R foreground proposals
-            instances: that have `proposal_boxes` and the `gt_masks` of their objects.
+            logits: (R, M, M), of the foreground proposals.
+            targets: (R, M, M) bool, what of the objects lies in their boxes.
 
         Returns:
             The scalar "loss_mask"; 0, with a gradient, for no proposals.
         """
         if len(logits) == 0:
             return {"loss_mask": logits.sum()}
-        targets = [
-            x.gt_masks.crop_and_resize(x.proposal_boxes.tensor, logits.shape[-1])
-            for x in instances
-            if len(x)
-        ]
-        target = torch.cat(targets).to(logits.device, logits.dtype)
-        return {"loss_mask": F.binary_cross_entropy_with_logits(logits, target)}
+        return {"loss_mask": F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))}

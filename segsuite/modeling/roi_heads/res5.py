@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from segsuite.config import CfgNode, configurable
@@ -19,12 +18,7 @@ from ..poolers import ROIPooler, build_pooler
 from .build import ROI_HEADS_REGISTRY
 from .fast_rcnn import Detections, FastRCNNOutputLayers
 from .mask_head import MaskHead, build_mask_head
-from .roi_heads import (
-    ROIHeads,
-    feature_shapes,
-    foreground_indices,
-    select_foreground_proposals,
-)
+from .roi_heads import Foreground, ROIHeads, feature_shapes, trained_proposals
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -95,15 +89,15 @@ class Res5ROIHeads(ROIHeads):
         proposals: Sequence[Instances],
         targets: Sequence[Instances],
     ) -> dict[str, Tensor]:
-        x = self._roi_features(features, [p.proposal_boxes.tensor for p in proposals])
+        batch = trained_proposals(proposals)
+        x = self._roi_features(features, boxes_to_rois(batch.fields["proposal_boxes"]))
         logits, deltas = self.box_predictor(x.mean(dim=(2, 3)))
-        losses = self.box_predictor.losses(logits, deltas, proposals)
+        losses = self.box_predictor.losses(logits, deltas, batch)
         if self.mask_head is not None:
-            classes = torch.cat([p.gt_classes for p in proposals])
-            index = foreground_indices(classes, self.num_classes)
-            masks = self.mask_head(x[index], classes[index])
-            foreground = select_foreground_proposals(proposals, targets, self.num_classes)
-            losses.update(self.mask_head.losses(masks, foreground))
+            foreground = Foreground(batch, self.num_classes)
+            masks = self.mask_head(x[foreground.places], foreground.classes)
+            mask_targets = foreground.mask_targets(targets, masks.shape[-1])
+            losses.update(self.mask_head.losses(masks, mask_targets))
         return losses
 
     def detect(

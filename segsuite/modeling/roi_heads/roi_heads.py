@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -12,14 +13,16 @@ from segsuite.config import CfgNode
 from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.layers import ShapeSpec
 from segsuite.ops.rois import boxes_to_rois
-from segsuite.structures import Boxes, ImageList, InstanceBatch, Instances, pairwise_iou
+from segsuite.structures import ImageList, InstanceBatch, Instances, iou_matrix, take_places
 from segsuite.utils.registry import unknown_name
 
 from ..matcher import Matcher
-from ..proposal_generator import add_ground_truth_to_proposals
-from ..sampling import subsample_labels
+from ..sampling import sample_labels
 from .fast_rcnn import Detections
 from .mask_head import MaskHead
+
+# The score of a proposal that is certain: the logit of a probability of 1 - 1e-10.
+_CERTAIN = math.log((1.0 - 1e-10) / (1 - (1.0 - 1e-10)))
 
 
 class ROIHeads(nn.Module, ABC):
@@ -149,7 +152,7 @@ class ROIHeads(nn.Module, ABC):
     @torch.no_grad()
     def label_and_sample_proposals(
         self, proposals: Sequence[Instances], targets: Sequence[Instances]
-    ) -> list[Instances]:
+    ) -> InstanceBatch:
         """Give proposals their objects and draw those that are trained.
 
         Args:
@@ -158,63 +161,98 @@ class ROIHeads(nn.Module, ABC):
 
         Returns:
             For each image a sample of the proposals, foreground first, with what
-            `match_with_objects` adds to them.
+            `match_with_objects` gives for them.
         """
+        batch = InstanceBatch.of(proposals, "proposal_boxes", "objectness_logits")
+        objects = InstanceBatch.of(targets, "gt_boxes", "gt_classes")
+        fields, valid = dict(batch.fields), batch.valid
         if self.proposal_append_gt:
-            boxes = [x.gt_boxes for x in targets]
-            proposals = add_ground_truth_to_proposals(boxes, proposals)
-        results = []
-        for of_image, objects in zip(proposals, targets, strict=True):
-            labelled = match_with_objects(
-                of_image, objects, self.proposal_matcher, self.num_classes
-            )
-            chosen = torch.cat(
-                subsample_labels(
-                    labelled.gt_classes,
-                    self.batch_size_per_image,
-                    self.positive_fraction,
-                    self.num_classes,
-                )
-            )
-            results.append(labelled[chosen])
-        return results
+            boxes = objects.fields["gt_boxes"]
+            logits = boxes.new_full(boxes.shape[:2], _CERTAIN)
+            truth = {"proposal_boxes": boxes, "objectness_logits": logits}
+            fields = {name: torch.cat([fields[name], truth[name]], dim=1) for name in truth}
+            valid = torch.cat([valid, objects.valid], dim=1)
+        boxes = fields["proposal_boxes"]
+        fields |= match_with_objects(boxes, valid, objects, self.proposal_matcher, self.num_classes)
+        sample = sample_labels(
+            fields["gt_classes"],
+            self.batch_size_per_image,
+            self.positive_fraction,
+            self.num_classes,
+        )
+        fields = {name: take_places(field, sample.indices) for name, field in fields.items()}
+        fields["gt_classes"] = fields["gt_classes"].masked_fill(~sample.valid, -1)
+        return InstanceBatch(batch.image_sizes, sample.valid, fields).trimmed()
 
 
 def match_with_objects(
-    proposals: Instances, objects: Instances, matcher: Matcher, num_classes: int
-) -> Instances:
-    """The proposals with the number `gt_matches` of the objects that fit them best, and the
-    `gt_classes` and `gt_boxes` of these.
+    boxes: Tensor, valid: Tensor, objects: InstanceBatch, matcher: Matcher, num_classes: int
+) -> dict[str, Tensor]:
+    """Which objects proposals fit best.
 
-    Background has class `num_classes`, ignored proposals -1; without objects all boxes are zeros.
+    Args:
+        boxes: (N, P, 4) proposals, of which (N, P) bool are `valid`.
+        objects: of the N images `gt_boxes` and `gt_classes`.
+
+    Returns:
+        `gt_matches` (N, P) int64, the numbers of the objects, and their `gt_boxes` (N, P, 4) and
+        `gt_classes` (N, P) int64. Background has class `num_classes`, ignored proposals and those
+        that are not valid -1; without objects all boxes are zeros.
     """
-    matches, labels = matcher(pairwise_iou(objects.gt_boxes, proposals.proposal_boxes))
-    if len(objects):
-        classes, boxes = objects.gt_classes[matches], objects.gt_boxes[matches]
-    else:
-        classes, boxes = matches, Boxes(torch.zeros_like(proposals.proposal_boxes.tensor))
-    classes = torch.where(labels == 0, num_classes, classes)
-    classes = torch.where(labels == -1, -1, classes)
-    labelled = Instances(proposals.image_size, **proposals.get_fields())
-    labelled.gt_classes, labelled.gt_boxes, labelled.gt_matches = classes, boxes, matches
-    return labelled
+    matches, labels = matcher(iou_matrix(objects.fields["gt_boxes"], boxes))
+    labels = labels.masked_fill(~objects.valid.any(dim=1, keepdim=True), matcher.labels[0])
+    classes = objects.fields["gt_classes"].gather(1, matches)
+    classes = classes.masked_fill(labels == 0, num_classes)
+    return {
+        "gt_classes": classes.masked_fill((labels == -1) | ~valid, -1),
+        "gt_boxes": take_places(objects.fields["gt_boxes"], matches),
+        "gt_matches": matches,
+    }
 
 
-def foreground_indices(classes: Tensor, num_classes: int) -> Tensor:
-    """Which of (R,) classes are objects: neither background nor ignored. (F,) int64."""
-    return ((classes >= 0) & (classes < num_classes)).nonzero()[:, 0]
+def trained_proposals(proposals: Sequence[Instances]) -> InstanceBatch:
+    """What `ROIHeads.losses` is given, of whatever kind, as padded tensors."""
+    if isinstance(proposals, InstanceBatch):
+        return proposals
+    batch = InstanceBatch.of(proposals, "proposal_boxes", "gt_classes", "gt_boxes", "gt_matches")
+    classes = batch.fields["gt_classes"].masked_fill(~batch.valid, -1)
+    return InstanceBatch(batch.image_sizes, batch.valid, {**batch.fields, "gt_classes": classes})
 
 
-def select_foreground_proposals(
-    proposals: Sequence[Instances], targets: Sequence[Instances], num_classes: int
-) -> list[Instances]:
-    """Of each image the proposals of objects, with the `gt_masks` of these."""
-    selected = []
-    for of_image, objects in zip(proposals, targets, strict=True):
-        foreground = of_image[foreground_indices(of_image.gt_classes, num_classes)]
-        foreground.gt_masks = objects.gt_masks[foreground.gt_matches]
-        selected.append(foreground)
-    return selected
+class Foreground:
+    """The proposals of objects among those that are trained. Finding them waits for the device,
+    once for the batch.
+
+    Args:
+        proposals: for each image `proposal_boxes`, `gt_classes` and `gt_matches`.
+        num_classes: the class of background.
+
+    Attributes:
+        places: (F,) int64, where they are among the places of all images.
+        rois: (F, 5) image and box; classes: (F,) int64.
+    """
+
+    def __init__(self, proposals: InstanceBatch, num_classes: int):
+        fields, device = proposals.fields, proposals.valid.device
+        boxes, classes = fields["proposal_boxes"], fields["gt_classes"]
+        foreground = (classes >= 0) & (classes < num_classes)
+        known = torch.stack([foreground, fields["gt_matches"]], dim=2).to(boxes.dtype)
+        known = torch.cat([known, boxes], dim=2).cpu()
+        chosen = known[..., 0] > 0
+        self._counts = chosen.sum(dim=1).tolist()
+        self._known = known[chosen]
+        self.places = chosen.flatten().nonzero()[:, 0].to(device, non_blocking=True)
+        self.rois = boxes_to_rois(boxes)[self.places]
+        self.classes = classes.flatten()[self.places]
+
+    def mask_targets(self, targets: Sequence[Instances], mask_size: int) -> Tensor:
+        """(F, mask_size, mask_size) bool: what of the `gt_masks` lies in the boxes."""
+        parts = [self.rois.new_zeros(0, mask_size, mask_size, dtype=torch.bool)]
+        for objects, known in zip(targets, self._known.split(self._counts), strict=True):
+            if len(known):
+                part = objects.gt_masks.crop_and_resize(known[:, 2:], mask_size, known[:, 1].long())
+                parts.append(part.to(self.rois.device, non_blocking=True))
+        return torch.cat(parts)
 
 
 def feature_shapes(names: Sequence[str], input_shape: dict[str, ShapeSpec]) -> list[ShapeSpec]:

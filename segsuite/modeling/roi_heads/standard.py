@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from segsuite.config import CfgNode, configurable
 from segsuite.layers import ShapeSpec
 from segsuite.ops.rois import boxes_to_rois
-from segsuite.structures import Boxes, Instances
+from segsuite.structures import InstanceBatch, Instances
 
 from ..poolers import ROIPooler, build_pooler
 from .box_head import build_box_head
 from .build import ROI_HEADS_REGISTRY
 from .fast_rcnn import Detections, FastRCNNOutputLayers
 from .mask_head import MaskHead, build_mask_head
-from .roi_heads import ROIHeads, feature_shapes, select_foreground_proposals
+from .roi_heads import Foreground, ROIHeads, feature_shapes, trained_proposals
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -95,13 +95,14 @@ class StandardROIHeads(ROIHeads):
         proposals: Sequence[Instances],
         targets: Sequence[Instances],
     ) -> dict[str, Tensor]:
-        losses, proposals = self._box_losses(features, proposals, targets)
+        batch = trained_proposals(proposals)
+        losses, batch = self._box_losses(features, batch, targets)
         if self.mask_head is not None and self.mask_pooler is not None:
-            foreground = select_foreground_proposals(proposals, targets, self.num_classes)
-            boxes = [p.proposal_boxes.tensor for p in foreground]
-            classes = torch.cat([p.gt_classes for p in foreground])
-            logits = self.mask_head(self.mask_pooler(self._maps(features), boxes), classes)
-            losses.update(self.mask_head.losses(logits, foreground))
+            foreground = Foreground(batch, self.num_classes)
+            pooled = self.mask_pooler(self._maps(features), foreground.rois)
+            logits = self.mask_head(pooled, foreground.classes)
+            mask_targets = foreground.mask_targets(targets, logits.shape[-1])
+            losses.update(self.mask_head.losses(logits, mask_targets))
         return losses
 
     def detect(
@@ -117,25 +118,23 @@ class StandardROIHeads(ROIHeads):
     def _maps(self, features: dict[str, Tensor]) -> list[Tensor]:
         return [features[name] for name in self.in_features]
 
-    def _box_outputs(
-        self, features: dict[str, Tensor], rois: Tensor | Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def _box_outputs(self, features: dict[str, Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
         return self.box_predictor(self.box_head(self.box_pooler(self._maps(features), rois)))
 
     def _box_losses(
         self,
         features: dict[str, Tensor],
-        proposals: Sequence[Instances],
+        proposals: InstanceBatch,
         targets: Sequence[Instances],
-    ) -> tuple[dict[str, Tensor], Sequence[Instances]]:
+    ) -> tuple[dict[str, Tensor], InstanceBatch]:
         """The losses, and the proposals for the mask head."""
-        rois = boxes_to_rois([p.proposal_boxes.tensor for p in proposals])
-        logits, deltas = self._box_outputs(features, rois)
+        boxes = proposals.fields["proposal_boxes"]
+        logits, deltas = self._box_outputs(features, boxes_to_rois(boxes))
         losses = self.box_predictor.losses(logits, deltas, proposals)
         if self.train_on_pred_boxes:
             with torch.no_grad():
-                classes = torch.cat([p.gt_classes for p in proposals])
-                boxes = self.box_predictor.predict_boxes(deltas, proposals, classes)
-            for of_image, predicted in zip(proposals, boxes, strict=True):
-                of_image.proposal_boxes = Boxes(predicted)
+                classes = proposals.fields["gt_classes"].flatten()
+                predicted = self.box_predictor.predict_boxes(deltas, boxes.flatten(0, 1), classes)
+            fields = {**proposals.fields, "proposal_boxes": predicted.view_as(boxes)}
+            proposals = InstanceBatch(proposals.image_sizes, proposals.valid, fields)
         return losses, proposals
