@@ -8,20 +8,12 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import (
-    complete_box_iou_loss,
-    distance_box_iou_loss,
-    generalized_box_iou_loss,
-)
 
 from segsuite.errors import UnknownNameError
 from segsuite.utils.registry import unknown_name
 
-_IOU_LOSSES = {
-    "giou": generalized_box_iou_loss,
-    "diou": distance_box_iou_loss,
-    "ciou": complete_box_iou_loss,
-}
+_IOU_LOSSES = ("giou", "diou", "ciou")
+_EPSILON = 1e-7  # torchvision's and fvcore's
 # exp() of more than this would make boxes 62.5 times as large as their reference.
 _SCALE_CLAMP = math.log(1000.0 / 16)
 
@@ -123,9 +115,40 @@ def box_regression_loss(
         if smooth_l1_beta == 0:
             return F.l1_loss(deltas, wanted, reduction="sum")
         return F.smooth_l1_loss(deltas, wanted, reduction="sum", beta=smooth_l1_beta)
-    boxes = transform.apply_deltas(deltas, references)
-    losses = _IOU_LOSSES[loss_type](boxes, targets, reduction="none")
+    losses = _iou_losses(transform.apply_deltas(deltas, references), targets, loss_type)
     return losses.sum() if valid is None else losses.masked_fill(~valid, 0).sum()
+
+
+def _iou_losses(boxes: Tensor, targets: Tensor, loss_type: str) -> Tensor:
+    """(...) of (..., 4) boxes and (..., 4) targets. torchvision has these losses too, but waits for
+    the device in them."""
+    low, high = boxes.split(2, dim=-1)
+    target_low, target_high = targets.split(2, dim=-1)
+    size, target_size = high - low, target_high - target_low
+    common = torch.minimum(high, target_high) - torch.maximum(low, target_low)
+    intersection = torch.where((common > 0).all(dim=-1), _area(common), 0)
+    union = _area(size) + _area(target_size) - intersection
+    iou = intersection / (union + _EPSILON)
+    # Of the smallest box around both.
+    around = torch.maximum(high, target_high) - torch.minimum(low, target_low)
+    if loss_type == "giou":
+        area = _area(around)
+        return 1 - iou + (area - union) / (area + _EPSILON)
+    distance = ((low + high - target_low - target_high) / 2).square().sum(dim=-1)
+    losses = 1 - iou + distance / (around.square().sum(dim=-1) + _EPSILON)
+    if loss_type == "diou":
+        return losses
+    angle = torch.atan(size[..., 0] / size[..., 1])
+    target_angle = torch.atan(target_size[..., 0] / target_size[..., 1])
+    aspect = 4 / math.pi**2 * (target_angle - angle).square()
+    with torch.no_grad():
+        weight = aspect / (1 - iou + aspect + _EPSILON)
+    return losses + weight * aspect
+
+
+def _area(size: Tensor) -> Tensor:
+    """(...) of (..., 2) width and height. (`prod` waits for the device in its gradient.)"""
+    return size[..., 0] * size[..., 1]
 
 
 def _unit_boxes_where(missing: Tensor, boxes: Tensor) -> Tensor:

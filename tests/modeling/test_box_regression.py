@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,3 +79,35 @@ def test_l1_where_beta_is_0():
 def test_unknown_loss():
     with pytest.raises(KeyError, match=r"'iou' is not in the box losses \(THE.KEY"):
         check_box_loss("iou", "THE.KEY")
+
+
+@pytest.mark.parametrize("loss_type", ["giou", "diou", "ciou"])
+def test_iou_losses_are_torchvisions(loss_type):
+    names = {"giou": "generalized", "diou": "distance", "ciou": "complete"}
+    expected = getattr(torchvision.ops, f"{names[loss_type]}_box_iou_loss")
+    transform = Box2BoxTransform(WEIGHTS)
+    references, targets = boxes(200, 1), boxes(200, 2)
+    deltas = (boxes(200, 3) / 50 - 1).requires_grad_()
+    want = expected(transform.apply_deltas(deltas, references), targets, reduction="sum")
+    got = box_regression_loss(deltas, references, targets, transform, loss_type)
+    torch.testing.assert_close(got, want)
+    gradients = [torch.autograd.grad(loss, deltas)[0] for loss in (got, want)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("loss_type", ["smooth_l1", "giou", "diou", "ciou"])
+def test_boxes_that_are_not_valid(loss_type):
+    """Whatever they hold, the loss and the gradient are those of the others."""
+    transform = Box2BoxTransform(WEIGHTS)
+    references, targets = boxes(6, 1).view(2, 3, 4), boxes(6, 2).view(2, 3, 4)
+    valid = torch.tensor([[True, False, True], [False, False, True]])
+    references[0, 1], targets[0, 1], targets[1, 0] = 0, 0, torch.nan
+    deltas = torch.ones(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    got = box_regression_loss(deltas, references, targets, transform, loss_type, 0.1, valid=valid)
+    want = box_regression_loss(
+        deltas[valid], references[valid], targets[valid], transform, loss_type, 0.1
+    )
+    torch.testing.assert_close(got, want)
+    gradients = [torch.autograd.grad(loss, deltas)[0] for loss in (got, want)]
+    torch.testing.assert_close(*gradients)
+    assert not gradients[0][~valid].any()
