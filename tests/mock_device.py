@@ -4,11 +4,16 @@ Its tensors say that they are on "meta", and their values are on the CPU, where 
 computed. What would make the CPU wait for a GPU is noted: a value or a shape that depends on values
 (`item`, `nonzero`, an index of booleans), a copy to the CPU, and one from the CPU that is not
 ``non_blocking``.
+
+(Derivatives of a few operators, `prod` among them, look at values only where a tensor is none of a
+subclass, so they wait on a GPU and not here.)
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack, nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -59,20 +64,22 @@ class OnDevice(Tensor):
 
 
 class MockDevice(TorchDispatchMode):
-    """Within it, what is computed on `DEVICE` is computed, and what waits is in `waits`, by name."""
+    """Within it, `DEVICE` computes, and `waits` has the name of each operator that waits for it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[str] = []
-        self._made_of_python = _MadeOfPython(self)
+        self._others = ExitStack()
 
     def __enter__(self) -> MockDevice:
-        self._made_of_python.__enter__()
+        self._others.enter_context(_MadeOfPython())
+        # PyTorch has no autocast for "meta".
+        self._others.enter_context(patch.object(torch, "autocast", lambda *_, **__: nullcontext()))
         return super().__enter__()
 
     def __exit__(self, *exception: Any) -> None:
         super().__exit__(*exception)
-        self._made_of_python.__exit__(*exception)
+        self._others.close()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -124,18 +131,16 @@ class MockDevice(TorchDispatchMode):
 class _MadeOfPython(TorchFunctionMode):
     """Tensors made on the device of Python's numbers are made on the CPU and copied, blocking."""
 
-    def __init__(self, device: MockDevice) -> None:
-        super().__init__()
-        self.device = device
-
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         of_tensor = func is Tensor.new_tensor and isinstance(args[0], OnDevice)
         of_device = func in (torch.tensor, torch.as_tensor) and not isinstance(args[0], Tensor)
-        if of_device and torch.device(kwargs.get("device") or "cpu") == DEVICE or of_tensor:
+        if (of_device and torch.device(kwargs.get("device") or "cpu") == DEVICE) or of_tensor:
             options = {"dtype": kwargs.get("dtype") or (args[0].dtype if of_tensor else None)}
             made = torch.tensor(args[1] if of_tensor else args[0], **options)
             return made.to(DEVICE)
+        if func is Tensor.tolist and isinstance(args[0], OnDevice):
+            return args[0].cpu().tolist()
         return func(*args, **kwargs)
 
 
