@@ -112,8 +112,8 @@ def iou_matrix(a: Tensor, b: Tensor) -> Tensor:
     # One plane for each coordinate: the inner loops run over neighbours in memory.
     planes = a.mT.contiguous().unsqueeze(-1), b.mT.contiguous().unsqueeze(-2)
     (left, top, right, bottom), (left_b, top_b, right_b, bottom_b) = (p.unbind(-3) for p in planes)
-    width = (torch.minimum(right, right_b) - torch.maximum(left, left_b)).clamp(min=0)
-    height = (torch.minimum(bottom, bottom_b) - torch.maximum(top, top_b)).clamp(min=0)
-    intersection = width * height
+    width = torch.minimum(right, right_b).sub_(torch.maximum(left, left_b)).clamp_(min=0)
+    height = torch.minimum(bottom, bottom_b).sub_(torch.maximum(top, top_b)).clamp_(min=0)
+    intersection = width.mul_(height)
     areas = (right - left) * (bottom - top) + (right_b - left_b) * (bottom_b - top_b)
-    return (intersection / (areas - intersection)).nan_to_num(0.0)
+    return intersection.div_(areas.sub_(intersection)).nan_to_num_(0.0)

@@ -1,7 +1,8 @@
 import pytest
 import torch
+import torchvision
 
-from segsuite.structures import Boxes, pairwise_iou
+from segsuite.structures import Boxes, clip_boxes, iou_matrix, pairwise_iou
 
 
 def test_from_lists_and_nothing():
@@ -41,3 +42,25 @@ def test_pairwise_iou():
     b = Boxes([[2, 0, 6, 4], [8, 8, 9, 9], [1, 1, 1, 1]])
     assert torch.allclose(pairwise_iou(a, b), torch.tensor([[1 / 3, 0, 0], [0, 0, 0]]))
     assert pairwise_iou(a, Boxes([])).shape == (2, 0)
+
+
+def test_overlaps_of_several_images():
+    """Leading axes broadcast, and numbers are torchvision's to the last digit."""
+    torch.manual_seed(0)
+    low = torch.rand(3, 40, 2) * 50
+    boxes = torch.cat([low, low + torch.rand(3, 40, 2) * 30], dim=2)
+    boxes[0, :5, 2:] = boxes[0, :5, :2]
+    few, many = boxes[:, :4], boxes[0]
+    found = iou_matrix(few, many)
+    assert found.shape == (3, 4, 40)
+    for of_image, a in zip(found, few, strict=True):
+        assert torch.equal(of_image, torchvision.ops.box_iou(a, many).nan_to_num(0))
+    assert iou_matrix(few.half(), many.half()).dtype == torch.float32
+    assert iou_matrix(few[:, :0], many).shape == (3, 0, 40)
+
+
+def test_clipping_to_images_of_several_sizes():
+    boxes = torch.tensor([[-1.0, -2, 30, 40], [5, 6, 7, 8]]).expand(2, 2, 4)
+    sizes = [(10, 20), (35, 25)]
+    for clipped, size in zip(clip_boxes(boxes, torch.tensor(sizes)), sizes, strict=True):
+        assert torch.equal(clipped, clip_boxes(boxes[0], size))

@@ -84,6 +84,17 @@ class TestMasks:
         doubled = full[1, 2:16, 36:50].repeat_interleave(2, 0).repeat_interleave(2, 1)
         assert torch.equal(targets[1], doubled)
 
+    def test_several_boxes_of_a_mask(self, make, monkeypatch):
+        """In any order, and where masks are looked at one after another too."""
+        masks, objects = make(), torch.tensor([1, 0, 1, 1])
+        boxes = torch.tensor([[8.0, 8, 36, 36], [0, 0, 14, 20], [3, 5, 50, 60], [9, 9, 10, 10]])
+        want = masks[objects].crop_and_resize(boxes, 14)
+        assert torch.equal(masks.crop_and_resize(boxes, 14, objects), want)
+        monkeypatch.setattr("segsuite.structures.masks._CHUNK", 1)
+        assert torch.equal(masks.crop_and_resize(boxes, 14, objects), want)
+        with pytest.raises(ValueError, match=r"\(4, 4\) for 3 masks"):
+            masks.crop_and_resize(boxes, 14, objects[:3])
+
 
 @given(
     st.lists(
