@@ -49,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pasted", action="store_true", help="masks of instances at the size of the image"
     )
+    parser.add_argument(
+        "--onnxruntime-web",
+        metavar="FOLDER",
+        help="web: the npm package (default: the nearest node_modules)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     add_overrides(parser)
 
@@ -71,6 +76,7 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         format=args.format,
         precision=args.precision,
+        onnxruntime_web=args.onnxruntime_web,
         size=args.size,
         batch=args.batch,
         bare=args.bare,

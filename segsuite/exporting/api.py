@@ -29,6 +29,7 @@ from .describe import describe
 from .graphs import Difference, ExportGraph, build_graph
 from .images import check_records, image_records
 from .options import FORMATS, ExportOptions
+from .web import check_metadata, find_onnxruntime_web
 from .writing import check_packages, write_graph
 
 # OpenVINO converts the weights itself.
@@ -83,7 +84,7 @@ def export(
     Args:
         source, weights, overrides: a trained model, as `segsuite.load` takes it, or its
             configuration.
-        output: the file to write, ending in .onnx or .pt2; for OpenVINO a folder.
+        output: the file to write, ending in .onnx or .pt2; for OpenVINO and browsers a folder.
         overwrite: take the place of an `output` that is there.
         check_images: on how many images the file is compared with PyTorch: those of the model's
             data sets, or generated ones where there are none.
@@ -103,6 +104,8 @@ def export(
     """
     chosen = ExportOptions(**options)
     check_packages(chosen.format, chosen.precision)
+    if chosen.format == "web":
+        find_onnxruntime_web(chosen.onnxruntime_web)
     path = _free_path(Path(output), chosen.format, overwrite=overwrite)
     cfg = config_of(source, ["MODEL.DEVICE", "cpu", *override_list(overrides)])
     if weights is not None:
@@ -112,6 +115,8 @@ def export(
     if chosen.precision in _HALVES and chosen.format != "openvino":
         graph.set_precision(_HALVES[chosen.precision])
     metadata = describe(cfg, model, graph, origin)
+    if chosen.format == "web":
+        check_metadata(metadata)
     records = check_records(cfg, check_images, chosen.size)
     calibrating = _calibration(cfg, graph, calibration, calibration_images)
     with _whole(path, chosen.format) as temporary:

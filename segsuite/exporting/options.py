@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import unknown_name
 
-# Formats, and what their files are called; OpenVINO's is a folder.
-FORMATS = {"onnx": ".onnx", "openvino": "", "torch_export": ".pt2"}
+# Formats, and what their files are called; OpenVINO's, and the page for browsers, are folders.
+FORMATS = {"onnx": ".onnx", "openvino": "", "torch_export": ".pt2", "web": ""}
 # Precisions, and the formats that have them.
 PRECISIONS = {
-    "float32": ("onnx", "openvino", "torch_export"),
-    "float16": ("onnx", "openvino", "torch_export"),
+    "float32": ("onnx", "openvino", "torch_export", "web"),
+    "float16": ("onnx", "openvino", "torch_export", "web"),
     "bfloat16": ("torch_export",),  # ONNX Runtime and OpenVINO read no such weights on CPUs
-    "int8": ("onnx", "openvino"),
+    "int8": ("onnx", "openvino", "web"),
 }
 _LARGEST_SIDE = 16384
 # Shape inference in the exporters takes a size of one for a size that never changes.
@@ -26,7 +27,7 @@ class ExportOptions:
     """What the exported file is to be like.
 
     Args:
-        format: "onnx", "openvino" or "torch_export".
+        format: "onnx", "openvino", "torch_export" or "web".
         precision: of the network's weights: "float32", "float16", "bfloat16" or "int8". Images,
             logits and what is made of them are not affected.
         batch: number of images that every call has; None: any.
@@ -34,6 +35,8 @@ class ExportOptions:
         bare: the network alone, from normalised images to logits.
         logits: semantic models also return the logits at the size of the labels.
         pasted: models of instances return masks at the size of the image, not those in boxes.
+        onnxruntime_web: of a page, the folder of the npm package onnxruntime-web, or one with a
+            ``node_modules`` that has it; None: looked for from the current folder upwards.
 
     Raises:
         UnknownNameError: no such format or precision.
@@ -47,6 +50,7 @@ class ExportOptions:
     bare: bool = False
     logits: bool = False
     pasted: bool = False
+    onnxruntime_web: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -61,6 +65,7 @@ class ExportOptions:
                 f"{', '.join(having)}; {self.precision} is for the format "
                 f"{' or '.join(PRECISIONS[self.precision])}"
             )
+        self._check_page()
         if self.bare and (self.logits or self.pasted):
             raise ConfigError(
                 "a bare network has logits as its only output: leave out the option "
@@ -73,6 +78,17 @@ class ExportOptions:
             )
         if self.size is not None:
             _check_size(self.size)
+
+    def _check_page(self) -> None:
+        if self.format != "web" and self.onnxruntime_web is not None:
+            raise ConfigError(
+                f"onnxruntime_web is for the format web, not for {self.format}: leave it out"
+            )
+        if self.format == "web" and (self.bare or self.batch not in (None, 1)):
+            raise ConfigError(
+                "a page predicts one image at a time, and needs what comes before and after the "
+                f"network: leave out the option {'bare' if self.bare else 'batch'}"
+            )
 
 
 def _check_size(size: tuple[int, int]) -> None:

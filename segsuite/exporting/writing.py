@@ -18,12 +18,14 @@ from .onnx import write_onnx
 from .openvino import convert_to_openvino
 from .quantize import quantize_onnx
 from .torch_export import write_torch_export
+from .web import find_onnxruntime_web, write_page
 
 # The packages that write each format, and read it for the check.
 _PACKAGES = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("onnx", "onnxscript", "openvino"),
     "torch_export": (),
+    "web": ("onnx", "onnxscript", "onnxruntime"),
 }
 _QUANTIZING = ("onnxruntime",)
 
@@ -53,7 +55,7 @@ def write_graph(
     """Write `graph` as its options say.
 
     Args:
-        path: a file, or for OpenVINO a folder, which is made.
+        path: a file, or for OpenVINO and browsers a folder, which is made.
         calibration: inputs to quantise with, where that is asked for.
 
     Raises:
@@ -73,6 +75,10 @@ def write_graph(
         if options.format == "onnx":
             path.write_bytes(file.read_bytes())
             attach_to_onnx(path, metadata)
+            return
+        if options.format == "web":
+            attach_to_onnx(file, metadata)
+            write_page(file, path, metadata, find_onnxruntime_web(options.onnxruntime_web))
             return
         path.mkdir()
         xml_file = path / "model.xml"

@@ -26,6 +26,7 @@ FORMAT_VERSION = 1
 KEY = "segsuite"
 PT2_EXTRA_FILE = "segsuite.json"
 SUFFIXES = (".onnx", ".xml", ".pt2")
+PAGE_MODEL = "model.onnx"  # in the folder of a page for browsers
 _METADATA_PROPS = 14  # the field's number in ONNX's ModelProto
 _CHUNK = 1 << 20
 
@@ -231,8 +232,8 @@ def is_exported(path: object) -> TypeGuard[str | os.PathLike[str]]:
 
 
 def model_file(path: object) -> Path | None:
-    """The ``.onnx``, ``.xml`` or ``.pt2`` that a path stands for: itself, or the ``.xml`` of a
-    folder of OpenVINO's; None where it is none.
+    """The ``.onnx``, ``.xml`` or ``.pt2`` that a path stands for: itself, the ``.xml`` of a folder
+    of OpenVINO's, or the ``.onnx`` of a page for browsers; None where it is none.
 
     Raises:
         WeightsError: a folder with several.
@@ -246,6 +247,8 @@ def model_file(path: object) -> Path | None:
     if len(models) > 1:
         names = ", ".join(f.name for f in models)
         raise WeightsError(f"'{path}' has several models, {names}: name one of them")
+    if not models and (file / "onnxruntime").is_dir():
+        models = [f for f in [file / PAGE_MODEL] if f.is_file()]
     return models[0] if models else None
 
 

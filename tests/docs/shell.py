@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .pages import Block
 
-PROGRAMS = ("cat", "gcc", "make", "pip", "python", "segsuite", "torchrun")
+PROGRAMS = ("cat", "gcc", "make", "npm", "pip", "python", "segsuite", "torchrun")
 # Variables that a page may set for a program.
 VARIABLES = ("PYTHONPATH", "SEGSUITE_DATASETS")
 
