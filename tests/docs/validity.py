@@ -164,6 +164,7 @@ def _check_torchrun(arguments: list[str]) -> None:
 _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "cat": lambda arguments: None,
     "gcc": lambda arguments: None,
+    "npm": lambda arguments: None,
     "make": _check_make,
     "pip": _check_pip,
     "python": _check_python,
