@@ -147,6 +147,9 @@ def to_rle(segmentation: list | RLE, height: int, width: int) -> RLE:
 
 def _as_runs(counts: Any) -> list[int]:
     """The lengths of an uncompressed RLE as integers."""
+    is_plain = type(counts) is list and set(map(type, counts)) == {int}
+    if is_plain and min(counts) >= 0 and max(counts) < 1 << 63:
+        return counts  # as nearly all are, those of COCO's crowds
     try:
         values = np.asarray(counts)
         with np.errstate(invalid="ignore"):

@@ -31,6 +31,7 @@ _MAGIC = b"segsuite columns"
 _LENGTHS = struct.Struct("<II")
 _ALIGNMENT = 64
 _BUFFER = 1 << 20
+_FEW = 1000  # slices, which take as long as to look up a few hundred values each
 _KINDS = "biuf"  # of NumPy's types: flags and numbers
 
 
@@ -207,11 +208,14 @@ def take_parts(
     Returns:
         The new `starts`, (m + 1,), and the new values.
     """
-    new = starts_of(np.diff(starts)[order])
-    if not len(order):
-        return new, values[:0]
-    # Parts that stay neighbours are taken together: most are, in files that go by images.
+    lengths = np.diff(starts)[order]
+    new = starts_of(lengths)
+    # Parts that stay neighbours are taken together: in files that go by images most are.
     breaks = np.flatnonzero(np.diff(order) != 1) + 1
-    first, last = order[np.append(0, breaks)], order[np.append(breaks, len(order)) - 1]
-    bounds = zip(starts[first].tolist(), starts[last + 1].tolist(), strict=True)
-    return new, np.concatenate([values[begin:end] for begin, end in bounds])
+    if len(order) and len(breaks) < _FEW:
+        first, last = order[np.append(0, breaks)], order[np.append(breaks, len(order)) - 1]
+        bounds = zip(starts[first].tolist(), starts[last + 1].tolist(), strict=True)
+        return new, np.concatenate([values[begin:end] for begin, end in bounds])
+    places = np.arange(new[-1])
+    places += np.repeat(starts[order] - new[:-1], lengths)
+    return new, values[places]

@@ -226,17 +226,31 @@ def rest_columns(rows: Sequence[Row], known: set[str], odd: Odd) -> Arrays:
     for row, content in enumerate(rows):
         if not content.keys() <= known:
             odd[row] |= content.keys() - known
-    texts = [b""] * len(rows)
-    for row, names in odd.items():
+    return pack_rests(len(rows), {row: rows[row] for row in odd}, known, odd)
+
+
+def pack_rests(number: int, rows: Mapping[int, Row], known: set[str], odd: Odd) -> Arrays:
+    """As `rest_columns`, of so many rows.
+
+    Args:
+        rows: those that are odd, by number.
+    """
+    lengths = np.zeros(number, np.int64)
+    texts = []
+    for row in sorted(odd):
+        names = odd[row]
         rest = {name: rows[row][name] for name in sorted(names) if name in rows[row]}
         text = json.dumps([rest, sorted(names - rest.keys())])
         if json.loads(text)[0] != rest:
             raise TypeError(f"JSON does not give back {rest} as it is")
-        texts[row] = text.encode()
-    starts, values = pack_texts(texts)
+        texts.append(text.encode())
+        lengths[row] = len(texts[-1])
     changed = json.dumps(sorted(known.intersection(set().union(*odd.values()))))
-    keys = np.frombuffer(changed.encode(), np.uint8)
-    return {"rest.starts": starts, "rest": values, "rest.keys": keys}
+    return {
+        "rest.starts": starts_of(lengths),
+        "rest": np.frombuffer(b"".join(texts), np.uint8),
+        "rest.keys": np.frombuffer(changed.encode(), np.uint8),
+    }
 
 
 class Table:

@@ -7,14 +7,17 @@ compares with.
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 
 from segsuite.errors import DataError, MissingFileError
 from segsuite.structures import BoxMode
 from segsuite.utils.files import no_garbage_collection
+from segsuite.utils.json_list import split_json
 
 from ..cache import Columns, cached_columns
 from ..cache.columns import starts_of
@@ -27,6 +30,7 @@ from ..cache.tables import (
     Table,
     name_columns,
     number_column,
+    pack_rests,
     prefixed,
     rest_columns,
 )
@@ -39,6 +43,7 @@ from .root import PATH_ADVICE
 
 # A change of what files are read as, or of the columns, reads them anew.
 _VERSION = 1
+_KEYS = ("images", "categories"), ("annotations",)
 
 
 def read_coco_instances(
@@ -78,16 +83,27 @@ def read_coco_columns(
 
 
 def _read(path: str, root: str | None) -> CocoInstances:
-    keys = ("images", "categories"), ("annotations",)
     try:
-        instances = parse_instances(read_json(path, *keys, exact=False), path, root)
+        instances = _read_fast(path, root)
         table = instances.annotations
         ids = (instances.image_ids, instances.category_ids, [] if table is None else table.ids)
         if not any(map(are_huge, ids)):
             return instances
     except DataError:
         pass  # which may be for ids that have lost digits
-    return parse_instances(read_json(path, *keys), path, root)
+    return parse_instances(read_json(path, *_KEYS), path, root)
+
+
+def _read_fast(path: str, root: str | None) -> CocoInstances:
+    """As if whole numbers had 64 bits at most."""
+    try:
+        text = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+        return parse_instances(split_json(text), path, root)
+    except DataError:
+        raise
+    except (OSError, ValueError):
+        pass  # no JSON, or not in an order in which it can be read part by part
+    return parse_instances(read_json(path, *_KEYS, exact=False), path, root)
 
 
 def pack_instances(instances: CocoInstances) -> Columns:
@@ -148,7 +164,7 @@ def _pack_table(table: AnnotationTable, order: np.ndarray, sizes: np.ndarray) ->
         "rle": masks.texts,
         "rle.size": np.where(is_rle[:, None], sizes[table.images[order]], 0).astype(np.int32),
     }
-    return columns | rest_columns([{"id": id} for id in ids], OBJECT_KEYS, odd)
+    return columns | pack_rests(len(ids), {i: {"id": ids[i]} for i in odd}, OBJECT_KEYS, odd)
 
 
 def _with_zero(ends: np.ndarray) -> np.ndarray:

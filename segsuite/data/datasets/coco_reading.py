@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import methodcaller
 from typing import Any
@@ -24,7 +24,7 @@ from segsuite.utils.files import parse_json, parse_large_json
 from ..cache.folder import file_state
 from ..image import read_image_size
 from .coco_faults import Faults, some
-from .coco_table import AnnotationTable, read_annotations
+from .coco_table import AnnotationRows, AnnotationTable
 from .coco_values import Ids, as_id, as_integer, id_order
 from .root import PATH_ADVICE
 
@@ -137,56 +137,133 @@ def _kind(value: Any) -> str:
 
 
 def parse_instances(
-    content: Mapping[str, Any], source: str, image_root: str | None = None
+    content: Mapping[str, Any] | Iterable[tuple[str, Any]],
+    source: str,
+    image_root: str | None = None,
 ) -> CocoInstances:
     """Normalise the content of a file in COCO's or LVIS's format.
 
     Args:
-        content: with the lists that `read_json` asks for.
+        content: with the lists that `read_json` asks for; or keys and parts of these lists, as
+            `split_json` gives them, in which annotations follow the images.
         source: the file, or what messages call it.
 
     Raises:
         DataError: ids that are missing, no ids or occur twice; an image without a name, or whose
             size can't be used; annotations of a category that is not listed, or with flags that are
             none, or with a ``bbox_mode`` that is not COCO's.
+        ValueError: parts of lists are not as they should be, which a look at the whole may change.
     """
-    categories = content["categories"]
-    unordered = read_ids(categories, "categories", source)
-    order = sorted(range(len(unordered)), key=lambda i: id_order(unordered[i]))
-    category_ids = [unordered[i] for i in order]
-    categories = [categories[i] for i in order]
-    images = content["images"]
-    image_ids = read_ids(images, "images", source)
-    faults = Faults()
-    files: list[str] = []
-    file_names = _read_file_names(images, image_ids, source, image_root, faults, files)
-    sizes = _read_sizes(images, image_ids, file_names, source, image_root, files)
-    find_category = Ids(category_ids)
-    table = None
+    if not isinstance(content, Mapping):
+        return _parse_parts(content, source, image_root)
+    categories = _Categories.read(content["categories"], source)
+    images = _Images.read(content["images"], source, image_root)
     annotations = content.get("annotations")
-    if annotations is not None:
-        ids = read_ids(annotations, "annotations", source)
-        check_box_modes(annotations, source)
-        table = read_annotations(annotations, ids, Ids(image_ids), sizes, find_category, faults)
+    if annotations is None:
+        return _instances(source, categories, images, None, [])
+    ids = read_ids(annotations, "annotations", source)
+    check_box_modes(annotations, source)
+    rows = AnnotationRows(images.find, images.sizes)
+    rows.add(annotations)
+    return _instances(source, categories, images, rows, ids)
+
+
+def _parse_parts(
+    parts: Iterable[tuple[str, Any]], source: str, image_root: str | None
+) -> CocoInstances:
+    lists: dict[str, list[Any]] = {}
+    images, rows = None, None
+    for key, values in parts:
+        if key not in ("images", "categories", "annotations"):
+            continue
+        if type(values) is not list or not set(map(type, values)) <= {dict}:
+            raise ValueError(f"{key} is no list of objects")
+        if key != "annotations":
+            lists.setdefault(key, []).extend(values)
+            continue
+        if rows is None:
+            if "images" not in lists:
+                raise ValueError("annotations come before the images that they are of")
+            images = _Images.read(lists["images"], source, image_root)
+            rows = AnnotationRows(images.find, images.sizes)
+        check_box_modes(values, source)
+        rows.add(values)
+    if "images" not in lists or "categories" not in lists:
+        raise ValueError("a list is missing")
+    if images is None:
+        images = _Images.read(lists["images"], source, image_root)
+    categories = _Categories.read(lists["categories"], source)
+    ids = [] if rows is None else check_ids(rows.ids, rows.ids, "annotations", source)
+    return _instances(source, categories, images, rows, ids)
+
+
+@dataclass(frozen=True)
+class _Categories:
+    """The categories of a file in the order of their ids."""
+
+    ids: list[Any]
+    entries: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, entries: list[dict[str, Any]], source: str) -> _Categories:
+        ids = read_ids(entries, "categories", source)
+        order = sorted(range(len(ids)), key=lambda i: id_order(ids[i]))
+        return cls([ids[i] for i in order], [entries[i] for i in order])
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The images of a file, in its order; see `CocoInstances`."""
+
+    ids: list[Any]
+    entries: list[dict[str, Any]]
+    file_names: list[str]
+    sizes: np.ndarray
+    files: list[str]
+    faults: Faults
+    find: Ids
+
+    @classmethod
+    def read(cls, entries: list[dict[str, Any]], source: str, root: str | None) -> _Images:
+        ids, files, faults = read_ids(entries, "images", source), [], Faults()
+        file_names = _read_file_names(entries, ids, source, root, faults, files)
+        sizes = _read_sizes(entries, ids, file_names, source, root, files)
+        return cls(ids, entries, file_names, sizes, files, faults, Ids(ids))
+
+
+def _instances(
+    source: str,
+    categories: _Categories,
+    images: _Images,
+    rows: AnnotationRows | None,
+    annotation_ids: list[Any],
+) -> CocoInstances:
+    faults = images.faults
+    find_category = Ids(categories.ids)
+    table = None
+    if rows is not None:
+        table = rows.table(annotation_ids, find_category, faults)
         faults.refuse(
             source,
-            len(annotations),
-            f"It lists the categories {some(category_ids)}. Correct or remove the annotations, or "
-            "add the categories",
+            len(rows),
+            f"It lists the categories {some(categories.ids)}. Correct or remove the annotations, "
+            "or add the categories",
         )
     return CocoInstances(
         source=source,
-        image_ids=image_ids,
-        file_names=file_names,
-        sizes=sizes,
-        image_facts=read_image_facts(images, find_category, source, faults),
-        category_ids=category_ids,
-        category_names=[_name(c, id) for c, id in zip(categories, category_ids, strict=True)],
-        category_facts=categories,
+        image_ids=images.ids,
+        file_names=images.file_names,
+        sizes=images.sizes,
+        image_facts=read_image_facts(images.entries, find_category, source, faults),
+        category_ids=categories.ids,
+        category_names=[
+            _name(c, id) for c, id in zip(categories.entries, categories.ids, strict=True)
+        ],
+        category_facts=categories.entries,
         annotations=table,
-        num_annotations=len(annotations or ()),
+        num_annotations=0 if rows is None else len(rows),
         faults=faults,
-        files=[(os.path.abspath(path), _state(path)) for path in files],
+        files=[(os.path.abspath(path), _state(path)) for path in images.files],
     )
 
 
@@ -208,7 +285,11 @@ def read_ids(entries: Sequence[Mapping[str, Any]], kind: str, source: str) -> li
     Raises:
         DataError: one is missing, is something else, or occurs twice.
     """
-    ids: list[Any] = list(map(methodcaller("get", "id"), entries))
+    return check_ids(list(map(methodcaller("get", "id"), entries)), entries, kind, source)
+
+
+def check_ids(ids: list[Any], entries: Sequence[Any], kind: str, source: str) -> list[Any]:
+    """The same of ids that have been taken from their entries, which are for messages alone."""
     if not set(map(type, ids)) <= {int}:
         for i, given in enumerate(ids):
             ids[i] = as_id(given)

@@ -72,11 +72,11 @@ class Segmentations:
         texts = [b""] * len(segmentations)
         if dict in types:
             for i, segmentation in enumerate(segmentations):
-                if isinstance(segmentation, dict):
+                if type(segmentation) is dict:
                     is_rle[i], texts[i] = True, _text(segmentation["counts"])
         polygons_of: Sequence[Any] = segmentations
         if not types <= {list}:
-            polygons_of = [s if isinstance(s, list) else () for s in segmentations]
+            polygons_of = [s if type(s) is list else () for s in segmentations]
         num_polygons = np.fromiter(map(len, polygons_of), np.int64, len(polygons_of))
         polygons = list(chain.from_iterable(polygons_of))
         lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))

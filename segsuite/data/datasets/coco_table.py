@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain, compress, repeat
 from operator import methodcaller
 from typing import Any
 
@@ -83,25 +83,102 @@ def read_annotations(
         images, categories: find an entry by the annotations' ``image_id`` and ``category_id``.
         sizes: (I, 2) int64: height and width of each image.
     """
-    image = _find(annotations, ids, "image_id", images, UNKNOWN_IMAGE, faults)
-    category = _find(annotations, ids, "category_id", categories, UNKNOWN_CATEGORY, faults)
-    known = (image >= 0) & (category >= 0)
-    if not known.all():
-        rows = known.nonzero()[0].tolist()
-        annotations, ids = [annotations[i] for i in rows], [ids[i] for i in rows]
-        image, category = image[known], category[known]
-    height, width = sizes[image].reshape(-1, 2).T
-    columns = _Columns(annotations, ids, height, width)
-    kept, segmentations = columns.clean(faults)
-    return AnnotationTable(
-        ids=[id for id, is_kept in zip(ids, kept.tolist(), strict=True) if is_kept],
-        images=image[kept],
-        categories=category[kept],
-        boxes=columns.boxes[kept],
-        areas=columns.areas[kept],
-        crowds=columns.crowds[kept],
-        segmentations=segmentations,
-    )
+    rows = AnnotationRows(images, sizes)
+    rows.add(annotations)
+    return rows.table(ids, categories, faults)
+
+
+class AnnotationRows:
+    """Takes the annotations of a file, some at a time, and keeps columns of them, and those that
+    are not evidently right.
+
+    Args:
+        images: find an image by the annotations' ``image_id``.
+        sizes: (I, 2) int64: height and width of each image.
+
+    Attributes:
+        ids: what annotations have as ``id``, None where they have none.
+    """
+
+    def __init__(self, images: Ids, sizes: np.ndarray) -> None:
+        self._images = images
+        # The last one is that of no image, in which nothing is right.
+        self._sizes = np.concatenate([sizes.reshape(-1, 2), np.zeros((1, 2), np.int64)])
+        self.ids: list[Any] = []
+        self._image_ids: list[Any] = []
+        self._category_ids: list[Any] = []
+        self._chunks: list[_Columns] = []
+        self._odd: list[tuple[int, Mapping[str, Any]]] = []
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def add(self, annotations: _Entries) -> None:
+        """The next ones of the file."""
+        for start in range(0, len(annotations), _CHUNK):
+            self._add(annotations[start : start + _CHUNK])
+
+    def _add(self, annotations: _Entries) -> None:
+        first, references = len(self.ids), _values(annotations, "image_id")
+        self.ids += _values(annotations, "id")
+        self._image_ids += references
+        self._category_ids += _values(annotations, "category_id")
+        image = _exact(references, self._images)
+        for i in (image < 0).nonzero()[0].tolist():
+            number, _ = self._images.find(references[i])
+            image[i] = -1 if number is None else number
+        height, width = self._sizes[image].T
+        columns = _Columns(annotations, height, width)
+        self._chunks.append(columns)
+        self._odd += [(first + i, annotations[i]) for i in columns.odd.nonzero()[0].tolist()]
+
+    def table(self, ids: Sequence[Any], categories: Ids, faults: TakesFaults) -> AnnotationTable:
+        """All of them.
+
+        Args:
+            ids: of the annotations, checked.
+            categories: find a category by the annotations' ``category_id``.
+        """
+        image = _find(self._image_ids, ids, "image_id", self._images, UNKNOWN_IMAGE, faults)
+        category = _find(
+            self._category_ids, ids, "category_id", categories, UNKNOWN_CATEGORY, faults
+        )
+        kept = (image >= 0) & (category >= 0)
+        boxes, crowds, areas = (
+            np.concatenate([empty, *(getattr(chunk, name) for chunk in self._chunks)])
+            for name, empty in (
+                ("boxes", np.zeros((0, 4))),
+                ("crowds", np.zeros(0, bool)),
+                ("areas", np.zeros(0)),
+            )
+        )
+        order = np.arange(len(ids))
+        masks: list[Any] = []
+        for row, annotation in self._odd:
+            if not kept[row]:
+                continue
+            height, width = self._sizes[image[row]].tolist()
+            cleaned = clean_annotation({**annotation, "id": ids[row]}, height, width, faults)
+            kept[row] = cleaned is not None
+            if cleaned is not None:
+                boxes[row], crowds[row] = cleaned["bbox"], cleaned["iscrowd"]
+                areas[row] = cleaned.get("area", np.nan)
+                order[row] = len(ids) + len(masks)
+                masks.append(cleaned.get("segmentation"))
+        segmentations = Segmentations.concatenate(
+            [*(chunk.masks for chunk in self._chunks), Segmentations.pack(masks)]
+        )
+        if self._odd or not kept.all():
+            segmentations = segmentations.take(order[kept])
+        return AnnotationTable(
+            ids=list(compress(ids, kept.tolist())),
+            images=image[kept],
+            categories=category[kept],
+            boxes=boxes[kept],
+            areas=areas[kept],
+            crowds=crowds[kept],
+            segmentations=segmentations,
+        )
 
 
 def _values(entries: _Entries, key: str) -> list[Any]:
@@ -109,8 +186,16 @@ def _values(entries: _Entries, key: str) -> list[Any]:
     return list(map(methodcaller("get", key), entries))
 
 
+def _exact(references: list[Any], entries: Ids) -> np.ndarray:
+    """The numbers of the entries that are referred to by their ids as they stand; -1 for others."""
+    if set(map(type, references)) <= {int, str}:
+        found = map(entries.exact.get, references, repeat(-1))
+        return np.fromiter(found, np.int64, len(references))
+    return np.full(len(references), -1)
+
+
 def _find(
-    annotations: _Entries,
+    references: list[Any],
     ids: Sequence[Any],
     key: str,
     entries: Ids,
@@ -118,11 +203,7 @@ def _find(
     faults: TakesFaults,
 ) -> np.ndarray:
     """The numbers of the entries that annotations refer to; -1 for those that are not known."""
-    references = _values(annotations, key)
-    if set(map(type, references)) <= {int, str}:
-        found = np.fromiter(map(entries.exact.get, references, repeat(-1)), np.int64)
-    else:
-        found = np.full(len(references), -1)
+    found = _exact(references, entries)
     for i in (found < 0).nonzero()[0].tolist():
         reference = references[i]
         number, is_exact = entries.find(reference)
@@ -155,36 +236,36 @@ def object_areas(table: AnnotationTable, sizes: np.ndarray) -> np.ndarray:
 
 
 class _Columns:
-    """The columns of annotations, and which of these are not evidently right."""
+    """The columns of some annotations, and which of these are not evidently right.
 
-    def __init__(
-        self, annotations: _Entries, ids: Sequence[Any], height: np.ndarray, width: np.ndarray
-    ) -> None:
-        self.annotations, self.ids = annotations, ids
-        self.height, self.width = height, width
+    Attributes:
+        odd: (N,) bool, those that `clean_annotation` has to look at.
+        boxes, crowds, areas, masks: as in `AnnotationTable`, of the others.
+    """
+
+    def __init__(self, annotations: _Entries, height: np.ndarray, width: np.ndarray) -> None:
         self.odd = np.zeros(len(annotations), bool)
-        self.boxes = self._read_boxes()
-        self.crowds = self._read_crowds()
-        self.areas = self._read_areas()
+        self.boxes = self._read_boxes(_values(annotations, "bbox"), height, width)
+        self.crowds = self._read_crowds(annotations)
+        self.areas = self._read_areas(_values(annotations, "area"))
+        self.masks, odd = _pack(_values(annotations, "segmentation"), height, width)
+        self.odd |= odd
 
-    def _column(self, key: str) -> list[Any]:
-        return _values(self.annotations, key)
-
-    def _read_boxes(self) -> np.ndarray:
-        boxes = _number_rows(self._column("bbox"))
+    def _read_boxes(self, given: list[Any], height: np.ndarray, width: np.ndarray) -> np.ndarray:
+        boxes = _number_rows(given)
         x, y, w, h = boxes.T
-        limit = reach(self.height, self.width)
+        limit = reach(height, width)
         with np.errstate(over="ignore", invalid="ignore"):
-            good = (w > 0) & (h > 0) & (x < self.width) & (y < self.height)
+            good = (w > 0) & (h > 0) & (x < width) & (y < height)
             good &= (x + w > 0) & (y + h > 0) & (np.minimum(x, y) >= -limit)
             good &= np.maximum(x + w, y + h) <= limit
         self.odd |= ~good
         return boxes
 
-    def _read_crowds(self) -> np.ndarray:
-        crowds = np.zeros(len(self.annotations), bool)
+    def _read_crowds(self, annotations: _Entries) -> np.ndarray:
+        crowds = np.zeros(len(annotations), bool)
         for key in ("iscrowd", "ignore"):
-            flags = self._column(key)
+            flags = _values(annotations, key)
             if not _are_flags(flags):
                 odd = [not _are_flags([flag]) for flag in flags]
                 self.odd |= odd
@@ -192,8 +273,7 @@ class _Columns:
             crowds |= np.fromiter(map(bool, flags), bool, len(flags))
         return crowds
 
-    def _read_areas(self) -> np.ndarray:
-        given = self._column("area")
+    def _read_areas(self, given: list[Any]) -> np.ndarray:
         try:
             is_plain = set(map(type, given)) <= {int, float, type(None)}
             areas = np.array(given, dtype=np.float64) if is_plain else None
@@ -206,44 +286,15 @@ class _Columns:
             self.odd[i] |= given[i] is not None
         return areas
 
-    def clean(self, faults: TakesFaults) -> tuple[np.ndarray, Segmentations]:
-        """Clean what is odd. Which annotations are kept, (N,) bool, and their masks."""
-        number = len(self.annotations)
-        parts = [Segmentations.pack([])]
-        for start in range(0, number, _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            masks = _values(self.annotations[chunk], "segmentation")
-            packed, odd = _pack(masks, self.height[chunk], self.width[chunk])
-            self.odd[chunk] |= odd
-            parts.append(packed)
-        kept = np.ones(number, bool)
-        rows = self.odd.nonzero()[0]
-        if not len(rows):
-            return kept, Segmentations.concatenate(parts)
-        parts.append(Segmentations.pack([self._clean_row(i, kept, faults) for i in rows.tolist()]))
-        order = np.arange(number)
-        order[rows] = number + np.arange(len(rows))
-        return kept, Segmentations.concatenate(parts).take(order[kept])
-
-    def _clean_row(self, row: int, kept: np.ndarray, faults: TakesFaults) -> Any:
-        """Clean one annotation and return its mask."""
-        annotation = {**self.annotations[row], "id": self.ids[row]}
-        cleaned = clean_annotation(annotation, int(self.height[row]), int(self.width[row]), faults)
-        if cleaned is None:
-            kept[row] = False
-            return None
-        self.boxes[row] = cleaned["bbox"]
-        self.crowds[row] = cleaned["iscrowd"]
-        self.areas[row] = cleaned.get("area", np.nan)
-        return cleaned.get("segmentation")
-
 
 def _pack(
     masks: Sequence[Any], height: np.ndarray, width: np.ndarray
 ) -> tuple[Segmentations, np.ndarray]:
     """Masks in columns, and which are not evidently right, (N,) bool; these are left out."""
     odd = _odd_structures(masks, height, width)
-    usable = [None if o else mask for mask, o in zip(masks, odd.tolist(), strict=True)]
+    usable = list(masks)
+    for i in odd.nonzero()[0].tolist():
+        usable[i] = None
     try:
         packed = Segmentations.pack(usable)
     except (OverflowError, TypeError, ValueError):
@@ -265,7 +316,9 @@ def _odd_structures(masks: Sequence[Any], height: np.ndarray, width: np.ndarray)
                 odd[i] = type(mask.get("counts")) is not str or mask.get("size") != [*size]
     if not kinds <= {dict, list, type(None)}:
         odd |= [mask is not None and type(mask) not in (dict, list) for mask in masks]
-    polygons_of = [mask if type(mask) is list else () for mask in masks]
+    polygons_of = masks
+    if not kinds <= {list}:
+        polygons_of = [mask if type(mask) is list else () for mask in masks]
     polygons = list(chain.from_iterable(polygons_of))
     if set(map(type, polygons)) <= {list}:
         lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))

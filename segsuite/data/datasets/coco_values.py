@@ -35,6 +35,8 @@ def as_integer(value: Any) -> int | None:
 
 def as_number(value: Any) -> float | None:
     """A finite number, also one that was written as text; None of all else."""
+    if type(value) is float:
+        return value if math.isfinite(value) else None
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, str)):
         return None
     if isinstance(value, str) and "_" in value:  # which Python takes

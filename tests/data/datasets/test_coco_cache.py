@@ -244,6 +244,16 @@ def test_integers_beyond_what_a_float_holds(tmp_path):
     assert [len(r["annotations"]) for r in records] == [7, 0, 0]
 
 
+@pytest.mark.parametrize("order", [-1, 1])
+@pytest.mark.parametrize("start", ["", "\ufeff", " \n"])
+def test_lists_in_any_order(tmp_path, order, start):
+    made = dict(list(content().items())[::order])
+    (tmp_path / "gt.json").write_text(start + json.dumps(made), encoding="utf-8")
+    records = load_coco_json(tmp_path / "gt.json", "/")
+    assert [r["image_id"] for r in records] == [3, 5, 7]
+    assert sum(len(r["annotations"]) for r in records) == len(made["annotations"])
+
+
 def test_a_changed_file_is_read_again(tmp_path, reads):
     path = write(tmp_path / "gt.json", content())
     load_coco_json(path, "/")

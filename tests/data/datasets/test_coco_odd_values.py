@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from segsuite.data import DatasetCatalog, MetadataCatalog
 from segsuite.data.checks import check_instance_dataset
 from segsuite.data.datasets.coco_annotations import clean_annotation
+from segsuite.data.datasets.coco_cache import pack_instances
 from segsuite.data.datasets.coco_faults import Faults, Outcome
 from segsuite.data.datasets.coco_reading import parse_instances
 from segsuite.errors import DataError, UserError
 from segsuite.evaluation.coco import COCOEvaluator
+from segsuite.utils import json_list
+from segsuite.utils.json_list import split_json
 
 from .odd_worlds import (
     ENGINES,
@@ -430,3 +433,27 @@ def test_whole_files_are_read_as_single_annotations_are(annotations):
         else:
             text = single["segmentation"]["counts"]
             assert mask["counts"] == (text.decode() if isinstance(text, bytes) else text)
+
+
+@settings(max_examples=60)
+@given(ANNOTATIONS, st.booleans(), st.integers(20, 400))
+def test_files_are_read_part_by_part_as_they_are_as_a_whole(annotations, first, block):
+    content = with_ids(annotations)
+    if first:
+        content = {"annotations": content.pop("annotations"), **content}
+    text = json.dumps(content).encode()
+
+    def read(given):
+        try:
+            columns = pack_instances(parse_instances(given, "gt.json", "/"))
+        except UserError as e:
+            return str(e)
+        return {name: column.tolist() for name, column in columns.items()}, columns.facts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_list, "_BLOCK", block)
+        if first:
+            with pytest.raises(ValueError, match="before the images"):
+                parse_instances(split_json(text), "gt.json", "/")
+        else:
+            assert repr(read(split_json(text))) == repr(read(json.loads(text)))
