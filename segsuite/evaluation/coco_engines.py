@@ -97,7 +97,7 @@ class HotcocoEngine:
             detections = np.column_stack(columns).astype(np.float64)
         else:  # without boxes, which would tell how large a detection is
             detections = _masks_found(part, found)
-        if len(self._running) > len(self._streams):  # so that no more than a few parts are held
+        if len(self._running) >= len(self._streams):  # so that no more than a few parts are held
             self._running.popleft().result()
         stream, thread = next(self._turns)
         entries = _entries(part, objects, self._task)

@@ -136,7 +136,11 @@ class ErrorEngine:
             total += np.bincount(objects.categories[chosen], minlength=self._num_categories)
         categories = detections.categories.copy()
         categories[meant >= 0] = objects.categories[meant[meant >= 0]]
-        columns = (detections.categories, detections.scores, kinds, categories, finds)
+        # There may be millions: no more than what holds the numbers.
+        columns = (
+            *(detections.categories.astype(np.int32), detections.scores),
+            *(kinds.astype(np.int8), categories.astype(np.int32), finds),
+        )
         self._judged.append(_Judged(*(column[~ignored] for column in columns)))
 
     def errors(self) -> ErrorKinds:
@@ -149,6 +153,7 @@ class ErrorEngine:
                 for name in ("categories", "scores", "kinds", "meant", "finds")
             )
         )
+        self._judged = [judged]
         right = judged.kinds == _RIGHT
         everything = np.ones(len(right), dtype=bool)
 

@@ -31,7 +31,7 @@ _MAGIC = b"segsuite columns"
 _LENGTHS = struct.Struct("<II")
 _ALIGNMENT = 64
 _BUFFER = 1 << 20
-_FEW = 1000  # slices, which take as long as to look up a few hundred values each
+_SLICE = 64  # values, whose places take as long to find as a slice of an array does
 _KINDS = "biuf"  # of NumPy's types: flags and numbers
 
 
@@ -212,7 +212,7 @@ def take_parts(
     new = starts_of(lengths)
     # Parts that stay neighbours are taken together: in files that go by images most are.
     breaks = np.flatnonzero(np.diff(order) != 1) + 1
-    if len(order) and len(breaks) < _FEW:
+    if len(order) and _SLICE * len(breaks) <= new[-1]:
         first, last = order[np.append(0, breaks)], order[np.append(breaks, len(order)) - 1]
         bounds = zip(starts[first].tolist(), starts[last + 1].tolist(), strict=True)
         return new, np.concatenate([values[begin:end] for begin, end in bounds])

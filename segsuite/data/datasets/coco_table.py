@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress, repeat
-from operator import methodcaller
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -183,7 +183,10 @@ class AnnotationRows:
 
 def _values(entries: _Entries, key: str) -> list[Any]:
     """The value of each entry, None where it has none."""
-    return list(map(methodcaller("get", key), entries))
+    try:
+        return list(map(itemgetter(key), entries))
+    except KeyError:
+        return list(map(methodcaller("get", key), entries))
 
 
 def _exact(references: list[Any], entries: Ids) -> np.ndarray:
@@ -266,6 +269,8 @@ class _Columns:
         crowds = np.zeros(len(annotations), bool)
         for key in ("iscrowd", "ignore"):
             flags = _values(annotations, key)
+            if set(map(type, flags)) <= {int, type(None)} and not any(flags):
+                continue
             if not _are_flags(flags):
                 odd = [not _are_flags([flag]) for flag in flags]
                 self.odd |= odd
