@@ -225,7 +225,8 @@ class _Images:
 
     @classmethod
     def read(cls, entries: list[dict[str, Any]], source: str, root: str | None) -> _Images:
-        ids, files, faults = read_ids(entries, "images", source), [], Faults()
+        ids, faults = read_ids(entries, "images", source), Faults()
+        files: list[str] = []
         file_names = _read_file_names(entries, ids, source, root, faults, files)
         sizes = _read_sizes(entries, ids, file_names, source, root, files)
         return cls(ids, entries, file_names, sizes, files, faults, Ids(ids))
