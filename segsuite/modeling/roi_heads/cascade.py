@@ -143,6 +143,7 @@ class CascadeROIHeads(StandardROIHeads):
     ) -> InstanceBatch:
         """The proposals of a stage, but for those that the stage before made empty."""
         valid = before.valid & (boxes[..., 2:] > boxes[..., :2]).all(dim=2)
+        boxes = boxes.masked_fill(~valid[..., None], 0)
         matched = match_with_objects(boxes, valid, objects, matcher, self.num_classes)
         return InstanceBatch(before.image_sizes, valid, {"proposal_boxes": boxes, **matched})
 
