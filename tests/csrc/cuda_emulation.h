@@ -1,10 +1,10 @@
 // CUDA on the CPU, for tests: enough of the language to run the kernels of csrc/cuda as they are.
 //
 // Blocks run one after the other. The threads of a block are fibers that run until the next barrier
-// (__syncthreads or a warp operation); every other block runs them in descending order, so that a
-// missing barrier shows as a wrong result rather than by luck. A barrier that not all threads of
-// the block or warp reach ends the process with a message, as does a shared-memory request over
-// 48 KiB.
+// (__syncthreads or a warp operation), and a warp runs until all of its threads wait for the block;
+// every other block runs them in descending order. So a missing barrier shows as a wrong result
+// rather than by luck. A barrier that not all threads of the block or warp reach ends the process
+// with a message, as does a shared-memory request over 48 KiB.
 //
 // Left out, because no kernel here uses it: streams that overlap, device-side memory spaces, warp
 // masks other than the full one, block sizes that are no multiple of a warp in warp operations.
@@ -108,16 +108,19 @@ inline void run_block(bool descending) {
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, fiber_main, 0);
   }
+  const int warps = (m.threads + kWarp - 1) / kWarp;
   while (true) {
-    for (int i = 0; i < m.threads; ++i) {
-      m.current = descending ? m.threads - 1 - i : i;
-      if (current().wait == Wait::none) swapcontext(&m.scheduler, &current().context);
+    for (int i = 0; i < warps; ++i) {
+      const int first = (descending ? warps - 1 - i : i) * kWarp;
+      const int last = std::min(first + kWarp, m.threads);
+      do {
+        for (int k = first; k < last; ++k) {
+          m.current = descending ? first + last - 1 - k : k;
+          if (current().wait == Wait::none) swapcontext(&m.scheduler, &current().context);
+        }
+      } while (release(first, last, Wait::warp));
     }
-    bool progress = false;
-    for (int i = 0; i < m.threads; i += kWarp)
-      progress |= release(i, std::min(i + kWarp, m.threads), Wait::warp);
-    progress |= release(0, m.threads, Wait::block);
-    if (progress) continue;
+    if (release(0, m.threads, Wait::block)) continue;
     for (int i = 0; i < m.threads; ++i)
       if (m.fibers[i].wait != Wait::done) fail("a barrier is not reached by every thread");
     return;
