@@ -19,6 +19,7 @@ import jinja2
 
 from segsuite.data import ImageReader
 from segsuite.errors import DataError, FileAccessError, MissingPackageError, UserError
+from segsuite.utils.memory import return_memory
 from segsuite.visualization import Prediction
 from segsuite.visualization.summary import ClassSummary, confidence_map, summarize
 
@@ -29,6 +30,7 @@ MAX_PIXELS = 40_000_000  # some 70 bytes of memory each while they are predicted
 # Others are read by code that few look at, or by other programs: EPS by Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "NPY")
 _MAX_WAITING = 16
+_MAX_SESSIONS = 64
 _MINUTE = 60  # seconds
 _LEGEND = jinja2.Environment(autoescape=True).from_string(
     """
@@ -176,6 +178,8 @@ def build_page(
         outputs = [pictures, legend, confidence]
         file.upload(show, file, outputs, api_name="predict")
         file.clear(clear, None, outputs, api_visibility="private")
+    # What Gradio remembers of who was here: by default of the last 10,000.
+    page.state_session_capacity = _MAX_SESSIONS
     # One image at a time; who comes after this many that wait is told so.
     page.queue(max_size=_MAX_WAITING, default_concurrency_limit=1)
     return page
@@ -218,6 +222,7 @@ def serve(
             f"can't listen at {host}:{port} ({error}); choose another --port"
         ) from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return_memory()
     with listener, tempfile.TemporaryDirectory() as uploads, suppress(KeyboardInterrupt):
         os.environ["GRADIO_TEMP_DIR"] = uploads
         page = build_page(
