@@ -59,6 +59,10 @@ class RunError(UserError, RuntimeError):
     """A run can't go on: its loss is not finite, or a process that it needs has died."""
 
 
+class PluginError(UserError, RuntimeError):
+    """An installed plug-in can't be loaded."""
+
+
 class MissingPackageError(UserError, ImportError):
     """An optional package is needed that is not installed."""
 

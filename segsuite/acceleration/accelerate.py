@@ -21,7 +21,7 @@ from torch import nn
 from segsuite.layers import BilinearResize, Conv2d
 
 from .conv import BatchNorm, InferenceConv, SkippedNorm, TrainingConv, is_foldable
-from .forward import AcceleratedForward
+from .forward import AcceleratedForward, forward_of
 from .resize import MatrixResize
 
 
@@ -43,6 +43,8 @@ def accelerate(model: nn.Module, *, inference: bool = False) -> None:
     where a hook looks at what is between convolution and norm, such a model computes as one that is
     accelerated for training.
 
+    Copies of the model, shallow, deep or by pickle, are plain ones: accelerate them anew.
+
     A model that is accelerated already is accelerated anew, on its present weights. Of modules,
     those of exactly the types `Conv2d`, `torch.nn.Conv2d` and `BilinearResize` are touched,
     subclasses may compute something else; and none whose ``forward`` somebody else has replaced.
@@ -50,31 +52,27 @@ def accelerate(model: nn.Module, *, inference: bool = False) -> None:
     remove_acceleration(model)
     convs = _inference_convs(model) if inference else _training_convs(model)
     for forward in chain(_resizes(model), convs):
-        vars(forward.module)["forward"] = forward
+        forward.install()
 
 
 def remove_acceleration(model: nn.Module) -> None:
     """Make `model` the plain one that it was before `accelerate`."""
     for module in model.modules():
-        if isinstance(vars(module).get("forward"), AcceleratedForward):
-            del vars(module)["forward"]
+        if forward := forward_of(module):
+            forward.remove()
 
 
 @contextmanager
 def accelerated(model: nn.Module) -> Iterator[None]:
     """``accelerate(model, inference=True)`` for a while; afterwards `model` is as it was."""
-    before = [
-        forward
-        for module in model.modules()
-        if isinstance(forward := vars(module).get("forward"), AcceleratedForward)
-    ]
+    before = [forward for module in model.modules() if (forward := forward_of(module))]
     accelerate(model, inference=True)
     try:
         yield
     finally:
         remove_acceleration(model)
         for forward in before:
-            vars(forward.module)["forward"] = forward
+            forward.install()
 
 
 def _resizes(model: nn.Module) -> Iterator[AcceleratedForward]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, TypeGuard
+from typing import TypeAlias, TypeGuard
 
 import torch
 from torch import nn
@@ -73,10 +73,6 @@ class InferenceConv(AcceleratedForward):
         # What they were made of. Kept, so that nothing else can come to lie where it does.
         self._source: list[torch.Tensor] = []
         self._state: list[tuple[int, int]] = []
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy of the model prepares its own weights."""
-        return {**vars(self), "_prepared": {}, "_source": [], "_state": []}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         conv, device = self.module, x.device.type

@@ -11,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segsuite.utils.arguments import positive_int
+
 from .arguments import add_config_source, add_overrides, load_from_arguments
 
 if TYPE_CHECKING:
@@ -33,15 +35,26 @@ folded into its convolution.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_source(parser)
     parser.add_argument(
-        "--size", type=int, nargs=2, default=(512, 512), metavar=("H", "W"), help="of the images"
+        "--size",
+        type=positive_int,
+        nargs=2,
+        default=(512, 512),
+        metavar=("H", "W"),
+        help="of the images",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=2, metavar="N", help="of the training step (default 2)"
+        "--batch-size",
+        type=positive_int,
+        default=2,
+        metavar="N",
+        help="of the training step (default 2)",
     )
     parser.add_argument(
-        "--depth", type=int, default=2, metavar="D", help="levels of modules (default 2)"
+        "--depth", type=positive_int, default=2, metavar="D", help="levels of modules (default 2)"
     )
-    parser.add_argument("--runs", type=int, default=5, metavar="N", help="timed passes (default 5)")
+    parser.add_argument(
+        "--runs", type=positive_int, default=5, metavar="N", help="timed passes (default 5)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
     add_overrides(parser)
 

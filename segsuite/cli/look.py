@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segsuite.errors import ConfigError
+from segsuite.utils.arguments import positive_int
 
 from .arguments import add_config_source, add_overrides, load_from_arguments
 
@@ -36,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fed", action="store_true", help="samples of the training loader, after augmentation"
     )
     parser.add_argument("--sheet", action="store_true", help="all in one contact sheet")
-    parser.add_argument("--limit", type=int, default=24, metavar="N", help="images (default 24)")
+    parser.add_argument(
+        "--limit", type=positive_int, default=24, metavar="N", help="images (default 24)"
+    )
     parser.add_argument(
         "--start", type=int, default=0, metavar="I", help="first image, or with --fed iteration"
     )

@@ -6,6 +6,8 @@ import argparse
 import textwrap
 from typing import TYPE_CHECKING
 
+from segsuite.utils.arguments import positive_int
+
 if TYPE_CHECKING:
     from segsuite.models import ModelInfo
 
@@ -24,10 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="of a model; without it all")
     parser.add_argument("--backbone", metavar="NAME", help="instead of the model's usual one")
     parser.add_argument(
-        "--num-classes", type=int, default=21, metavar="K", help="to count for (default 21)"
+        "--num-classes",
+        type=positive_int,
+        default=21,
+        metavar="K",
+        help="to count for (default 21)",
     )
     parser.add_argument(
-        "--in-channels", type=int, default=3, metavar="C", help="of the images (default 3)"
+        "--in-channels", type=positive_int, default=3, metavar="C", help="of the images (default 3)"
     )
 
 

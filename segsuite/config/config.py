@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
-from segsuite.errors import ConfigError, MissingPackageError
+from segsuite.errors import ConfigError, MissingPackageError, PluginError
 
 from .node import CfgNode
 from .values import read_value
@@ -25,6 +25,9 @@ def get_cfg() -> CfgNode:
     A plug-in is a module that registers components when it is imported; a function
     ``add_config(cfg)`` in it, if there is one, adds its default keys. Installed packages name
     theirs in the entry point group ``segsuite.plugins``.
+
+    Raises:
+        PluginError: one of these can't be loaded.
     """
     from .defaults import _C
 
@@ -33,7 +36,7 @@ def get_cfg() -> CfgNode:
         try:
             _apply_plugin(cfg, entry_point.load())
         except Exception as e:
-            raise RuntimeError(
+            raise PluginError(
                 f"the installed plug-in '{entry_point.name}' ({entry_point.value}) failed to load: "
                 f"{type(e).__name__}: {e}. Fix it, or uninstall the package it comes from"
             ) from e

@@ -22,10 +22,15 @@ def results_table(results: dict[str, dict[str, Any]], title: str = "") -> str:
     figures of slices are a table of their own.
 
     Args:
-        results: ``{task: {figure: value}}`` as `DatasetEvaluator.evaluate` returns it.
+        results: ``{task: {figure: value}}`` as `DatasetEvaluator.evaluate` returns it; figures that
+            are of no task come first.
         title: the name of the data set.
     """
-    return "\n\n".join(_task_table(task, figures, title) for task, figures in results.items())
+    # An evaluator may give figures of no task, as those of Detectron2 may.
+    alone = {name: value for name, value in results.items() if not isinstance(value, Mapping)}
+    tables = [_task_table("", alone, title)] if alone else []
+    tables += [_task_table(task, results[task], title) for task in results if task not in alone]
+    return "\n\n".join(tables)
 
 
 def _task_table(task: str, figures: dict[str, Any], title: str) -> str:
@@ -43,7 +48,8 @@ def _task_table(task: str, figures: dict[str, Any], title: str) -> str:
         else:
             summary[name] = value
 
-    lines = [f"{title}: {task}" if title else task]
+    heading = ": ".join(filter(None, [title, task]))
+    lines = [heading] if heading else []
     for names in _chunks(list(summary), 8):
         lines += _grid([names, [_number(summary[name]) for name in names]])
     for name, value in notes.items():

@@ -10,7 +10,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ class Gate:
         uploads: the folder that the page's uploads, and its answers, are kept in.
         max_bytes: of an upload.
         max_kept: bytes of all that is in `uploads`; above it no more is taken.
+        hosts: names that a request may call this machine by, as those of 127.0.0.1; None: any. Else
+            a page of somebody else's could have its own name lead here, and a browser, which then
+            takes this page for part of that one, would let it read (DNS rebinding).
         token: a word that every request has to bring, as ``?token=`` once (a cookie keeps it) or as
             ``Authorization: Bearer``; None: everybody is let in.
     """
@@ -58,12 +61,14 @@ class Gate:
         uploads: str | os.PathLike[str],
         max_bytes: int,
         max_kept: int = 1 << 30,
+        hosts: Collection[str] | None = None,
         token: str | None = None,
     ):
         self._app = app
         self._uploads = Path(uploads).resolve()
         self._max_bytes = max_bytes
         self._max_kept = max_kept
+        self._hosts = hosts
         self._token = token
         self._uploading = 0
 
@@ -72,10 +77,14 @@ class Gate:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":  # a websocket: the page has none
             return await send({"type": "websocket.close"})
+        if self._hosts is not None and _host(scope) not in self._hosts:
+            names = ", ".join(self._hosts)
+            return await _answer(send, 403, f"this page is asked for as {names}, not as another")
         if not self._knows_token(scope):
             return await _answer(send, 401, "the address has to end in ?token=..., as it was given")
-        if self._token is not None:
-            send = self._with_cookie(send)
+        await self._route(scope, receive, send if self._token is None else self._with_cookie(send))
+
+    async def _route(self, scope: Any, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         if method in ("GET", "HEAD") and _READ.fullmatch(path):
             if path.startswith(_FILE) and not self.holds(unquote(path[len(_FILE) :])):
@@ -138,6 +147,8 @@ class Gate:
             self._uploading -= 1
 
     async def _ask(self, scope: Any, receive: Receive, send: Send) -> None:
+        if _size(self._uploads) > self._max_kept:
+            return await _answer(send, 503, "too many answers; try again in some minutes")
         body = await _body(receive)
         try:
             content = parse_json(body or b"")
@@ -168,6 +179,14 @@ class Gate:
 
 class _NotUploaded(ValueError):
     pass
+
+
+def _host(scope: Any) -> str:
+    """The name, without its port, that a request was sent to; empty for none, or several."""
+    given = [value.decode("latin1") for name, value in scope["headers"] if name.lower() == b"host"]
+    if len(given) != 1:
+        return ""
+    return re.sub(r":\d+$", "", given[0]).lower().removesuffix(".")
 
 
 async def _body(receive: Receive) -> bytes | None:

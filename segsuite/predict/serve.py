@@ -32,6 +32,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM", "GIF", "NPY")
 _MAX_WAITING = 16
 _MAX_SESSIONS = 64
 _MINUTE = 60  # seconds
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 _LEGEND = jinja2.Environment(autoescape=True).from_string(
     """
 <style>
@@ -230,7 +231,9 @@ def serve(
         )
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         address += f"/?token={token}" if token else ""
-        gate = partial(Gate, uploads=uploads, max_bytes=max_bytes, token=token)
+        # Whoever knows the token is let in by any name, as that of a server in front.
+        hosts = _LOOPBACK if host in _LOOPBACK and token is None else None
+        gate = partial(Gate, uploads=uploads, max_bytes=max_bytes, hosts=hosts, token=token)
         _run_server(page, listener, gate, max_bytes, f"{title} at {address}  (Ctrl-C ends it)")
 
 

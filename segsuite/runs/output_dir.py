@@ -49,6 +49,9 @@ def prepare_output_dir(path: str | os.PathLike[str]) -> None:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "make room there" if full else "check the path and its permissions"
+        file = next((p for p in (folder, *folder.parents) if p.exists() and not p.is_dir()), None)
+        if file is not None:
+            advice = f"'{file}' is a file, not a folder: move it away"
         raise FileAccessError(
             error.errno,
             f"OUTPUT_DIR '{folder}' can't be written: {error.strerror}; {advice}, or set "

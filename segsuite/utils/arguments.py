@@ -14,14 +14,14 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
 def add_num_gpus(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-gpus",
-        type=_positive,
+        type=positive_int,
         default=1,
         metavar="N",
         help="processes on this machine, one a GPU (on the CPU where there is none)",
     )
     parser.add_argument(
         "--dist-timeout",
-        type=_positive,
+        type=positive_int,
         default=1800,
         metavar="SECONDS",
         help="how long processes wait for one that does not answer before the run fails "
@@ -29,7 +29,8 @@ def add_num_gpus(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
+def positive_int(text: str) -> int:
+    """The type of an argument that counts something: an integer from 1 on."""
     value = int(text) if text.isascii() and text.isdigit() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected an integer from 1 on, got '{text}'")

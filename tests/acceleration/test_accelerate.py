@@ -257,7 +257,7 @@ def test_after_a_while_of_inference_it_trains_as_before():
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["deep", "file"]
 )
-def test_a_copy_computes_with_its_own_weights(inference, copied):
+def test_a_copy_is_plain_and_computes_with_its_own_weights(inference, copied):
     model = randomise(
         nn.Sequential(
             *(nn.Conv2d(3, 256, 3, padding=1), nn.BatchNorm2d(256)),
@@ -269,13 +269,31 @@ def test_a_copy_computes_with_its_own_weights(inference, copied):
     with torch.no_grad():
         before = model(x)
         other = copied(model)
+        assert touched(model) and not touched(other)
+        accelerate(other, inference=inference)
+        assert touched(other) == touched(model)
         torch.testing.assert_close(other(x), before)
         for parameter in other.parameters():
             parameter.zero_()
-        other = copied(other)
-        assert touched(other) == touched(model)
         assert float(other(x).std(dim=(0, 2, 3)).max()) == 0
         torch.testing.assert_close(model(x), before)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_a_shallow_copy_computes_by_itself(inference):
+    conv = randomise(Conv2d(4, 4, 3, norm="FrozenBN", activation=F.relu)).eval()
+    accelerate(conv, inference=inference)
+    other = copy.copy(conv)
+    other.activation = None
+    other._parameters = {"weight": nn.Parameter(torch.zeros_like(conv.weight)), "bias": None}
+    with torch.no_grad():
+        x = torch.randn(1, 4, 8, 8)
+        before = conv(x)
+        assert float(other(x).std(dim=(0, 2, 3)).max()) == 0
+        torch.testing.assert_close(conv(x), before)
+    remove_acceleration(conv)
+    with torch.no_grad():
+        torch.testing.assert_close(conv(x), before)
 
 
 @pytest.mark.parametrize(

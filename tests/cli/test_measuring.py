@@ -1,8 +1,11 @@
 """What `segsuite analyze` and `segsuite benchmark` print."""
 
+import pytest
+
 from segsuite.cli.analyze import table
 from segsuite.cli.benchmark import show
 from segsuite.profiling.analysis import ModuleCost
+from tests.processes import run_segsuite_here
 
 
 def test_modules_are_indented_below_their_parents():
@@ -34,3 +37,23 @@ def test_phases_have_their_shares(capsys):
         "  workers: 2",
         "",
     ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["analyze", "--size", "0", "0"],
+        ["analyze", "--batch-size", "0"],
+        ["analyze", "--runs", "-1"],
+        ["analyze", "--depth", "0"],
+        ["models", "unet", "--num-classes", "0"],
+        ["look", "--limit", "0"],
+    ],
+    ids=" ".join,
+)
+def test_counts_begin_with_one(words, capsys):
+    config = ["--config-file", "smoke/unet_shapes"] if words[0] != "models" else []
+    assert run_segsuite_here(words[0], *config, *words[1:]) == 2
+    text = capsys.readouterr().err
+    assert f"argument {next(w for w in words if w.startswith('--'))}" in text
+    assert "expected an integer from 1 on" in text

@@ -48,9 +48,9 @@ class Page:
         return [self.client.get(f"/file={picture['path']}").content for picture in pictures]
 
     def memory(self) -> float:
-        """Resident, in MiB."""
+        """Resident or swapped out, in MiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+        return sum(map(int, re.findall(r"Vm(?:RSS|Swap):\s+(\d+) kB", status))) / 1024
 
     def kept(self) -> float:
         """What lies in its folder, in MiB."""

@@ -65,3 +65,8 @@ def test_installed_package_with_entry_point(tmp_path):
     failed = run()
     assert failed.returncode != 0
     assert "plug-in 'third' (thirdparty) failed to load: ValueError: broken inside" in failed.stderr
+    code = "from segsuite.engine.launch import launch; from segsuite.config import get_cfg"
+    code += "; launch(get_cfg)"
+    told = run()
+    assert told.returncode == 2 and "Traceback" not in told.stderr
+    assert "(thirdparty) failed to load: ValueError: broken inside. Fix it" in told.stderr

@@ -40,3 +40,10 @@ def test_at_most_80_columns():
     assert all(any(f"AP{i} " in line + " " for line in lines) for i in range(12))
     assert any("xxx…" in line for line in lines)
     assert "segm" in lines
+
+
+def test_figures_of_no_task_as_detectron2_allows():
+    alone = {"score": 0.5, "rule": "mine"}
+    assert results_table(alone, "my_val").splitlines()[:2] == ["my_val", "  score"]
+    both = results_table({**alone, "sem_seg": {"mIoU": 1.0}}, "my_val").split("\n\n")
+    assert "rule: mine" in both[0] and both[1].startswith("my_val: sem_seg")

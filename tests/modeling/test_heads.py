@@ -1,11 +1,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from segsuite.config import get_cfg
 from segsuite.layers import ShapeSpec
+from segsuite.modeling import build_model
 from segsuite.modeling.backbone import UNetEncoder
 from segsuite.modeling.sem_seg import (
+    SEM_SEG_HEADS_REGISTRY,
     FCNHead,
     HRNetV2Head,
     LRASPPHead,
@@ -235,3 +238,28 @@ def test_aux_head():
     head = build_aux_head(cfg, {"res4": ShapeSpec(8, 16)})
     assert head.conv.out_channels == 256 and head.predictor.out_channels == 3
     assert head.criterion.weights == {"cross_entropy": 0.4}
+
+
+class Detectron2Head(nn.Module):
+    """As Detectron2's heads are: the losses, or logits in full size."""
+
+    def __init__(self, cfg, input_shape):
+        super().__init__()
+        self.predictor = nn.Conv2d(input_shape["res4"].channels, 2, 1)
+
+    def forward(self, features, targets=None):
+        x = F.interpolate(self.predictor(features["res4"]), scale_factor=16.0)
+        if self.training:
+            return None, {"loss_sem_seg": F.cross_entropy(x, targets)}
+        return x, {}
+
+
+def test_a_head_of_detectron2_is_told_what_to_change():
+    cfg = get_cfg()
+    cfg.MODEL.SEM_SEG_HEAD.NAME = "Detectron2Head"
+    SEM_SEG_HEADS_REGISTRY.register(Detectron2Head)
+    try:
+        with pytest.raises(TypeError, match=r"Detectron2Head without num_classes, stride.*targets"):
+            build_model(cfg)
+    finally:
+        SEM_SEG_HEADS_REGISTRY.remove("Detectron2Head")

@@ -109,6 +109,24 @@ def test_an_upload_is_predicted(client):
     assert client.get(f"/gradio_api/file={served}").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "10.0.0.1"]
+)
+def test_a_name_of_somebody_else_that_leads_here(start, client, host):
+    """DNS rebinding: a browser takes the page for one of the site that it looks at."""
+    headers = {"Host": host}
+    for path in ("/", "/config", "/gradio_api/info"):
+        assert client.get(path, headers=headers).status_code in (400, 403)
+    files = {"files": ("a.png", png())}
+    refused = client.post("/gradio_api/upload", files=files, headers=headers)
+    assert refused.status_code in (400, 403)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:7860", "127.0.0.1:7860", "[::1]:7860"])
+def test_names_of_this_machine(client, host):
+    assert client.get("/config", headers={"Host": host}).status_code == 200
+
+
 @pytest.mark.parametrize("route", ["call/predict", "queue/join"])
 def test_no_file_of_the_server_is_predicted(client, secret, route):
     uploaded = upload(client)

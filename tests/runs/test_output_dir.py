@@ -4,6 +4,7 @@ import argparse
 import errno
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,8 +35,10 @@ class TestPrepare:
 
     def test_a_path_that_cannot_be_a_folder(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(OSError, match=r"OUTPUT_DIR '.*file/x'.*Not a directory.*another"):
-            prepare_output_dir(tmp_path / "file" / "x")
+        file = re.escape(f"'{tmp_path / 'file'}' is a file, not a folder: move it away, or set")
+        for path in ("file", "file/x", "file/x/y"):
+            with pytest.raises(OSError, match=rf"OUTPUT_DIR '.*{path}' can't be written: .*{file}"):
+                prepare_output_dir(tmp_path / path)
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
     def test_no_permission(self, tmp_path):
