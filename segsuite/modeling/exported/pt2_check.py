@@ -36,7 +36,6 @@ _NAMES = re.compile(r"[\w.]*")
 _FUNCTIONS = re.compile(
     r"Symbol|Integer|Float|Rational|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|CeilToInt"
     r"|FloorToInt|TruncToInt|RoundToInt|ToFloat|IntTrueDiv|FloatTrueDiv|FloatPow|PowByNatural"
-    r"|GreaterThan|LessThan|StrictGreaterThan|StrictLessThan|Equality|Unequality"
     r"|LShift|RShift|ModularIndexing|Where|Identity|Add|Mul|Pow|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not|Abs"
     r"|GreaterThan|LessThan|StrictGreaterThan|StrictLessThan|Equality|Unequality|floor|ceiling"
 )
