@@ -98,12 +98,14 @@ def load_trained_weights(model: nn.Module, cfg: CfgNode) -> str | Path:
 
 def _match_classes(model: ExportedSegmentor, cfg: CfgNode) -> None:
     """Compare the classes of an exported file with those of each data set for evaluation."""
-    key = "stuff_classes" if model.metadata.task == "semantic" else "thing_classes"
+    kinds = {"semantic": ("stuff",), "instances": ("thing",), "panoptic": ("thing", "stuff")}
     for name in cfg.DATASETS.TEST:
-        names = MetadataCatalog.get(name).get(key)
-        if not names:
-            what = "label maps" if key == "stuff_classes" else "instances"
-            raise ConfigError(
-                f"{model.file} predicts {what}, and data set '{name}' has none; name one that has"
-            )
-        model.take_classes(names, name)
+        for kind in kinds[model.metadata.task]:
+            names = MetadataCatalog.get(name).get(f"{kind}_classes")
+            if not names:
+                what = "label maps" if kind == "stuff" else "instances"
+                raise ConfigError(
+                    f"{model.file} predicts {what}, and data set '{name}' has none; name one that "
+                    "has"
+                )
+            model.take_classes(names, name, kind)

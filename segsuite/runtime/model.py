@@ -126,7 +126,10 @@ def _set_instances(result: Result, outputs: dict[str, np.ndarray], frame: Frame)
 
 
 def _segment(number: int, row: list[float]) -> dict[str, Any]:
-    """A segment as `PanopticFPN` describes it, of its row: category, isthing, score, area."""
-    category, is_thing, score, area = row[:4]
+    """A segment as `PanopticFPN` describes it, of its row: category, 1 for things, score, area, and
+    for things their place among the instances."""
+    category, is_thing, score, area, place = row
     facts = {"id": number, "isthing": bool(is_thing), "category_id": int(category)}
-    return {**facts, "score": score} if is_thing else {**facts, "area": int(area)}
+    if is_thing:
+        return {**facts, "score": score, "instance_id": int(place)}
+    return {**facts, "area": int(area)}

@@ -34,8 +34,8 @@ class Result:
         mask_probabilities: (D, M, M) float32, the masks within the boxes.
         pasted: (D, H, W) bool, of a model that was exported so.
         panoptic: (H, W) int32, the id of each pixel's segment, 0 for none.
-        segments: ``id``, ``isthing`` and ``category_id`` of each; for things ``score``, for stuff
-            ``area`` in pixels.
+        segments: ``id``, ``isthing`` and ``category_id`` of each; for things ``score`` and
+            ``instance_id``, for stuff ``area`` in pixels.
         min_score: instances below it are not drawn.
     """
 

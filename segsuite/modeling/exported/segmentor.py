@@ -75,18 +75,22 @@ class ExportedSegmentor(nn.Module):
         """What runs the file."""
         return self._model.engine
 
-    def take_classes(self, names: Sequence[str], dataset: str) -> None:
-        """Number the classes as a data set does, which has the same in any order.
+    def take_classes(self, names: Sequence[str], dataset: str, kind: str) -> None:
+        """Number the classes as a data set does, which has the same in any order, those of a
+        panoptic model in the same.
 
         Args:
-            names: of the data set's classes, of labels or of instances, whichever the file gives.
+            names: of the data set's classes.
             dataset: its name, for messages.
+            kind: "thing" or "stuff".
 
         Raises:
             ConfigError: the data set has other classes.
         """
         metadata = self.metadata
-        own = metadata.classes or metadata.thing_classes
+        own = metadata.classes
+        if metadata.task == "panoptic":
+            own = metadata.thing_classes if kind == "thing" else metadata.stuff_classes
         if sorted(own) != sorted(names):
             raise ConfigError(
                 f"{self.file} predicts {_listed(own, names)}, and data set '{dataset}' has "
@@ -95,6 +99,11 @@ class ExportedSegmentor(nn.Module):
             )
         order = np.array([list(names).index(name) for name in own])
         is_same = bool((order == np.arange(len(own))).all())
+        if metadata.task == "panoptic" and not is_same:
+            raise ConfigError(
+                f"{self.file} and data set '{dataset}' have the same {kind} classes in different "
+                "orders; a panoptic file is evaluated on those of its own order alone"
+            )
         self._renumbered = None if is_same or len(own) == 1 else order
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
