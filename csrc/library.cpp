@@ -58,7 +58,7 @@ STABLE_TORCH_LIBRARY(segsuite, m) {
       "float spatial_scale, int sampling_ratio, bool aligned) -> Tensor");
   m.def(
       "roi_align_backward(Tensor grad, Tensor rois, SymInt[] input_size, bool channels_last, "
-      "float spatial_scale, int sampling_ratio, bool aligned, bool deterministic) -> Tensor");
+      "float spatial_scale, int sampling_ratio, bool aligned) -> Tensor");
   m.def(
       "multilevel_roi_align(Tensor[] features, Tensor rois, SymInt pooled_height, "
       "SymInt pooled_width, float[] spatial_scales, int sampling_ratio, bool aligned, "
@@ -67,7 +67,7 @@ STABLE_TORCH_LIBRARY(segsuite, m) {
   m.def(
       "multilevel_roi_align_backward(Tensor grad, Tensor rois, SymInt[] size, bool channels_last, "
       "float[] spatial_scales, int sampling_ratio, bool aligned, int canonical_box_size, "
-      "int canonical_level, bool deterministic) -> Tensor[]");
+      "int canonical_level) -> Tensor[]");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(segsuite, CompositeExplicitAutograd, m) {

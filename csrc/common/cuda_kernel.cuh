@@ -23,9 +23,29 @@
   extern __shared__ __align__(16) unsigned char segsuite_shared[]; \
   T* name = reinterpret_cast<T*>(segsuite_shared)
 
+namespace segsuite {
+
+// Loads and stores of global memory. Kernels use them so that the emulation can count what a warp moves.
+template <typename T>
+__device__ __forceinline__ T load_global(const T* from) {
+  return *from;
+}
+template <typename T>
+__device__ __forceinline__ void store_global(T* to, const T& value) {
+  *to = value;
+}
+
+}  // namespace segsuite
+
 #endif
 
 namespace segsuite {
+
+// Values that one instruction loads or stores.
+template <typename S, int n>
+struct alignas(n * sizeof(S)) Vector {
+  S values[n];
+};
 
 template <typename T>
 __host__ __device__ constexpr T ceil_div(T a, T b) {

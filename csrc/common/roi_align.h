@@ -82,6 +82,15 @@ SEGSUITE_DEVICE bool interpolate(T at, int32_t size, Interpolation<T>* result) {
   return true;
 }
 
+// Whether there is anything to pool: the RoI is of an image that is there, its sides are neither
+// negative nor infinite.
+template <typename T>
+SEGSUITE_DEVICE bool can_be_pooled(T image, T x1, T y1, T x2, T y2, T images) {
+  const T width = x2 - x1, height = y2 - y1;
+  return image >= T(0) && image < images && width >= T(0) && height >= T(0) &&
+         std::isfinite(width) && std::isfinite(height);
+}
+
 // Which level of a pyramid pools a RoI, by its size: `canonical_size` squared goes to
 // `canonical_level`, half of that one level down.
 struct RoiLevels {

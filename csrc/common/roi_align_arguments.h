@@ -141,10 +141,9 @@ Tensor roi_align(const Tensor& input, const Tensor& rois, int64_t pooled_height,
 template <auto multilevel_roi_align_backward>
 Tensor roi_align_backward(const Tensor& grad, const Tensor& rois, std::vector<int64_t> input_size,
                           bool channels_last, double spatial_scale, int64_t sampling_ratio,
-                          bool aligned, bool deterministic) {
+                          bool aligned) {
   return multilevel_roi_align_backward(grad, rois, std::move(input_size), channels_last,
-                                       {spatial_scale}, sampling_ratio, aligned, 1, 0,
-                                       deterministic)
+                                       {spatial_scale}, sampling_ratio, aligned, 1, 0)
       .front();
 }
 

@@ -36,7 +36,8 @@ MapView<S> map_view(const Tensor& x) {
   return {data, static_cast<int32_t>(x.size(3)), x.stride(0), x.stride(1), x.stride(2), x.stride(3)};
 }
 
-// The RoIs in the order in which they are pooled: by level, by image, from top to bottom.
+// The RoIs in the order in which they are pooled: by level, by image, from top to bottom. Those that
+// cannot be pooled are left out; segsuite/ops names them in an error.
 template <typename T>
 std::vector<Box<T>> sorted_boxes(const Tensor& rois, const Pyramid& pyramid) {
   const Tensor dense = torch::stable::contiguous(rois);
@@ -44,13 +45,10 @@ std::vector<Box<T>> sorted_boxes(const Tensor& rois, const Pyramid& pyramid) {
   std::vector<Box<T>> boxes;
   boxes.reserve(rois.size(0));
   for (int64_t i = 0; i < rois.size(0); ++i, roi += 5) {
-    const T image = roi[0], width = roi[3] - roi[1], height = roi[4] - roi[2];
-    STD_TORCH_CHECK(image >= 0 && image < static_cast<T>(pyramid.images), "roi_align: RoI ", i,
-                    " is in image ", image, " of ", pyramid.images);
-    STD_TORCH_CHECK(width >= 0 && height >= 0 && std::isfinite(width) && std::isfinite(height),
-                    "roi_align: RoI ", i, " is ", height, " x ", width, " (height x width)");
+    const auto images = static_cast<T>(pyramid.images);
+    if (!can_be_pooled(roi[0], roi[1], roi[2], roi[3], roi[4], images)) continue;
     const int32_t level = roi_level(roi[1], roi[2], roi[3], roi[4], pyramid.assignment);
-    boxes.push_back({i, level, static_cast<int32_t>(image), roi[1], roi[2], roi[3], roi[4]});
+    boxes.push_back({i, level, static_cast<int32_t>(roi[0]), roi[1], roi[2], roi[3], roi[4]});
   }
   std::stable_sort(boxes.begin(), boxes.end(), [](const Box<T>& a, const Box<T>& b) {
     return std::tie(a.level, a.image, a.y1) < std::tie(b.level, b.image, b.y1);
@@ -98,6 +96,7 @@ void pool(const std::vector<Tensor>& features, const Tensor& rois, const Pyramid
           const RoiAlignOptions& options, const Tensor& out) {
   using T = Accumulator<S>;
   const std::vector<Box<T>> boxes = sorted_boxes<T>(rois, pyramid);
+  if (static_cast<int64_t>(boxes.size()) < rois.size(0)) torch::stable::fill_(out, NAN);
   if (boxes.empty() || pyramid.channels == 0) return;
   const int64_t blocks = ceil_div(pyramid.channels, kChannels);
   const auto most = static_cast<size_t>(std::clamp<int64_t>(
@@ -191,7 +190,7 @@ std::vector<Tensor> multilevel_roi_align_backward(const Tensor& grad, const Tens
                                                   std::vector<double> spatial_scales,
                                                   int64_t sampling_ratio, bool aligned,
                                                   int64_t canonical_box_size,
-                                                  int64_t canonical_level, bool /*deterministic*/) {
+                                                  int64_t canonical_level) {
   const Pyramid pyramid(size, spatial_scales, canonical_box_size, canonical_level);
   check_rois(rois, grad);
   check_grad(grad, rois, pyramid);

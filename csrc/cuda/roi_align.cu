@@ -1,6 +1,4 @@
-// Registration of the CUDA kernels in roi_align.cuh.
-#include "cuda/roi_align.cuh"
-
+// Registration of the CUDA kernels of RoIAlign.
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/macros.h>
@@ -12,6 +10,9 @@
 
 #include "common/cuda_stream.h"
 #include "common/roi_align_arguments.h"
+#include "cuda/roi_align_backward.cuh"
+#include "cuda/roi_align_forward.cuh"
+#include "cuda/to_channels_last.cuh"
 
 namespace segsuite {
 namespace {
@@ -32,9 +33,11 @@ View4<S> view(const Tensor& x) {
 
 template <typename S>
 MapPyramid<S> map_pyramid(const std::vector<Tensor>& maps, const Pyramid& pyramid) {
+  constexpr int64_t most_channels = 65535 * 32;  // the grid's second side
   STD_TORCH_CHECK(maps.size() <= kMaxLevels, "roi_align: at most ", kMaxLevels, " levels");
-  STD_TORCH_CHECK(pyramid.images <= INT32_MAX && pyramid.channels <= kMaxChannels,
-                  "roi_align: at most ", INT32_MAX, " images and ", kMaxChannels, " channels");
+  STD_TORCH_CHECK(pyramid.images <= INT32_MAX / kMaxLevels && pyramid.channels <= most_channels,
+                  "roi_align: at most ", INT32_MAX / kMaxLevels, " images and ", most_channels,
+                  " channels");
   MapPyramid<S> result{};
   for (size_t i = 0; i < maps.size(); ++i) {
     result.maps[i] = view<S>(maps[i]);
@@ -47,10 +50,26 @@ MapPyramid<S> map_pyramid(const std::vector<Tensor>& maps, const Pyramid& pyrami
 }
 
 template <typename T>
-RoiList<T> roi_list(const Tensor& rois, const RoiAlignOptions& options, int64_t channels) {
-  STD_TORCH_CHECK(channels * options.bins() <= INT32_MAX - kRoiThreads,
-                  "roi_align: a pooled RoI has ", channels, " x ", options.bins(), " values");
+RoiList<T> roi_list(const Tensor& rois, const RoiAlignOptions& options) {
+  STD_TORCH_CHECK(rois.size(0) <= INT32_MAX, "roi_align: at most ", INT32_MAX, " RoIs");
   return {static_cast<const T*>(rois.const_data_ptr()), rois.size(0), options};
+}
+
+// The tensor, or a copy of it in which the channels of a pixel are adjacent.
+template <typename S>
+Tensor with_adjacent_channels(const Tensor& x) {
+  if (x.stride(1) == 1 || x.numel() == 0) return x;
+  const Tensor copy = new_empty(x, {x.size(0), x.size(1), x.size(2), x.size(3)}, true, x.scalar_type());
+  launch_to_channels_last<S>(
+      {static_cast<const S*>(x.const_data_ptr()),
+       {x.stride(0), x.stride(1), x.stride(2), x.stride(3)},
+       static_cast<S*>(copy.mutable_data_ptr()),
+       x.size(0),
+       static_cast<int32_t>(x.size(1)),
+       static_cast<int32_t>(x.size(2)),
+       static_cast<int32_t>(x.size(3))},
+      current_stream(x));
+  return copy;
 }
 
 Tensor multilevel_roi_align(std::vector<Tensor> features, const Tensor& rois, int64_t pooled_height,
@@ -71,9 +90,13 @@ Tensor multilevel_roi_align(std::vector<Tensor> features, const Tensor& rois, in
   const Tensor dense_rois = torch::stable::contiguous(rois);
   with_floating_type(out.scalar_type(), [&](auto type) {
     using S = decltype(type);
-    launch_roi_align<S, Sum<S>>(map_pyramid<const S>(features, pyramid),
-                                roi_list<Sum<S>>(dense_rois, options, pyramid.channels), view<S>(out),
-                                current_stream(out));
+    const RoiList<Sum<S>> list = roi_list<Sum<S>>(dense_rois, options);
+    MapPyramid<const S> maps = map_pyramid<const S>(features, pyramid);
+    if (worth_channels_last(maps, list)) {
+      for (Tensor& feature : features) feature = with_adjacent_channels<S>(feature);
+      maps = map_pyramid<const S>(features, pyramid);
+    }
+    launch_roi_align<S, Sum<S>>(maps, list, view<S>(out), current_stream(out));
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   return out;
@@ -84,38 +107,37 @@ std::vector<Tensor> multilevel_roi_align_backward(const Tensor& grad, const Tens
                                                   std::vector<double> spatial_scales,
                                                   int64_t sampling_ratio, bool aligned,
                                                   int64_t canonical_box_size,
-                                                  int64_t canonical_level, bool deterministic) {
+                                                  int64_t canonical_level) {
   const Pyramid pyramid(size, spatial_scales, canonical_box_size, canonical_level);
   check_rois(rois, grad);
   check_grad(grad, rois, pyramid);
   const RoiAlignOptions options =
       roi_align_options(grad.size(2), grad.size(3), sampling_ratio, aligned);
   const torch::stable::accelerator::DeviceGuard guard(grad.get_device_index());
-  // Atomics add in the type of the sums: narrower ones are slow and lose what they add.
-  const ScalarType type = grad.scalar_type();
-  const bool is_half = type == ScalarType::Half || type == ScalarType::BFloat16;
-  const ScalarType sum_type = is_half && !deterministic ? ScalarType::Float : type;
   std::vector<Tensor> maps;
-  for (const Pyramid::Level& level : pyramid.levels) {
+  for (const Pyramid::Level& level : pyramid.levels)
     maps.push_back(new_empty(grad, {pyramid.images, pyramid.channels, level.height, level.width},
-                             channels_last, sum_type));
-    if (!deterministic) torch::stable::zero_(maps.back());
-  }
+                             channels_last, grad.scalar_type()));
   if (pyramid.images * pyramid.channels == 0) return maps;
   const Tensor dense_rois = torch::stable::contiguous(rois);
-  with_floating_type(type, [&](auto value) {
-    using S = decltype(value);
-    const RoiList<Sum<S>> list = roi_list<Sum<S>>(dense_rois, options, pyramid.channels);
-    if (deterministic)
-      launch_roi_align_backward_ordered<S, Sum<S>>(
-          view<const S>(grad), list, map_pyramid<S>(maps, pyramid), current_stream(grad));
-    else if (grad.numel() > 0)
-      launch_roi_align_backward<S, Sum<S>>(
-          view<const S>(grad), list, map_pyramid<Sum<S>>(maps, pyramid), current_stream(grad));
+  // Room for the lists: RoIs, then where each map's begin and how many they are.
+  const int64_t keys = pyramid.images * static_cast<int64_t>(pyramid.levels.size());
+  constexpr int64_t words = sizeof(ListedRoi) / sizeof(int32_t);
+  const Tensor room = torch::stable::empty({rois.size(0) * words + 2 * keys}, ScalarType::Int,
+                                           std::nullopt, grad.device());
+  auto* const roi_room = static_cast<int32_t*>(room.mutable_data_ptr());
+  int32_t* const key_room = roi_room + rois.size(0) * words;
+  const ListedRois lists{reinterpret_cast<ListedRoi*>(roi_room), key_room, key_room + keys};
+  with_floating_type(grad.scalar_type(), [&](auto type) {
+    using S = decltype(type);
+    const MapPyramid<S> to = map_pyramid<S>(maps, pyramid);
+    STD_TORCH_CHECK(tile_numbers(to).first[maps.size()] <= INT32_MAX,
+                    "roi_align: the feature maps are too large");
+    const Tensor from = with_adjacent_channels<S>(grad);
+    launch_roi_align_backward<S, Sum<S>>(view<const S>(from), roi_list<Sum<S>>(dense_rois, options),
+                                         to, lists, current_stream(grad));
   });
   STD_CUDA_KERNEL_LAUNCH_CHECK();
-  for (Tensor& map : maps)
-    if (sum_type != type) map = torch::stable::to(map, type);
   return maps;
 }
 

@@ -9,8 +9,7 @@ Feature maps may be float32, float64, float16 or bfloat16; samples are weighted 
 float32 (float64 for float64 maps) and the result has the maps' type, under autocast too. It has
 the memory format of the map, or of the first one. The gradient flows to the maps, not to the RoIs.
 
-On the CPU results and gradients are the same for any number of threads. On CUDA the gradient is
-summed with atomics, in no fixed order, unless ``torch.use_deterministic_algorithms(True)``.
+Results and gradients are always the same for the same input, on the CPU for any number of threads.
 """
 
 from __future__ import annotations
@@ -59,8 +58,8 @@ def roi_align(
     Raises:
         ValueError: shapes, types, devices or sizes do not fit; on the CPU also a RoI of an image
             that is not there, of negative size or not finite. (On CUDA, where a look at the values
-            would wait for the device, such a RoI is pooled as NaN and has no gradient. Compiled
-            code raises RuntimeError.)
+            would wait for the device, and in compiled code such a RoI is pooled as NaN and has no
+            gradient.)
     """
     rois = as_rois(rois, input)
     check_features([input], rois)
@@ -197,14 +196,11 @@ def _memory_format(channels_last: bool) -> torch.memory_format:
 
 
 def _call(op: Callable, features: Tensor | list[Tensor], rois: Tensor, *args: Any) -> Tensor:
-    """Call a kernel, which refuses values it cannot use but does not explain them well."""
-    if torch.compiler.is_compiling():
-        return op(features, rois, *args)
-    try:
-        return op(features, rois, *args)
-    except RuntimeError:
+    """Call a kernel, which pools RoIs that it cannot use as NaN. On the CPU they are refused."""
+    # A plain tensor has values to look at, those of tracers have none.
+    if rois.device.type == "cpu" and type(rois) is Tensor and not torch.compiler.is_compiling():
         check_rois(rois, features.shape[0] if isinstance(features, Tensor) else len(features[0]))
-        raise
+    return op(features, rois, *args)
 
 
 # Checks
@@ -353,19 +349,17 @@ if EXTENSION_LOADED:
     def _backward(ctx: Any, grad: Tensor) -> tuple:
         (rois,) = ctx.saved_tensors
         op = torch.ops.segsuite.roi_align_backward
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        options = (ctx.size, ctx.channels_last, *ctx.options, deterministic)
-        return op(grad, rois, *options), *[None] * 6
+        return op(grad, rois, ctx.size, ctx.channels_last, *ctx.options), *[None] * 6
 
     def _save_backward(ctx: Any, inputs: tuple, output: Any) -> None:
-        grad, rois, _, _, *ctx.options, _ = inputs
+        grad, rois, _, _, *ctx.options = inputs
         ctx.save_for_backward(rois)
         ctx.pooled_size = grad.shape[2:]
 
     def _double_backward(ctx: Any, grad: Tensor) -> tuple:
         (rois,) = ctx.saved_tensors
         op = torch.ops.segsuite.roi_align
-        return op(grad, rois, *ctx.pooled_size, *ctx.options), *[None] * 7
+        return op(grad, rois, *ctx.pooled_size, *ctx.options), *[None] * 6
 
     def _save_multilevel(ctx: Any, inputs: tuple, output: Any) -> None:
         features, rois, _, _, *ctx.options = inputs
@@ -376,14 +370,12 @@ if EXTENSION_LOADED:
     def _backward_multilevel(ctx: Any, grad: Tensor) -> tuple:
         (rois,) = ctx.saved_tensors
         op = torch.ops.segsuite.multilevel_roi_align_backward
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        options = (ctx.size, ctx.channels_last, *ctx.options, deterministic)
-        return op(grad, rois, *options), *[None] * 8
+        return op(grad, rois, ctx.size, ctx.channels_last, *ctx.options), *[None] * 8
 
     def _double_backward_multilevel(ctx: Any, grads: list[Tensor]) -> tuple:
         (rois,) = ctx.saved_tensors
         op = torch.ops.segsuite.multilevel_roi_align
-        return op(grads, rois, *ctx.pooled_size, *ctx.options), *[None] * 9
+        return op(grads, rois, *ctx.pooled_size, *ctx.options), *[None] * 8
 
     for _name, _derivative, _setup in (
         ("roi_align", _backward, _save),

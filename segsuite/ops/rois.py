@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -84,19 +85,19 @@ def check_rois(rois: Tensor, num_images: int) -> None:
     Raises:
         ValueError: one is of an image that is not there, of negative size or not finite.
     """
-    image, (x1, y1, x2, y2) = rois[:, 0], rois[:, 1:].unbind(1)
-    size = torch.stack([x2 - x1, y2 - y1], 1)
+    image, size = rois[:, 0], rois[:, 3:] - rois[:, 1:3]
     outside = ~((image >= 0) & (image < num_images))
+    bad = ~((size >= 0) & (size < math.inf))  # of NaN, too
+    if not (outside.any() or bad.any()):
+        return
     if outside.any():
         i = int(outside.nonzero()[0])
         raise ValueError(
             f"rois[{i}] = {rois[i].tolist()} is in image {image[i]:g}; "
             f"there are {num_images} images, numbered from 0"
         )
-    bad = ~((size >= 0) & size.isfinite()).all(1)
-    if bad.any():
-        i = int(bad.nonzero()[0])
-        raise ValueError(
-            f"rois[{i}] = {rois[i].tolist()} is {size[i, 1]:g} x {size[i, 0]:g} (height x width); "
-            "expected image, x1, y1, x2, y2, finite, with x1 <= x2 and y1 <= y2"
-        )
+    i = int(bad.any(1).nonzero()[0])
+    raise ValueError(
+        f"rois[{i}] = {rois[i].tolist()} is {size[i, 1]:g} x {size[i, 0]:g} (height x width); "
+        "expected image, x1, y1, x2, y2, finite, with x1 <= x2 and y1 <= y2"
+    )

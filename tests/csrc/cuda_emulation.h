@@ -171,6 +171,11 @@ inline int lane() { return machine().current % kWarp; }
 #define blockDim (emulation::machine().block)
 #define gridDim (emulation::machine().grid)
 
+template <typename T>
+T load_global(const T* from) { return *from; }
+template <typename T>
+void store_global(T* to, const T& value) { *to = value; }
+
 inline void __syncthreads() { emulation::wait_for(emulation::Wait::block); }
 inline void __syncwarp(unsigned = ~0u) { emulation::wait_for(emulation::Wait::warp); }
 

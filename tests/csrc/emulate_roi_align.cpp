@@ -1,7 +1,12 @@
-// The launches of cuda/roi_align.cuh, emulated, for calls from Python.
+// The launches of RoIAlign's CUDA kernels, emulated, for calls from Python.
+#include <torch/headeronly/util/BFloat16.h>
 #include <torch/headeronly/util/Half.h>
 
-#include "cuda/roi_align.cuh"
+#include <vector>
+
+#include "cuda/roi_align_backward.cuh"
+#include "cuda/roi_align_forward.cuh"
+#include "cuda/to_channels_last.cuh"
 
 namespace {
 
@@ -44,25 +49,50 @@ MapPyramid<S> pyramid(const Pooling& pooling) {
   return result;
 }
 
-// Forward, and backward with a gradient for each map: 0, 1 (atomics), 2 (ordered).
 template <typename S, typename T>
-void run(const Pooling& pooling, int direction) {
+void pool(const Pooling& pooling, bool backward) {
   const RoiList<T> rois{static_cast<const T*>(pooling.rois), pooling.num_rois, pooling.options};
-  if (direction == 0)
-    launch_roi_align<S, T>(pyramid<const S>(pooling), rois, view<S>(pooling.pooled), nullptr);
-  else if (direction == 1)
-    launch_roi_align_backward<S, T>(view<const S>(pooling.pooled), rois, pyramid<T>(pooling),
-                                    nullptr);
-  else
-    launch_roi_align_backward_ordered<S, T>(view<const S>(pooling.pooled), rois,
-                                            pyramid<S>(pooling), nullptr);
+  if (!backward)
+    return launch_roi_align<S, T>(pyramid<const S>(pooling), rois, view<S>(pooling.pooled), nullptr);
+  std::vector<ListedRoi> listed(pooling.num_rois);
+  std::vector<int32_t> first(pooling.images * pooling.assignment.count), count(first);
+  launch_roi_align_backward<S, T>(view<const S>(pooling.pooled), rois, pyramid<S>(pooling),
+                                  {listed.data(), first.data(), count.data()}, nullptr);
+}
+
+template <typename F>
+void with_type(int type, const F& f) {
+  if (type == 0) f(float(), float());
+  if (type == 1) f(double(), double());
+  if (type == 2) f(torch::headeronly::Half(), float());
+  if (type == 3) f(torch::headeronly::BFloat16(), float());
 }
 
 }  // namespace
 
-// Types: 0 float, 1 double, 2 half.
-extern "C" void run(const Pooling* pooling, int type, int direction) {
-  if (type == 0) run<float, float>(*pooling, direction);
-  if (type == 1) run<double, double>(*pooling, direction);
-  if (type == 2) run<torch::headeronly::Half, float>(*pooling, direction);
+extern "C" void run(const Pooling* pooling, int type, bool backward) {
+  with_type(type, [&](auto value, auto sum) {
+    pool<decltype(value), decltype(sum)>(*pooling, backward);
+  });
+}
+
+extern "C" bool worth(const Pooling* pooling) {
+  return worth_channels_last(pyramid<const float>(*pooling),
+                             RoiList<float>{nullptr, pooling->num_rois, pooling->options});
+}
+
+// `map` has `images` images of `channels`; `to` has room for all of it.
+extern "C" void copy_channels_last(const Map* map, int images, int channels, int type, void* to) {
+  with_type(type, [&](auto value, auto) {
+    using S = decltype(value);
+    const int64_t* strides = map->strides;
+    launch_to_channels_last<S>({static_cast<const S*>(map->data),
+                                {strides[0], strides[1], strides[2], strides[3]},
+                                static_cast<S*>(to),
+                                images,
+                                channels,
+                                map->height,
+                                map->width},
+                               nullptr);
+  });
 }

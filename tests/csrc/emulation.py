@@ -18,7 +18,7 @@ from torch.utils.cpp_extension import include_paths
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent.parent / "csrc"
-ARCHITECTURES = (75, 80, 86, 90, 100, 120)
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
 _CUDA_HOME = os.environ.get("CUDA_HOME")
 NVCC = str(Path(_CUDA_HOME, "bin", "nvcc")) if _CUDA_HOME else shutil.which("nvcc")

@@ -165,10 +165,6 @@ def test_batched_nms(boxes, scores, groups, threshold, topk):
         (FEATURES, ROIS.half(), (7, 7), 1.0, 0),
         (FEATURES, ROIS[:, :4], (7, 7), 1.0, 0),
         (FEATURES, ROIS[0], (7, 7), 1.0, 0),
-        (FEATURES, ROIS + torch.tensor([2.0, 0, 0, 0, 0]), (7, 7), 1.0, 0),
-        (FEATURES, ROIS - torch.tensor([1.0, 0, 0, 0, 0]), (7, 7), 1.0, 0),
-        (FEATURES, ROIS * float("nan"), (7, 7), 1.0, 0),
-        (FEATURES, ROIS * float("inf"), (7, 7), 1.0, 0),
         (FEATURES, ROIS, (0, 7), 1.0, 0),
         (FEATURES, ROIS, (7, -7), 1.0, 0),
         (FEATURES, ROIS, (HUGE, HUGE), 1.0, 0),
@@ -185,6 +181,19 @@ def test_roi_align(features, rois, pooled, scale, sampling):
 
 
 @pytest.mark.parametrize(
+    "rois",
+    [
+        ROIS + torch.tensor([2.0, 0, 0, 0, 0]),
+        ROIS - torch.tensor([2.0, 0, 0, 0, 0]),
+        ROIS * float("nan"),
+        ROIS * float("inf"),
+    ],
+)
+def test_roi_align_pools_bad_rois_as_nan(rois):
+    assert ops().roi_align(FEATURES, rois, 7, 7, 1.0, 0, True).isnan().all()
+
+
+@pytest.mark.parametrize(
     ("grad", "rois", "size"),
     [
         (torch.randn(1, 8, 7, 7), ROIS, [2, 8, 9, 10]),
@@ -193,7 +202,6 @@ def test_roi_align(features, rois, pooled, scale, sampling):
         (torch.ones(2, 8, 7, 7, dtype=torch.int32), ROIS, [2, 8, 9, 10]),
         (torch.randn(2, 8, 7, 7), ROIS, [2, 8, 9]),
         (torch.randn(2, 8, 7, 7), ROIS, []),
-        (torch.randn(2, 8, 7, 7), ROIS, [1, 8, 9, 10]),
         (torch.randn(2, 8, 7, 7), ROIS, [-2, 8, 9, 10]),
         (torch.randn(2, 8, 7, 7), ROIS, [2, 8, -9, 10]),
         (torch.randn(2, 8, 7, 7), ROIS, [2, 8, HUGE, HUGE]),
@@ -201,7 +209,7 @@ def test_roi_align(features, rois, pooled, scale, sampling):
 )
 def test_roi_align_backward(grad, rois, size):
     with pytest.raises(RuntimeError):
-        ops().roi_align_backward(grad, rois, size, False, 1.0, 2, True, True)
+        ops().roi_align_backward(grad, rois, size, False, 1.0, 2, True)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 import torch
 import torchvision.ops
@@ -297,14 +299,14 @@ class TestCompiler:
             torch.library.opcheck(ops.roi_align, (features[0], rois, 3, 2, 0.5, 2, True))
             torch.library.opcheck(
                 ops.roi_align_backward,
-                (grad, rois, list(features[0].shape), channels_last, 0.5, 2, True, False),
+                (grad, rois, list(features[0].shape), channels_last, 0.5, 2, True),
             )
             levels = ([0.5, 0.25], 2, True, 10, 2)
             torch.library.opcheck(ops.multilevel_roi_align, (features, rois, 3, 2, *levels))
             size = [2, 5, 8, 12, 4, 6]
             torch.library.opcheck(
                 ops.multilevel_roi_align_backward,
-                (grad, rois, size, channels_last, *levels, False),
+                (grad, rois, size, channels_last, *levels),
             )
 
     @pytest.mark.parametrize("dynamic", [False, True])
@@ -353,7 +355,7 @@ class TestErrors:
             (X.long(), ROIS, {}, r"torch\.int64; expected float32"),
             (X, ROIS[:, 1:], {}, r"rois are \(2, 4\); expected \(R, 5\)"),
             (X, ROIS.long(), {}, r"rois are torch\.int64; expected a floating"),
-            (X, ROIS.to("meta"), {}, "on cpu and the RoIs on meta"),
+            (X, ROIS.to("meta"), {}, "on (cpu|cuda:0) and the RoIs on meta"),
             (X, ROIS, {"output_size": 0}, "output_size is 0; expected 1 to 4096"),
             (X, ROIS, {"output_size": (7, 7, 7)}, r"output_size is \(7, 7, 7\)"),
             (X, ROIS, {"spatial_scale": 0}, "scale of a level is 0; expected a positive"),
@@ -392,11 +394,43 @@ class TestErrors:
             multilevel_roi_align([x, x], rois, 7, [0.5, 0.25], aligned=aligned)
 
     @requires_extension
-    def test_kernels_keep_within_bounds_when_called_directly(self):
-        bad = torch.tensor([[7.0, 0, 0, 4, 4]])
-        with pytest.raises(RuntimeError, match="RoI 0 is in image 7 of 2"):
-            torch.ops.segsuite.roi_align(self.X, bad, 7, 7, 1.0, 2, True)
+    def test_kernels_called_directly_do_not_pool_bad_rois(self, device):
+        ops = torch.ops.segsuite
+        rois = torch.cat([self.ROIS, torch.tensor([[7.0, 0, 0, 4, 4], [0, 5, 0, 1, 1]])]).to(device)
+        x = self.X.to(device)
+        pooled = ops.roi_align(x, rois, 7, 7, 1.0, 2, True)
+        assert torch.equal(pooled[:2], ops.roi_align(x, rois[:2], 7, 7, 1.0, 2, True))
+        assert pooled[2:].isnan().all()
+        grad = torch.randn_like(pooled)
+        options = [2, 3, 8, 8], False, 1.0, 2, True
+        expected = ops.roi_align_backward(grad[:2], rois[:2], *options)
+        assert torch.equal(ops.roi_align_backward(grad, rois, *options), expected)
         with pytest.raises(RuntimeError, match="not of these RoIs"):
-            torch.ops.segsuite.roi_align_backward(
-                torch.zeros(3, 3, 7, 7), self.ROIS, [2, 3, 8, 8], False, 1.0, 2, True, False
-            )
+            ops.roi_align_backward(grad[:3], rois, *options)
+
+    def test_errors_leave_the_process_whole(self):
+        """Errors of values and of the kernels' own checks, often, in a process of its own."""
+        code = """
+            import torch
+            from segsuite.ops import multilevel_roi_align, roi_align
+
+            x = torch.zeros(2, 3, 8, 8)
+            bad = torch.tensor([[0.0, 0, 0, 4, 4], [2, 0, 0, 1, 1]])
+            raw = lambda: torch.ops.segsuite.roi_align(x, bad[:, 1:], 7, 7, 1.0, 2, True)
+            calls = [
+                (ValueError, lambda: roi_align(x, bad, 7)),
+                (ValueError, lambda: multilevel_roi_align([x, x], bad, 7, [0.5, 0.25])),
+                ((RuntimeError, AttributeError), raw),
+            ]
+            for _ in range(20):
+                for kind, call in calls:
+                    try:
+                        call()
+                    except kind:
+                        continue
+                    raise SystemExit("no error")
+            print("whole")
+        """
+        result = run_python("-c", textwrap.dedent(code))
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.split() == ["whole"]
