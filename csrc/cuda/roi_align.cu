@@ -51,8 +51,9 @@ MapPyramid<S> map_pyramid(const std::vector<Tensor>& maps, const Pyramid& pyrami
 
 template <typename T>
 RoiList<T> roi_list(const Tensor& rois, const RoiAlignOptions& options) {
-  STD_TORCH_CHECK(rois.size(0) <= INT32_MAX, "roi_align: at most ", INT32_MAX, " RoIs");
-  return {static_cast<const T*>(rois.const_data_ptr()), rois.size(0), options};
+  constexpr int64_t most = INT32_MAX / 2;  // and the kernels' strides
+  STD_TORCH_CHECK(rois.size(0) <= most, "roi_align: at most ", most, " RoIs");
+  return {static_cast<const T*>(rois.const_data_ptr()), static_cast<int32_t>(rois.size(0)), options};
 }
 
 // The tensor, or a copy of it in which the channels of a pixel are adjacent.

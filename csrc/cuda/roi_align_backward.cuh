@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kRoiThreads)
     list_rois_kernel(const __grid_constant__ RoiPyramid pyramid, RoiList<T> rois, ListedRois lists) {
   __shared__ int32_t warp_counts[kRoiWarps];
   const auto key = static_cast<int32_t>(blockIdx.x);
-  const auto num_rois = static_cast<int32_t>(rois.count);
+  const int32_t num_rois = rois.count;
   const auto key_of = [&](const DeviceRoi<T>& roi) {
     return roi.level < 0 ? INT32_MAX : roi.level * pyramid.images + roi.image;
   };
@@ -140,10 +140,19 @@ struct TileNumbers {
   int32_t columns[kMaxLevels], rows[kMaxLevels];
 };
 
+// Blocks on a multiprocessor, as many as registers allow without spills.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+template <typename S>
+constexpr int kGatherBlocks = sizeof(S) == 4 ? 2 : 1;
+#else
+template <typename S>
+constexpr int kGatherBlocks = sizeof(S) == 4 ? 3 : sizeof(S) == 2 ? 2 : 1;
+#endif
+
 // Writes all of the maps of `pyramid`, in vectors where their channels are adjacent. The channels
 // of `grad` are.
 template <typename S, typename T, int kVector, int kVectors>
-__global__ void __launch_bounds__(kRoiThreads, sizeof(S) == 2 ? 2 : sizeof(S) == 4 ? 3 : 1)
+__global__ void __launch_bounds__(kRoiThreads, kGatherBlocks<S>)
     roi_align_gather_kernel(View4<const S> grad, RoiList<T> rois,
                             const __grid_constant__ MapPyramid<S> pyramid, ListedRois lists,
                             const __grid_constant__ TileNumbers tiles) {
@@ -165,13 +174,8 @@ __global__ void __launch_bounds__(kRoiThreads, sizeof(S) == 2 ? 2 : sizeof(S) ==
   const int32_t image = tile / tiles.columns[level] / tiles.rows[level];
   const MapLevel& size = pyramid.levels[level];
   const RoiAlignOptions& options = rois.options;
-  // In shared memory, as registers are for the sums.
-  __shared__ int32_t first, last;
-  if (threadIdx.x == 0) {
-    first = load_global(lists.first + level * pyramid.images + image);
-    last = first + load_global(lists.count + level * pyramid.images + image);
-  }
-  __syncthreads();
+  const int32_t first = load_global(lists.first + level * pyramid.images + image);
+  const int32_t last = first + load_global(lists.count + level * pyramid.images + image);
 
   T sum[kTileSide][kVectors][kVector] = {};
   for (int32_t bin_y = 0; bin_y < options.pooled_height; bin_y += kTileBins)

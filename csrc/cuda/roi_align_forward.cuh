@@ -8,7 +8,7 @@ namespace segsuite {
 
 // Enough blocks to fill the largest GPUs several times over: RoIs differ much in what they cost.
 constexpr int64_t kWantedBlocks = 4096;
-constexpr int64_t kMostBlocks = int64_t{1} << 30;
+constexpr int64_t kMostBlocks = 1 << 30;
 
 // Calls f for each window of both axes, with their pixels in shared memory. They are found once for
 // all calls if there is one window; otherwise from the RoI in memory, which needs no registers.
@@ -45,26 +45,24 @@ struct PixelWindows {
 // A block's share of the work, from its index: parts of a RoI are neighbours, and all RoIs pool some
 // channels before others, so that fewer of the maps' bytes are in use at a time.
 struct BlockWork {
-  int64_t roi, rois_at_once;
-  int32_t part;
+  int32_t roi, rois_at_once, part;
 
   __device__ explicit BlockWork(const BinParts& parts)
-      : roi(blockIdx.x / parts.parts()),
-        rois_at_once(gridDim.x / parts.parts()),
+      : roi(static_cast<int32_t>(blockIdx.x / parts.parts())),
+        rois_at_once(static_cast<int32_t>(gridDim.x / parts.parts())),
         part(static_cast<int32_t>(blockIdx.x % parts.parts())) {}
 };
 
-inline dim3 pooling_grid(int64_t num_rois, const BinParts& parts, int32_t channel_slices) {
-  const int64_t most = kMostBlocks / parts.parts();
-  return dim3(static_cast<unsigned>((num_rois < most ? num_rois : most) * parts.parts()),
-              static_cast<unsigned>(channel_slices));
+inline dim3 pooling_grid(int32_t num_rois, const BinParts& parts, int32_t channel_slices) {
+  const auto most = static_cast<int32_t>(kMostBlocks / parts.parts());
+  return dim3((num_rois < most ? num_rois : most) * parts.parts(), channel_slices);
 }
 
 // Maps whose channels are adjacent. `lanes` lanes pool a bin, each with a vector of channels.
 // The pooled values go straight to `out` where its channels are adjacent, too; otherwise by way of
 // shared memory, to be written in its order.
 template <typename S, typename T, int kVector>
-__global__ void __launch_bounds__(kRoiThreads, sizeof(T) * kVector <= 16 && sizeof(T) == 4 ? 3 : 2)
+__global__ void __launch_bounds__(kRoiThreads, 2)
     roi_align_channels_kernel(const __grid_constant__ MapPyramid<const S> pyramid, RoiList<T> rois,
                               View4<S> out, BinParts parts, int32_t lanes) {
   using Values = Vector<S, kVector>;
@@ -78,10 +76,10 @@ __global__ void __launch_bounds__(kRoiThreads, sizeof(T) * kVector <= 16 && size
   const bool has_channels = channel < pyramid.channels, direct = out.channels_adjacent();
   // Neighbouring bins are an odd number of banks apart.
   const int32_t pitch = slice + (sizeof(S) < 4 ? 4 / sizeof(S) : 1);
-  for (int64_t r = work.roi; r < rois.count; r += work.rois_at_once) {
-    const DeviceRoi<T> roi(rois.data + r * 5, pyramid.images, pyramid.assignment);
+  for (int32_t r = work.roi; r < rois.count; r += work.rois_at_once) {
+    const DeviceRoi<T> roi(rois.data + int64_t{r} * 5, pyramid.images, pyramid.assignment);
     const int32_t level = max(roi.level, 0);
-    PixelWindows<T> windows{pixels, rois, pyramid.levels[level], rois.data + r * 5 + 1};
+    PixelWindows<T> windows{pixels, rois, pyramid.levels[level], rois.data + int64_t{r} * 5 + 1};
     const View4<const S>& map = pyramid.maps[level];
     const S* const origin = map.at(max(roi.image, 0), channel, 0, 0);
     const int32_t bins = pixels.bins(), groups = kRoiThreads / lanes;
@@ -156,10 +154,10 @@ __global__ void __launch_bounds__(kRoiThreads, 2)
   const BinPixels<T> pixels(parts, work.part, rois.options, memory);
   const int32_t first_channel = blockIdx.y * kPlaneSlice;
   const int32_t channels = min(kPlaneSlice, pyramid.channels - first_channel);
-  for (int64_t r = work.roi; r < rois.count; r += work.rois_at_once) {
-    const DeviceRoi<T> roi(rois.data + r * 5, pyramid.images, pyramid.assignment);
+  for (int32_t r = work.roi; r < rois.count; r += work.rois_at_once) {
+    const DeviceRoi<T> roi(rois.data + int64_t{r} * 5, pyramid.images, pyramid.assignment);
     const int32_t level = max(roi.level, 0);
-    PixelWindows<T> windows{pixels, rois, pyramid.levels[level], rois.data + r * 5 + 1};
+    PixelWindows<T> windows{pixels, rois, pyramid.levels[level], rois.data + int64_t{r} * 5 + 1};
     if (roi.level >= 0) windows.for_each([](int32_t, int32_t) {});
     int32_t lanes = 1;
     const int32_t most = roi.level >= 0 ? min(pixels.most_of_columns(), pixels.room) : 1;
@@ -218,7 +216,7 @@ bool worth_channels_last(const MapPyramid<const S>& pyramid, const RoiList<T>& r
   for (int32_t i = 0; i < pyramid.assignment.count; ++i)
     pixels += int64_t{pyramid.images} * pyramid.levels[i].height * pyramid.levels[i].width;
   const int64_t side = rois.options.sampling_ratio;  // 0: the samples of a bin are neighbours
-  return rois.count * rois.options.bins() * side * side > pixels;
+  return int64_t{rois.count} * rois.options.bins() * side * side > pixels;
 }
 
 template <typename S, typename T, int kVector>
@@ -230,7 +228,7 @@ void launch_roi_align_channels(const MapPyramid<const S>& pyramid, const RoiList
   constexpr size_t most_staged = 24 * 1024;
   const size_t bin_bytes = (lanes * kVector + 4) * sizeof(S);
   const bool direct = out.channels_adjacent();
-  const BinParts parts(rois.options, ceil_div(kWantedBlocks, rois.count * slices),
+  const BinParts parts(rois.options, ceil_div(kWantedBlocks, int64_t{rois.count} * slices),
                        direct ? kMostBins * kMostBins : static_cast<int32_t>(most_staged / bin_bytes),
                        sizeof(PixelWeight<T>));
   const size_t staged_bytes = direct ? 0 : bin_bytes * parts.rows * parts.columns;
@@ -251,7 +249,7 @@ void launch_roi_align(const MapPyramid<const S>& pyramid, const RoiList<T>& rois
   if (pyramid.all_maps(adjacent))
     return launch_roi_align_channels<S, T, 1>(pyramid, rois, out, stream);
   const int32_t slices = ceil_div(pyramid.channels, kPlaneSlice);
-  const BinParts parts(rois.options, ceil_div(kWantedBlocks, rois.count * slices),
+  const BinParts parts(rois.options, ceil_div(kWantedBlocks, int64_t{rois.count} * slices),
                        kMostBins * kMostBins, sizeof(PixelWeight<T>));
   SEGSUITE_LAUNCH((roi_align_planes_kernel<S, T>), pooling_grid(rois.count, parts, slices),
                   dim3(kRoiThreads), parts.weight_bytes<T>(), stream, pyramid, rois, out, parts);

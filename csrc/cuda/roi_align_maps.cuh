@@ -57,7 +57,7 @@ struct MapPyramid : RoiPyramid {
 template <typename T>
 struct RoiList {
   const T* data;  // (R, 5) contiguous
-  int64_t count;
+  int32_t count;
   RoiAlignOptions options;
 };
 

@@ -6,6 +6,11 @@
 // rather than by luck. A barrier that not all threads of the block or warp reach ends the process
 // with a message, as does a shared-memory request over 48 KiB.
 //
+// Loads, stores and atomics of global memory are counted on request as a GPU moves them: lanes of a
+// warp that are at the same instruction, for the same time since the last barrier of the block, make
+// one request, which moves the sectors of 32 bytes that its lanes touch. The sectors that a launch
+// touches at all are counted, too: fewer cannot move.
+//
 // Left out, because no kernel here uses it: streams that overlap, device-side memory spaces, warp
 // masks other than the full one, block sizes that are no multiple of a warp in warp operations.
 #pragma once
@@ -13,6 +18,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -20,6 +26,9 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <source_location>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #define __global__
@@ -45,6 +54,60 @@ constexpr size_t kStackBytes = 128 * 1024;
 constexpr size_t kSharedBytes = 48 * 1024;
 
 enum class Wait { none, warp, block, done };
+
+enum Kind { kLoad, kStore, kAtomic, kKinds };
+
+struct Counts {
+  int64_t requests, sectors, bytes, distinct_sectors;
+};
+
+// What the warps of a block ask of global memory, until its next barrier.
+class Traffic {
+ public:
+  bool counting = false;
+  Counts counts[kKinds] = {};
+
+  void start() {
+    *this = Traffic();
+    counting = true;
+  }
+  void add(Kind kind, int thread, const void* address, size_t size, std::source_location at) {
+    if (!counting) return;
+    const uint64_t place = (reinterpret_cast<uintptr_t>(at.file_name()) << 24) ^
+                           (uint64_t{at.line()} << 8) ^ at.column();
+    const uint64_t time = times_[place * 1024 + thread]++;
+    const auto first = reinterpret_cast<uintptr_t>(address) / kSector;
+    const auto last = (reinterpret_cast<uintptr_t>(address) + size - 1) / kSector;
+    for (auto sector = first; sector <= last; ++sector)
+      touched_.push_back({kind, static_cast<uint64_t>(thread / 32), place, time, sector});
+    counts[kind].bytes += static_cast<int64_t>(size);
+  }
+  void barrier() {
+    std::sort(touched_.begin(), touched_.end());
+    const Touch* before = nullptr;
+    for (const Touch& touch : touched_) {
+      const bool same_request = before && std::equal(touch.begin(), touch.end() - 1, before->begin());
+      if (!same_request) ++counts[touch[0]].requests;
+      if (!same_request || touch[4] != (*before)[4]) ++counts[touch[0]].sectors;
+      if (distinct_[touch[0]].insert(touch[4]).second) ++counts[touch[0]].distinct_sectors;
+      before = &touch;
+    }
+    touched_.clear();
+    times_.clear();
+  }
+
+ private:
+  static constexpr uintptr_t kSector = 32;
+  using Touch = std::array<uint64_t, 5>;  // kind, warp, place in the source, time, sector
+  std::unordered_map<uint64_t, uint64_t> times_;
+  std::vector<Touch> touched_;
+  std::unordered_set<uintptr_t> distinct_[kKinds];
+};
+
+inline Traffic& traffic() {
+  static Traffic instance;
+  return instance;
+}
 
 struct Fiber {
   ucontext_t context;
@@ -120,9 +183,13 @@ inline void run_block(bool descending) {
         }
       } while (release(first, last, Wait::warp));
     }
-    if (release(0, m.threads, Wait::block)) continue;
+    if (release(0, m.threads, Wait::block)) {
+      traffic().barrier();
+      continue;
+    }
     for (int i = 0; i < m.threads; ++i)
       if (m.fibers[i].wait != Wait::done) fail("a barrier is not reached by every thread");
+    traffic().barrier();
     return;
   }
 }
@@ -171,11 +238,6 @@ inline int lane() { return machine().current % kWarp; }
 #define blockDim (emulation::machine().block)
 #define gridDim (emulation::machine().grid)
 
-template <typename T>
-T load_global(const T* from) { return *from; }
-template <typename T>
-void store_global(T* to, const T& value) { *to = value; }
-
 inline void __syncthreads() { emulation::wait_for(emulation::Wait::block); }
 inline void __syncwarp(unsigned = ~0u) { emulation::wait_for(emulation::Wait::warp); }
 
@@ -210,22 +272,43 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 
+template <typename T>
+T load_global(const T* from, std::source_location at = std::source_location::current()) {
+  emulation::traffic().add(emulation::kLoad, emulation::machine().current, from, sizeof(T), at);
+  return *from;
+}
+template <typename T>
+void store_global(T* to, const T& value,
+                  std::source_location at = std::source_location::current()) {
+  emulation::traffic().add(emulation::kStore, emulation::machine().current, to, sizeof(T), at);
+  *to = value;
+}
+template <typename T>
+T __ldg(const T* address, std::source_location at = std::source_location::current()) {
+  return load_global(address, at);
+}
+
 // Fibers switch at barriers only, so plain memory operations are atomic.
 template <typename T>
-T atomicAdd(T* address, T value) {
+T atomicAdd(T* address, T value, std::source_location at = std::source_location::current()) {
+  emulation::traffic().add(emulation::kAtomic, emulation::machine().current, address, sizeof(T), at);
   const T old = *address;
   *address = old + value;
   return old;
 }
 template <typename T>
-T atomicOr(T* address, T value) {
+T atomicOr(T* address, T value, std::source_location at = std::source_location::current()) {
+  emulation::traffic().add(emulation::kAtomic, emulation::machine().current, address, sizeof(T), at);
   const T old = *address;
   *address = old | value;
   return old;
 }
-template <typename T>
-T __ldg(const T* address) {
-  return *address;
+
+// For calls from Python: counts of loads, stores and atomics since the start.
+extern "C" inline __attribute__((used)) void start_counting() { emulation::traffic().start(); }
+extern "C" inline __attribute__((used)) void stop_counting(emulation::Counts* counts) {
+  emulation::traffic().counting = false;
+  std::copy_n(emulation::traffic().counts, emulation::kKinds, counts);
 }
 
 using std::max;

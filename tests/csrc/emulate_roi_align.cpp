@@ -51,7 +51,8 @@ MapPyramid<S> pyramid(const Pooling& pooling) {
 
 template <typename S, typename T>
 void pool(const Pooling& pooling, bool backward) {
-  const RoiList<T> rois{static_cast<const T*>(pooling.rois), pooling.num_rois, pooling.options};
+  const RoiList<T> rois{static_cast<const T*>(pooling.rois), static_cast<int32_t>(pooling.num_rois),
+                        pooling.options};
   if (!backward)
     return launch_roi_align<S, T>(pyramid<const S>(pooling), rois, view<S>(pooling.pooled), nullptr);
   std::vector<ListedRoi> listed(pooling.num_rois);
@@ -78,7 +79,7 @@ extern "C" void run(const Pooling* pooling, int type, bool backward) {
 
 extern "C" bool worth(const Pooling* pooling) {
   return worth_channels_last(pyramid<const float>(*pooling),
-                             RoiList<float>{nullptr, pooling->num_rois, pooling->options});
+                             RoiList<float>{nullptr, static_cast<int32_t>(pooling->num_rois), pooling->options});
 }
 
 // `map` has `images` images of `channels`; `to` has room for all of it.

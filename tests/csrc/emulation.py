@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,28 @@ def emulated(name: str) -> ctypes.CDLL:
 def pointer(tensor: torch.Tensor) -> ctypes.c_void_p:
     """The address of a tensor's first element, for a call into an emulated library."""
     return ctypes.c_void_p(tensor.data_ptr())
+
+
+class Counts(ctypes.Structure):
+    """What the warps of the launches asked of global memory; a sector has 32 bytes."""
+
+    _fields_ = [
+        ("requests", ctypes.c_int64),
+        ("sectors", ctypes.c_int64),
+        ("bytes", ctypes.c_int64),
+        ("distinct_sectors", ctypes.c_int64),
+    ]
+
+
+@contextlib.contextmanager
+def counting(library: ctypes.CDLL) -> Iterator[dict[str, Counts]]:
+    """Count loads, stores and atomics of the launches within; known at the end."""
+    counts = (Counts * 3)()
+    result: dict[str, Counts] = {}
+    library.start_counting()
+    yield result
+    library.stop_counting(counts)
+    result.update(zip(("loads", "stores", "atomics"), counts, strict=True))
 
 
 def assert_compiles_without_spills(source: str) -> None:

@@ -29,6 +29,14 @@ __global__ void ballot_kernel(const int* x, unsigned* out) {
   out[threadIdx.x] = __ballot_sync(~0u, x[threadIdx.x] > 0);
 }
 
+// Loads and stores of the elements of a row of 64, `step` apart.
+__global__ void copy_kernel(const float* x, float* out, int step) {
+  for (int i = 0; i < 2; ++i) {
+    const int at = (threadIdx.x + i * blockDim.x) * step;
+    store_global(out + at, load_global(x + at));
+  }
+}
+
 __global__ void divergent_kernel() {
   if (threadIdx.x < 3) __syncthreads();
 }
@@ -43,5 +51,8 @@ extern "C" void reverse(const int* x, int n, int* out) {
 }
 extern "C" void ballot(const int* x, unsigned* out) {
   SEGSUITE_LAUNCH((ballot_kernel), dim3(1), dim3(32), 0, nullptr, x, out);
+}
+extern "C" void copy(const float* x, float* out, int step) {
+  SEGSUITE_LAUNCH((copy_kernel), dim3(1), dim3(32), 0, nullptr, x, out, step);
 }
 extern "C" void divergent() { SEGSUITE_LAUNCH((divergent_kernel), dim3(1), dim3(32), 0, nullptr); }

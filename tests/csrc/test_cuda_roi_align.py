@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from segsuite.ops import multilevel_roi_align
-from tests.csrc.emulation import assert_compiles_without_spills, emulated, pointer, requires_nvcc
+from tests.csrc.emulation import (
+    assert_compiles_without_spills,
+    counting,
+    emulated,
+    pointer,
+    requires_nvcc,
+)
 from tests.ops.rois import random_rois
 
 TYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
@@ -227,6 +233,31 @@ def test_maps_are_copied_where_samples_are_more_than_their_pixels():
     for sampling_ratio, result in expected.items():
         pooling = describe(maps, pooled, rois, (0.25,), sampling_ratio, True)
         assert worth(ctypes.byref(pooling)) == result
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("sampling_ratio", [2, 0])
+def test_each_pixel_of_a_bin_is_read_once_in_whole_sectors(dtype, sampling_ratio):
+    x = torch.zeros(1, 64, 30, 30, dtype=dtype).to(memory_format=torch.channels_last)
+    pooled = torch.empty(1, 64, 7, 7, dtype=dtype).to(memory_format=torch.channels_last)
+    rois = torch.tensor([[0.0, 0, 0, 28, 28]])  # bins of 4 x 4 pixels, and samples in all of them
+    with counting(emulated("emulate_roi_align")) as counts:
+        emulate([x], pooled, rois, (1.0,), sampling_ratio, True)
+    sectors = 49 * 16 * 64 * x.element_size() // 32
+    assert sectors <= counts["loads"].sectors <= sectors + 400  # the RoI, by each warp
+    assert counts["stores"].sectors == pooled.nbytes // 32
+    assert counts["stores"].bytes == pooled.nbytes
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "channels_last"])
+def test_a_gradient_is_written_once_in_whole_sectors(layout):
+    x, _ = make(torch.float32, layout, (1.0,), 32, size=(40, 48))
+    pooled_grad = torch.zeros(9, 32, 3, 3).contiguous(memory_format=torch.channels_last)
+    with counting(emulated("emulate_roi_align")) as counts:
+        emulate(x, pooled_grad, random_rois(9, 2, 40, 48), (1.0,), 2, True, backward=True)
+    assert counts["atomics"].requests == 0
+    lists = 9 * 20 + 2 * 2 * 4
+    assert x[0].nbytes // 32 <= counts["stores"].sectors <= x[0].nbytes // 32 + lists
 
 
 @requires_nvcc

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.csrc.emulation import emulated, pointer
+from tests.csrc.emulation import counting, emulated, pointer
 from tests.processes import run_python
 
 
@@ -29,6 +29,19 @@ def test_ballot_gathers_one_bit_a_lane():
     emulated("emulation_check").ballot(pointer(x), pointer(out))
     expected = sum(int(bit) << lane for lane, bit in enumerate(x.tolist()))
     assert [value & 0xFFFFFFFF for value in out.tolist()] == [expected] * 32
+
+
+@pytest.mark.parametrize("step, sectors", [(1, 8), (2, 16), (8, 64)])
+def test_sectors_of_a_warp_are_counted_once_a_request(step, sectors):
+    memory = torch.zeros(2, 1024)  # aligned, each row too
+    x, out = memory
+    with counting(emulated("emulation_check")) as counts:
+        emulated("emulation_check").copy(pointer(x), pointer(out), step)
+    for kind in ("loads", "stores"):
+        of = counts[kind]
+        assert (of.requests, of.sectors, of.bytes) == (2, sectors, 256)
+        assert of.distinct_sectors == sectors
+    assert counts["atomics"].requests == 0
 
 
 def test_divergent_barrier_is_an_error():
