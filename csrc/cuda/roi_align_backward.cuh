@@ -140,14 +140,16 @@ struct TileNumbers {
   int32_t columns[kMaxLevels], rows[kMaxLevels];
 };
 
-// Blocks on a multiprocessor, as many as registers allow without spills.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-template <typename S>
-constexpr int kGatherBlocks = sizeof(S) == 4 ? 2 : 1;
+// Blocks on a multiprocessor: as many as have registers without spills.
+#ifdef __CUDA_ARCH__
+constexpr int kArchitecture = __CUDA_ARCH__;
 #else
-template <typename S>
-constexpr int kGatherBlocks = sizeof(S) == 4 ? 3 : sizeof(S) == 2 ? 2 : 1;
+constexpr int kArchitecture = 0;
 #endif
+template <typename S>
+constexpr int kGatherBlocks = sizeof(S) == 4   ? (kArchitecture >= 800 && kArchitecture < 1000 ? 3 : 2)
+                              : sizeof(S) == 2 ? (kArchitecture >= 800 ? 2 : 1)
+                                               : 1;
 
 // Writes all of the maps of `pyramid`, in vectors where their channels are adjacent. The channels
 // of `grad` are.

@@ -9,7 +9,7 @@
 // Loads, stores and atomics of global memory are counted on request as a GPU moves them: lanes of a
 // warp that are at the same instruction, for the same time since the last barrier of the block, make
 // one request, which moves the sectors of 32 bytes that its lanes touch. The sectors that a launch
-// touches at all are counted, too: fewer cannot move.
+// touches at all are counted, too: fewer cannot move. (Atomics of shared memory count as well.)
 //
 // Left out, because no kernel here uses it: streams that overlap, device-side memory spaces, warp
 // masks other than the full one, block sizes that are no multiple of a warp in warp operations.
