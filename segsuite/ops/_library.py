@@ -14,6 +14,7 @@ _OPERATORS = (
     "confusion_matrix",
     "confusion_matrix_from_logits",
     "argmax_from_logits",
+    "batched_nms",
     "roi_align",
     "roi_align_backward",
     "multilevel_roi_align",

@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from segsuite.ops._library import has_kernels
+from segsuite.ops._library import EXTENSION_LOADED, has_kernels
 
-_HAS_KERNEL = hasattr(torch.ops.segsuite, "batched_nms")
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -46,7 +45,7 @@ def batched_nms(
     """
     _check(boxes, scores, groups, iou_threshold, topk)
     boxes, scores = boxes.detach().float(), scores.detach().float()
-    if _HAS_KERNEL and has_kernels(boxes.device):
+    if has_kernels(boxes.device):
         return torch.ops.segsuite.batched_nms(boxes, scores, groups, iou_threshold, topk)
     return _reference(boxes, scores, groups, iou_threshold, topk)
 
@@ -131,7 +130,7 @@ def _round_down(x: float) -> float:
 
 # What torch.compile and torch.export know of the kernels
 
-if _HAS_KERNEL:
+if EXTENSION_LOADED:
 
     @torch.library.register_fake("segsuite::batched_nms")
     def _(
