@@ -76,12 +76,23 @@ class HalvedScores(StandardROIHeads):
         return [x[:5] for x in instances]
 
 
+class Heights(StandardROIHeads):
+    """Ours, with a field more."""
+
+    def forward_with_given_boxes(self, features, instances):
+        instances = super().forward_with_given_boxes(features, instances)
+        for x in instances:
+            x.heights = x.pred_boxes.tensor[:, 3] - x.pred_boxes.tensor[:, 1]
+        return instances
+
+
 @pytest.fixture(scope="module", autouse=True)
 def registered():
     classes = {
         GridProposals: PROPOSAL_GENERATOR_REGISTRY,
         MeanHeads: ROI_HEADS_REGISTRY,
         HalvedScores: ROI_HEADS_REGISTRY,
+        Heights: ROI_HEADS_REGISTRY,
     }
     for cls, registry in classes.items():
         registry.register(cls)
@@ -99,7 +110,7 @@ BATCH = [record((8, 8, 24), (40, 16, 40)), record(), {**record(height=50, width=
 
 
 @pytest.mark.parametrize("generator", ["RPN", "GridProposals"])
-@pytest.mark.parametrize("heads", ["MeanHeads", "StandardROIHeads", "HalvedScores"])
+@pytest.mark.parametrize("heads", ["MeanHeads", "StandardROIHeads", "HalvedScores", "Heights"])
 def test_lists_of_instances(generator, heads):
     model = build(
         MODEL__PROPOSAL_GENERATOR__NAME=generator,
@@ -116,6 +127,7 @@ def test_lists_of_instances(generator, heads):
     assert [x.image_size for x in found] == [(64, 96), (64, 96), (100, 70)]
     for x in found:
         assert len(x) > 0 and x.has("pred_masks") is (heads != "MeanHeads")
+        assert x.has("heights") is (heads == "Heights")
         if heads == "HalvedScores":
             assert len(x) <= 5 and x.scores.max() <= 0.5
             assert len(x.pred_masks) == len(x)

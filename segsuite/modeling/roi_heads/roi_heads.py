@@ -115,6 +115,9 @@ class ROIHeads(nn.Module, ABC):
         batch = InstanceBatch.of(proposals, "proposal_boxes")
         boxes = batch.fields["proposal_boxes"]
         found = self.detect(features, boxes, batch.valid, batch.sizes)
+        if type(self).forward_with_given_boxes is not ROIHeads.forward_with_given_boxes:
+            # A subclass adds what it has of its own to `Instances`.
+            return self.forward_with_given_boxes(features, found.instances(batch.image_sizes))
         if self.mask_head is None:
             return found.instances(batch.image_sizes)
         rois, classes = boxes_to_rois(found.boxes), found.classes.flatten()
