@@ -39,7 +39,7 @@ FLOORS = {
     "visualization": 5,
     "predict": 6,
     "engine": 7,
-    "exporting": 7,
+    "exporting": 8,
     "profiling": 8,
     "cli": 9,
 }

@@ -15,7 +15,9 @@ EXAMPLES = r"""after `segsuite demo`:
 
 also:
   segsuite export RUN --format onnx --output F --size 480x640 --batch 1
+  segsuite export RUN --format openvino --output FOLDER --precision int8
   segsuite export --config-file FILE --output F MODEL.WEIGHTS model.pth
+  segsuite export --list
 """
 
 
@@ -54,6 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="web: the npm package (default: the nearest node_modules)",
     )
+    parser.add_argument(
+        "--calibration", metavar="NAME", help="int8: a data set to take the ranges of values from"
+    )
+    parser.add_argument(
+        "--no-figures", action="store_true", help="int8: do not evaluate what it costs"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print what each format can for each model, and end"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     add_overrides(parser)
 
@@ -62,6 +73,11 @@ def run(args: argparse.Namespace) -> None:
     from segsuite.errors import ConfigError
     from segsuite.exporting import export
 
+    if args.list:
+        from segsuite.exporting.table import family_table, format_table
+
+        print(format_table(), family_table(), sep="\n\n")
+        return
     given = [x for x in (args.run, args.run_dir, args.config_file) if x is not None]
     if len(given) != 1:
         raise ConfigError(
@@ -74,6 +90,8 @@ def run(args: argparse.Namespace) -> None:
         load_from_arguments(args),
         args.output,
         overwrite=args.overwrite,
+        calibration=args.calibration,
+        measure=not args.no_figures,
         format=args.format,
         precision=args.precision,
         onnxruntime_web=args.onnxruntime_web,

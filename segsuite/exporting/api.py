@@ -26,6 +26,7 @@ from segsuite.utils.files import atomic_folder, atomic_path
 
 from .check import compare_with_pytorch
 from .describe import describe
+from .figures import Loss, measure_losses
 from .graphs import Difference, ExportGraph, build_graph
 from .images import check_records, image_records
 from .options import FORMATS, ExportOptions
@@ -45,6 +46,7 @@ class Exported:
         metadata: what it says about itself.
         images: how many images it was compared with PyTorch on.
         differences: the largest of each kind.
+        losses: of int8, what it costs on the model's data set for tests.
         notes: what the graph leaves to whoever runs it.
     """
 
@@ -52,12 +54,13 @@ class Exported:
     metadata: ExportMetadata
     images: int
     differences: list[Difference]
+    losses: list[Loss]
     notes: list[str]
 
     def __str__(self) -> str:
         compared = "; ".join(f"{d.what} {d.value:.2g}" for d in self.differences)
         lines = [f"{self.path}: largest difference to PyTorch on {self.images} images: {compared}"]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([*lines, *map(str, self.losses), *(f"note: {n}" for n in self.notes)])
 
 
 def export(
@@ -70,6 +73,7 @@ def export(
     check_images: int = 3,
     calibration: str | None = None,
     calibration_images: int = 32,
+    measure: bool = True,
     **options: Any,
 ) -> Exported:
     """Write a trained model as a file of another format, checked against PyTorch::
@@ -91,6 +95,8 @@ def export(
         calibration: for int8, the data set whose images the ranges of values are taken from; None:
             the first of DATASETS.TRAIN.
         calibration_images: how many of them.
+        measure: evaluate an int8 file, and the model, on the first of DATASETS.TEST, which may take
+            a while.
         options: see `ExportOptions`.
 
     Raises:
@@ -122,7 +128,9 @@ def export(
     with _whole(path, chosen.format) as temporary:
         write_graph(graph, temporary, metadata, calibrating)
         differences = compare_with_pytorch(graph, temporary, records)
-    return Exported(path, metadata, len(records), differences, _notes(cfg))
+        is_measured = measure and chosen.precision == "int8"
+        losses = measure_losses(cfg, origin, temporary) if is_measured else []
+    return Exported(path, metadata, len(records), differences, losses, _notes(cfg))
 
 
 def _trained(cfg: CfgNode) -> tuple[nn.Module, str | Path]:

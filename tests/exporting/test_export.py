@@ -42,8 +42,8 @@ def test_outputs_are_those_of_the_predictor(session):
         np.testing.assert_allclose(logits[0], full, atol=1e-4 * abs(full).max())
 
 
-def test_metadata_is_inside(exported, session):
-    metadata = metadata_of_onnx(session.get_modelmeta().custom_metadata_map, exported.path)
+def test_metadata_is_inside(exported):
+    metadata = metadata_of_onnx(exported.path)
     run = segsuite.Run(tiny_run())
     assert metadata.classes == run.classes["stuff"]
     assert metadata.outputs == ["labels", "confidence", "logits"]
