@@ -30,7 +30,7 @@ def write_onnx(graph: ExportGraph, path: Path) -> None:
             '"segsuite-torch[export]"'
         ) from error
     program = trace(graph)
-    with explaining(graph):
+    with explaining(graph, program):
         converted = torch.onnx.export(
             program,
             dynamo=True,

@@ -1,62 +1,86 @@
-"""What each format can: the table that ``segsuite export --list`` prints."""
+"""What each format can: the tables that ``segsuite export --list`` prints."""
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 from .options import FORMATS, PRECISIONS
 
-_YES, _NO = "yes", "-"
+_WIDTH = 96
+_INDENT = 13
 
 
 @dataclass(frozen=True)
 class Family:
-    """Models that export alike.
+    """Models that export alike, in all formats.
 
     Attributes:
-        models: their names, as `list_models` has them, or those of backbones.
-        any_size: one file takes images of any size; else the size is fixed by --size.
-        outputs: of the file.
+        name: what they are.
+        task: of their files.
+        models: their names, as `list_models` has them.
+        outputs: of a file, see docs/export.md.
         options: further outputs, and what asks for them.
+        precisions: those of `PRECISIONS` that there are.
+        limits: what is fixed or refused.
     """
 
+    name: str
+    task: str
     models: tuple[str, ...]
-    any_size: bool
     outputs: str
     options: str
+    precisions: tuple[str, ...] = tuple(PRECISIONS)
+    limits: str = ""
 
 
-_SEMANTIC = (
-    *("unet", "unet_2015", "fcn", "fcn8s", "fcn16s", "fcn32s", "pspnet", "deeplabv3"),
-    *("deeplabv3plus", "drn", "hrnet", "hrnet_ocr", "segformer", "upernet", "semantic_fpn"),
-    "lraspp",
+FAMILIES = (
+    Family(
+        "semantic segmentation",
+        "semantic",
+        (
+            *("unet", "unet_2015", "fcn", "fcn8s", "fcn16s", "fcn32s", "pspnet", "deeplabv3"),
+            *("deeplabv3plus", "drn", "hrnet", "hrnet_ocr", "segformer", "upernet"),
+            *("semantic_fpn", "lraspp"),
+        ),
+        "labels, confidence",
+        "--logits: logits too; --bare: normalised images to logits alone",
+        limits="TEST.AUG and TEST.SLIDING_WINDOW are no part of a file",
+    ),
 )
-FAMILIES = (Family(_SEMANTIC, True, "labels, confidence", "--logits; --bare: logits alone"),)
 
 
 def format_table() -> str:
-    """The formats: what is fixed or free, and how precise they are."""
+    """The formats: what they write, what is free in it, and how precise it is."""
     rows = [["format", "file", "any batch", "any size", *PRECISIONS]]
     for name, suffix in FORMATS.items():
-        precisions = [_YES if name in formats else _NO for formats in PRECISIONS.values()]
-        rows.append([name, suffix or "folder", _YES, _YES, *precisions])
-    return _aligned(rows)
-
-
-def family_table() -> str:
-    """The models, and what comes out of their files."""
-    rows = [["models", *FORMATS, "any size", "outputs", "by option"]]
-    for family in FAMILIES:
-        size = _YES if family.any_size else "--size HxW"
-        for i, name in enumerate(family.models):
-            more = [family.outputs, family.options] if i == 0 else ['"', '"']
-            rows.append([name, *[_YES] * len(FORMATS), size, *more])
-    return _aligned(rows)
-
-
-def _aligned(rows: list[list[str]]) -> str:
+        precisions = ["yes" if name in formats else "-" for formats in PRECISIONS.values()]
+        rows.append([name, suffix or "folder", "yes", "yes", *precisions])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def family_table() -> str:
+    """The models, and what comes out of their files."""
+    return "\n\n".join(map(_describe, FAMILIES))
+
+
+def _describe(family: Family) -> str:
+    facts = {
+        "models": ", ".join(family.models),
+        "outputs": family.outputs,
+        "by option": family.options,
+        "precisions": ", ".join(family.precisions),
+        "limits": family.limits,
+    }
+    lines = [family.name]
+    for key, text in facts.items():
+        if text:
+            first = f"  {key}".ljust(_INDENT)
+            lines.append(
+                textwrap.fill(text, _WIDTH, initial_indent=first, subsequent_indent=" " * _INDENT)
+            )
+    return "\n".join(lines)

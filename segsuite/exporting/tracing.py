@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -14,6 +15,8 @@ from torch import nn
 from segsuite.errors import ConfigError
 
 from .graphs import ExportGraph
+
+_LONGEST_REASON = 300
 
 
 def trace(graph: ExportGraph) -> torch.export.ExportedProgram:
@@ -30,9 +33,15 @@ def trace(graph: ExportGraph) -> torch.export.ExportedProgram:
 
 
 @contextlib.contextmanager
-def explaining(graph: nn.Module) -> Iterator[None]:
+def explaining(
+    graph: nn.Module, program: torch.export.ExportedProgram | None = None
+) -> Iterator[None]:
     """Errors of exporters as one message, with the module that they are about; and their other
-    output not at all."""
+    output not at all.
+
+    Args:
+        program: of the graph, where it has been traced.
+    """
     path: list[str] = []
     handles = []
     names = {module: name for name, module in graph.named_modules()}
@@ -50,11 +59,12 @@ def explaining(graph: nn.Module) -> Iterator[None]:
         with silenced():
             yield
     except Exception as error:
-        where = path[-1] if path else ""
+        reason = _reason(error)
+        where = path[-1] if path else _module_of_operator(program, reason)
         kind = type(graph.get_submodule(where)).__name__
         raise ConfigError(
             f"the model can't be exported: {f'{where} ({kind})' if where else kind} does what the "
-            f"exporter of PyTorch {torch.__version__} does not take: {_first_line(error)}"
+            f"exporter of PyTorch {torch.__version__} does not take: {reason}"
         ) from error
     finally:
         for handle in handles:
@@ -77,6 +87,20 @@ def silenced() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
+    """What the first of a chain of errors says, without its listings of code."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return text.splitlines()[0][:_LONGEST_REASON] if text else type(error).__name__
+
+
+def _module_of_operator(program: torch.export.ExportedProgram | None, reason: str) -> str:
+    """The name of the module that the first operator is of that a message names; "": of none."""
+    # "prims.bessel_j1" is what "aten.special_bessel_j1.default" was decomposed into.
+    names = re.findall(r"op='\w+\.(\w+)'", reason)
+    for node in () if program is None else program.graph.nodes:
+        stack = node.meta.get("nn_module_stack")
+        if stack and any(name in str(node.target) for name in names):
+            return [*stack.values()][-1][0]
+    return ""

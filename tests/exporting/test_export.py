@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+import torch
 
 import segsuite
-from segsuite.errors import ConfigError, MissingFileError, UnknownNameError
+from segsuite.errors import (
+    ConfigError,
+    MissingFileError,
+    MissingPackageError,
+    RunError,
+    UnknownNameError,
+)
 from segsuite.exporting import Exported
+from segsuite.exporting.graphs.semantic import SemanticGraph
+from segsuite.layers import Conv2d
+from segsuite.runtime import read_metadata
 from segsuite.runtime.metadata import metadata_of_onnx
 from tests.finished_runs import tiny_images, tiny_run
 
@@ -85,3 +97,97 @@ def test_an_output_that_exists_is_kept(tmp_path: Path):
     with pytest.raises(ConfigError, match="exists"):
         segsuite.export(tiny_run(), path)
     assert path.read_text() == "mine"
+
+
+def test_a_network_that_cannot_be_exported_is_named(tmp_path: Path, monkeypatch):
+    def forward(self, x):
+        return super(Conv2d, self).forward(x) if x.sum() > 0 else x
+
+    monkeypatch.setattr(Conv2d, "forward", forward)
+    with pytest.raises(ConfigError, match=r"network\.backbone\S+ \(Conv2d\)") as caught:
+        segsuite.export(tiny_run(), tmp_path / "a.onnx")
+    assert "data-dependent" in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_file_that_differs_is_not_kept(tmp_path: Path, monkeypatch):
+    # What the graph says no longer is what the model says.
+    monkeypatch.setattr(SemanticGraph, "_decide", lambda self, logits: _worst(logits))
+    with pytest.raises(RunError, match=r"differs by up to .*, more than 0\.001"):
+        segsuite.export(tiny_run(), tmp_path / "a.pt2", format="torch_export", size=(64, 64))
+    assert not [*tmp_path.iterdir()]
+
+
+def _worst(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    least, labels = logits.min(1)
+    return labels.to(torch.uint8), least
+
+
+def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch):
+    for package, format in (("onnxscript", "onnx"), ("openvino", "openvino")):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            with pytest.raises(MissingPackageError, match=rf"{package}.*segsuite-torch\[export"):
+                segsuite.export(tiny_run(), tmp_path / "a.onnx", format=format)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_settings_that_no_graph_has_are_told(tmp_path: Path):
+    exported = segsuite.export(
+        tiny_run(),
+        tmp_path / "a.pt2",
+        format="torch_export",
+        size=(48, 64),
+        batch=1,
+        overrides={"TEST.AUG.ENABLED": True},
+    )
+    assert "TEST.AUG" in str(exported)
+    assert read_metadata(exported.path).input_size == [48, 64]
+
+
+def test_openvino_is_a_folder_that_is_whole_or_as_it_was(tmp_path: Path, monkeypatch):
+    folder = tmp_path / "model"
+    segsuite.export(tiny_run(), folder, format="openvino", size=(64, 96), batch=1)
+    assert {path.name for path in folder.iterdir()} == {"model.xml", "model.bin"}
+    before = (folder / "model.xml").read_bytes()
+    monkeypatch.setattr(SemanticGraph, "_decide", lambda self, logits: _worst(logits))
+    with pytest.raises(RunError):
+        segsuite.export(tiny_run(), folder, format="openvino", size=(64, 96), overwrite=True)
+    assert (folder / "model.xml").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="something else"):
+        segsuite.export(tiny_run(), tmp_path, format="openvino", overwrite=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_int8_tells_what_it_costs(tmp_path: Path):
+    exported = segsuite.export(tiny_run(), tmp_path / "a.onnx", precision="int8")
+    (loss,) = exported.losses
+    assert loss.figure == "sem_seg/mIoU"
+    assert abs(loss.before - loss.after) < 5
+    assert "points" in str(exported)
+    operators = {node.op_type for node in onnx.load(exported.path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format", "precision"),
+    [("onnx", "float16"), ("openvino", "float16"), ("torch_export", "bfloat16")],
+)
+def test_half_precision_is_half_the_size(tmp_path: Path, format, precision):
+    name = {"onnx": "a{}.onnx", "openvino": "a{}", "torch_export": "a{}.pt2"}[format]
+    sizes = []
+    for kind in ("float32", precision):
+        path = tmp_path / name.format(kind)
+        exported = segsuite.export(tiny_run(), path, format=format, precision=kind)
+        files = [path] if path.is_file() else [path / "model.bin"]
+        sizes.append(sum(file.stat().st_size for file in files))
+    assert exported.metadata.precision == precision
+    assert sizes[1] < 0.8 * sizes[0]
