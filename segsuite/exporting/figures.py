@@ -54,7 +54,9 @@ def measure_losses(cfg: CfgNode, weights: str | Path, exported: Path) -> list[Lo
     name = cfg.DATASETS.TEST[0]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         before = evaluate(cfg, dataset=name, overrides=_place(folder, "before", weights))
-        after = evaluate(exported, data=cfg, dataset=name, overrides=_place(folder, "after"))
+        # Of a page, the model in its folder.
+        file = next(exported.glob("*.onnx"), exported) if exported.is_dir() else exported
+        after = evaluate(file, data=cfg, dataset=name, overrides=_place(folder, "after"))
     losses = []
     for task, figures in before.items():
         figure = main_metric(f"{task}/{key}" for key in figures)
