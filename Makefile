@@ -41,7 +41,8 @@ test: $(VENV)/.installed-test
 test-slow: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow -n $(JOBS)
 
-# Inputs that are nearly right, for SECONDS a target; seeds of failures stay in .fuzz.
+# Inputs that are nearly right, for SECONDS a target; seeds of failures stay in .fuzz. With the extra
+# `fuzz` installed besides, atheris chooses them by what they cover.
 SECONDS ?= 60
 fuzz: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --seconds $(SECONDS)

@@ -202,7 +202,7 @@ def outputs(folder: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_killed_at_random_moments(config, undisturbed, tmp_path, number):
     seed = int(os.environ.get("SEGSUITE_KILL_SEED", secrets.randbelow(10**6)))
-    print(f"SEGSUITE_KILL_SEED={seed}")
+    print(f"SEGSUITE_KILL_SEED={seed}", flush=True)
     rng = random.Random(seed)
     by_launcher = set(rng.sample(range(KILLS), BY_LAUNCHER))
     kills = 0

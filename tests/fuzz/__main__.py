@@ -67,7 +67,7 @@ def fuzz_all(names: list[str], seconds: float, seed: int) -> int:
         code = subprocess.run(
             [*command, "--seconds", str(seconds), "--seed", str(seed)], cwd=REPO
         ).returncode
-        if code < 0:
+        if code < 0 and last(name).exists():
             keep(name, last(name).read_bytes(), f"killed by signal {-code}")
         if code:
             failed.append(name)
@@ -82,10 +82,11 @@ def fuzz(name: str, seconds: float, seed: int) -> None:
         SystemExit: one failed, and is kept.
     """
     (KEPT / name).mkdir(parents=True, exist_ok=True)
-    target = targets()[name]
     if importlib.util.find_spec("atheris") is not None:
+        last(name).unlink(missing_ok=True)  # atheris keeps what kills it by itself
         _fuzz_with_atheris(name, seconds, seed)
         return
+    target = targets()[name]
     end, count = time.monotonic() + seconds, 0
     for content in _inputs(name, seed):
         if time.monotonic() > end:
@@ -113,6 +114,7 @@ def _inputs(name: str, seed: int) -> Iterator[bytes]:
 def _fuzz_with_atheris(name: str, seconds: float, seed: int) -> None:
     import atheris
 
+    # Before anything else imports them: what is not instrumented shows no coverage.
     with atheris.instrument_imports(include=["segsuite"]):
         target = targets()[name]
     options = [f"-max_total_time={seconds:.0f}", f"-seed={seed}", f"-max_len={_MAX_BYTES}"]
