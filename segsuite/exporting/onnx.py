@@ -11,6 +11,7 @@ from segsuite.errors import MissingPackageError
 from .graphs import ExportGraph
 from .pooling import pooling_translations
 from .tracing import explaining, trace
+from .translations import translation_table
 
 OPSET = 18
 
@@ -39,7 +40,7 @@ def write_onnx(graph: ExportGraph, path: Path) -> None:
             input_names=list(graph.example()),
             output_names=list(graph.outputs),
             optimize=True,
-            custom_translation_table=pooling_translations(),
+            custom_translation_table={**pooling_translations(), **translation_table()},
         )
         assert converted is not None
         converted.save(path)

@@ -19,4 +19,8 @@ def convert_to_openvino(onnx_file: Path, xml_file: Path, *, float16: bool = Fals
 
     with silenced():
         model = openvino.convert_model(onnx_file)
+        for operator in model.get_ops():
+            if operator.get_type_name() == "TopK":
+                # The lower index of equal values comes first, as ONNX says.
+                operator.set_attribute("stable", True)
         openvino.save_model(model, xml_file, compress_to_fp16=float16)

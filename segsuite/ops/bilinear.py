@@ -53,10 +53,10 @@ def neighbours(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def hat_weights(position: Tensor, size: int) -> Tensor:
-    """What each of `size` samples weighs at each of n positions: (n, size), of their type.
+    """What each of `size` samples weighs at each of (...) positions: (..., size), of their type.
 
     Beyond the first and the last sample the weights fade to zero within one sample. Clamp positions
     to [0, size - 1] to have the outermost sample's value there.
     """
-    distance = position[:, None] - torch.arange(size, device=position.device)
+    distance = position[..., None] - torch.arange(size, device=position.device)
     return (1 - distance.abs()).clamp_(min=0)

@@ -74,14 +74,14 @@ def whole_pixel_boxes(boxes: Tensor, mask_size: int) -> Tensor:
     and the mask is resized to the pixels from the first corner's to the last corner's.
 
     Args:
-        boxes: (N, 4) x1, y1, x2, y2.
+        boxes: (..., 4) x1, y1, x2, y2.
         mask_size: M of the M x M values in each box.
     """
-    centres = (boxes[:, 2:] + boxes[:, :2]) * 0.5
-    halves = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * ((mask_size + 2) / mask_size)
+    centres = (boxes[..., 2:] + boxes[..., :2]) * 0.5
+    halves = (boxes[..., 2:] - boxes[..., :2]) * 0.5 * ((mask_size + 2) / mask_size)
     low, high = (centres - halves).trunc(), (centres + halves).trunc() + 1
     margin = (high - low) / (mask_size + 2)
-    return torch.cat([low + margin, high - margin], dim=1)
+    return torch.cat([low + margin, high - margin], dim=-1)
 
 
 def _interpolation(start: int, end: int, low: Tensor, high: Tensor, size: int) -> Tensor:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from segsuite.modeling import SemanticSegmentor
-from segsuite.ops.bilinear import half_pixel_positions, neighbours
 from segsuite.structures import SemSegLogits, label_logits
 
 from ..options import ExportOptions
 from .base import Difference, ExportGraph
+from .resampling import logits_at
 
 # Of logits, as a share of the largest one, and of probabilities.
 _BOUNDS = {"float32": 1e-3, "float16": 0.1, "bfloat16": 0.5, "int8": math.inf}
@@ -116,21 +116,9 @@ class SemanticGraph(_SemanticGraph):
         logits, stride = network.sem_seg_head.enlarged(
             network.sem_seg_head(network.backbone(padded.to(self.dtype)))
         )
-        logits = logits.float()
-        if self.by_stride:
-            # By the stride to the image's own size, and from there as if that were the logits.
-            for dim in (2, 3):
-                logits = _resampled(logits, dim, x.shape[dim], _ratio(1, stride))
-            covered = (_ratio(x.shape[2], 1), _ratio(x.shape[3], 1))
-        else:
-            covered = (
-                _ratio(logits.shape[2] * x.shape[2], padded.shape[2]),
-                _ratio(logits.shape[3] * x.shape[3], padded.shape[3]),
-            )
-        for dim, length in ((2, size[0]), (3, size[1])):
-            count = cast("int", length.item())
-            torch._check(count >= 1)
-            logits = _resampled(logits, dim, count, covered[dim - 2] / length)
+        logits = logits_at(
+            logits.float(), x.shape[2:], padded.shape[2:], size, stride if self.by_stride else None
+        )
         labels, confidence = self._decide(logits)
         return labels, confidence, *([logits] if self.options.logits else [])
 
@@ -172,23 +160,9 @@ class SemanticGraph(_SemanticGraph):
         return labels.to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), confidence
 
 
-def _ratio(numerator: int, denominator: int) -> Tensor:
-    """In double precision, also of sizes that are only known when the graph runs."""
-    return torch.scalar_tensor(numerator, dtype=torch.float64) / denominator
-
-
-def _resampled(x: Tensor, dim: int, length: int, scale: Tensor) -> Tensor:
-    """`length` samples along `dim`, each `scale` elements of `x` wide, as `SemSegLogits.grid`."""
-    pixels = torch.arange(length, dtype=torch.float64)
-    low, high, weight = neighbours(half_pixel_positions(pixels, scale), x.shape[dim])
-    weight = weight.to(x.dtype).view(-1, *[1] * (x.dim() - 1 - dim))
-    below = x.index_select(dim, low)
-    return below + weight * (x.index_select(dim, high) - below)
+def _largest(x: Tensor) -> float:
+    return float(x.abs().amax())
 
 
 def _share(mask: Tensor) -> float:
     return float(mask.double().mean())
-
-
-def _largest(x: Tensor) -> float:
-    return float(x.abs().amax())

@@ -154,7 +154,9 @@ class RPN(nn.Module):
                 gt_instances,
             )
         sizes = size_tensor(images.image_sizes, anchors[0].device)
-        boxes, scores, counts = self.top_proposals(anchors, logits, deltas, sizes)
+        most = self.pre_nms_topk[self.training]
+        levels = [min(len(a), most) for a in anchors]
+        boxes, scores, counts = self.top_proposals(anchors, logits, deltas, sizes, levels)
         proposals = InstanceBatch(
             images.image_sizes,
             first_places(counts, boxes.shape[1]),
@@ -174,7 +176,18 @@ class RPN(nn.Module):
         Returns:
             Boxes (N, P, 4), logits (N, P) and counts (N,), see `top_proposals`.
         """
-        return self.top_proposals(*self.predict(features), image_sizes)
+        # With as many more that lose, each level has enough for a number that is always the same.
+        count = self.pre_nms_topk[self.training]
+        padded = [
+            (
+                F.pad(a, (0, 0, 0, count)),
+                F.pad(x, (0, count), value=-torch.inf),
+                F.pad(d, (0, 0, 0, count)),
+            )
+            for a, x, d in zip(*self.predict(features), strict=True)
+        ]
+        anchors, logits, deltas = zip(*padded, strict=True)
+        return self.top_proposals(anchors, logits, deltas, image_sizes, [count] * len(padded))
 
     def predict(
         self, features: dict[str, Tensor]
@@ -195,11 +208,12 @@ class RPN(nn.Module):
         logits: Sequence[Tensor],
         deltas: Sequence[Tensor],
         image_sizes: Tensor,
+        counts: Sequence[int],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The best of what `predict` returns, see `propose`."""
+        """The best of what `predict` returns, of each level so many, see `propose`."""
         boxes, scores, levels = [], [], []
-        for level, (a, logit, delta) in enumerate(zip(anchors, logits, deltas, strict=True)):
-            count = torch.sym_min(a.shape[0], self.pre_nms_topk[self.training])
+        predicted = zip(anchors, logits, deltas, counts, strict=True)
+        for level, (a, logit, delta, count) in enumerate(predicted):
             top, index = logit.topk(count, dim=1)
             delta = take_places(delta, index)
             boxes.append(self.box2box_transform.apply_deltas(delta, a[index]))
