@@ -55,6 +55,7 @@ def describe(
         input_size=[height, width],
         batch_size=options.batch or 1,
         precision=options.precision,
+        whole_pixel_masks=cfg.MODEL.ROI_MASK_HEAD.WHOLE_PIXEL_MASKS,
         threshold=cfg.MODEL.SEM_SEG_HEAD.THRESHOLD,
         ignore_value=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
         weights_sha256=weights_sha256(model, weights),
@@ -81,16 +82,34 @@ def _classes(cfg: CfgNode, graph: ExportGraph) -> dict[str, Any]:
         metadata = run_metadata(cfg)
     except ConfigError:  # no data set is named: classes have numbers alone
         metadata = Metadata("none")
-    count = graph.num_classes
-    names = list(metadata.get("stuff_classes") or [])
+    if len(graph.class_counts) == 1:
+        ((kind, count),) = graph.class_counts.items()
+        names, colors, ids = _classes_of(metadata, kind, count)
+        return {"classes": names, "colors": colors, "class_ids": ids}
+    facts: dict[str, Any] = {}
+    for kind, count in graph.class_counts.items():
+        names, colors, ids = _classes_of(metadata, kind, count)
+        facts |= {f"{kind}_classes": names, f"{kind}_colors": colors, f"{kind}_ids": ids}
+    return facts
+
+
+def _classes_of(
+    metadata: Metadata, kind: str, count: int
+) -> tuple[list[str], list[list[int]], list[int | str]]:
+    """Names, colours and, where they are not 0, 1, ..., the data set's ids of the classes of a
+    kind."""
+    names = list(metadata.get(f"{kind}_classes") or [])
     names = names or [f"class {number}" for number in range(count)]
     if len(names) != count:
         raise ConfigError(
             f"the model has {count} classes, but its data set names {len(names)}; set "
             "DATASETS.TEST to the one that the model was trained for"
         )
-    colors = metadata.get("stuff_colors") or default_colors(count)
-    return {"classes": names, "colors": [[int(c) for c in color] for color in colors]}
+    colors = metadata.get(f"{kind}_colors") or default_colors(count)
+    numbers = metadata.get(f"{kind}_dataset_id_to_contiguous_id") or {}
+    ids = sorted(numbers, key=lambda id: numbers[id])
+    known = len(ids) == count and ids != list(range(count))
+    return names, [[int(c) for c in color] for color in colors], ids if known else []
 
 
 def _pixel_format(cfg: CfgNode) -> str:

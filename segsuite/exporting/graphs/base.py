@@ -65,8 +65,9 @@ class ExportGraph(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def num_classes(self) -> int:
-        """Of the semantic classes, or of the objects."""
+    def class_counts(self) -> dict[str, int]:
+        """How many classes there are of "thing", those of instances, and of "stuff", those of label
+        maps, where a graph has such."""
 
     @property
     @abstractmethod

@@ -90,8 +90,8 @@ class InstancesGraph(ExportGraph):
         return len(self.model.pixel_mean)
 
     @property
-    def num_classes(self) -> int:
-        return self.model.roi_heads.num_classes
+    def class_counts(self) -> dict[str, int]:
+        return {"thing": self.model.roi_heads.num_classes}
 
     @property
     def size_divisibility(self) -> int:

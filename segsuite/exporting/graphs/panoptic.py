@@ -53,6 +53,10 @@ class PanopticGraph(InstancesGraph):
         self.combine = model.combine
         self.outputs = ("panoptic", "segments", "segment_count", "labels", *self.outputs)
 
+    @property
+    def class_counts(self) -> dict[str, int]:
+        return {**super().class_counts, "stuff": self.model.sem_seg_head.num_classes}
+
     def set_precision(self, dtype: torch.dtype) -> None:
         super().set_precision(dtype)
         self.model.sem_seg_head.to(dtype)

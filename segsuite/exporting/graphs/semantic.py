@@ -42,8 +42,8 @@ class _SemanticGraph(ExportGraph):
         return len(self.network.pixel_mean)
 
     @property
-    def num_classes(self) -> int:
-        return self.network.num_classes
+    def class_counts(self) -> dict[str, int]:
+        return {"stuff": self.network.num_classes}
 
     @property
     def size_divisibility(self) -> int:

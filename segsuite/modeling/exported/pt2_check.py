@@ -28,6 +28,7 @@ _MEMBERS = re.compile(
 )
 _OPERATORS = re.compile(
     r"torch\.ops\.(aten|prims|torchvision|segsuite)\.\w+(\.\w+)?"
+    r"|torch\.ops\.higher_order\.while_loop"
     r"|_operator\.\w+|math\.\w+|torch\.sym_\w+|torch\._sym_\w+"
 )
 # Operators that reach beyond the tensors they are given.
