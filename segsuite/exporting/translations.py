@@ -12,11 +12,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 # The least finite float32: what is above it is a score.
-_LOWEST = float(np.finfo(np.float32).min)
+_LOWEST = torch.finfo(torch.float32).min
 
 
 def translation_table() -> dict[Callable, Callable]:
@@ -161,8 +160,9 @@ def _threshold(iou: float) -> float:
     """What an IoU is compared with. ONNX drops what is above it, OpenVINO also what reaches it, so
     it is the float32 next to the threshold, on the side where `iou` itself, as float32, is right
     with both."""
-    nearest = np.float32(iou)
-    return float(np.nextafter(nearest, np.float32(-np.inf if float(nearest) > iou else np.inf)))
+    nearest = torch.tensor(iou, dtype=torch.float32)
+    beyond = -math.inf if float(nearest) > iou else math.inf
+    return float(nearest.nextafter(torch.tensor(beyond)))
 
 
 def _opset() -> tuple[Any, Any]:

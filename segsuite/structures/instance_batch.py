@@ -108,4 +108,6 @@ def first_places(counts: Tensor, length: int) -> Tensor:
 
 def take_places(field: Tensor, index: Tensor) -> Tensor:
     """(N, M, ...): the places (N, M) int64 of each image's row of (N, L, ...)."""
-    return field.take_along_dim(index if field.dim() == 2 else index[..., None], 1)
+    extra = field.shape[2:]
+    # Not take_along_dim, of which torch.export keeps the sizes of its example.
+    return field.gather(1, index.view(*index.shape, *(1,) * len(extra)).expand(-1, -1, *extra))
