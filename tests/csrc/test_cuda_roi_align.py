@@ -260,6 +260,7 @@ def test_a_gradient_is_written_once_in_whole_sectors(layout):
     assert x[0].nbytes // 32 <= counts["stores"].sectors <= x[0].nbytes // 32 + lists
 
 
+@pytest.mark.slow  # two minutes of compilers
 @requires_nvcc
 def test_nvcc_compiles_without_spills():
     assert_compiles_without_spills("compile_roi_align.cu")
