@@ -26,7 +26,8 @@ def trace(graph: ExportGraph) -> torch.export.ExportedProgram:
         ConfigError: the graph does something that can't be exported; names the module.
     """
     example = graph.example()
-    with explaining(graph), torch.no_grad():
+    advice = ". Where sizes are what it is about, one size may do: --size HxW (size=(H, W))"
+    with explaining(graph, advice="" if graph.options.size else advice), torch.no_grad():
         return torch.export.export(
             graph, tuple(example.values()), dynamic_shapes=graph.dynamic_shapes(), strict=False
         )
@@ -34,13 +35,14 @@ def trace(graph: ExportGraph) -> torch.export.ExportedProgram:
 
 @contextlib.contextmanager
 def explaining(
-    graph: nn.Module, program: torch.export.ExportedProgram | None = None
+    graph: nn.Module, program: torch.export.ExportedProgram | None = None, advice: str = ""
 ) -> Iterator[None]:
     """Errors of exporters as one message, with the module that they are about; and their other
     output not at all.
 
     Args:
         program: of the graph, where it has been traced.
+        advice: ends the message.
     """
     path: list[str] = []
     handles = []
@@ -64,7 +66,7 @@ def explaining(
         kind = type(graph.get_submodule(where)).__name__
         raise ConfigError(
             f"the model can't be exported: {f'{where} ({kind})' if where else kind} does what the "
-            f"exporter of PyTorch {torch.__version__} does not take: {reason}"
+            f"exporter of PyTorch {torch.__version__} does not take: {reason}{advice}"
         ) from error
     finally:
         for handle in handles:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from segsuite.errors import MissingPackageError
@@ -34,7 +35,13 @@ def check_packages(format: str, precision: str) -> None:
     """
     Raises:
         MissingPackageError: one is not installed that is needed; names the extra that brings it.
+            Or PyTorch is too old.
     """
+    if not hasattr(torch.export.Dim, "DYNAMIC"):
+        raise MissingPackageError(
+            f"exports need PyTorch 2.6 or newer, and {torch.__version__} is installed: pip install "
+            "--upgrade torch torchvision"
+        )
     for name in (*_PACKAGES[format], *(_QUANTIZING if precision == "int8" else ())):
         try:
             importlib.import_module(name)

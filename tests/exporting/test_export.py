@@ -103,6 +103,7 @@ def test_a_network_that_cannot_be_exported_is_named(tmp_path: Path, monkeypatch)
     def forward(self, x):
         return super(Conv2d, self).forward(x) if x.sum() > 0 else x
 
+    tiny_run()  # is trained before it can't be exported
     monkeypatch.setattr(Conv2d, "forward", forward)
     with pytest.raises(ConfigError, match=r"network\.backbone\S+ \(Conv2d\)") as caught:
         segsuite.export(tiny_run(), tmp_path / "a.onnx")

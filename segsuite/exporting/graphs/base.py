@@ -15,8 +15,6 @@ from segsuite.errors import ConfigError
 
 from ..options import ExportOptions
 
-_DYNAMIC = torch.export.Dim.DYNAMIC
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -115,8 +113,9 @@ class ExportGraph(nn.Module, ABC):
     def dynamic_shapes(self) -> dict[str, dict[int, Any]]:
         """Which dimensions of the inputs may change, as `torch.export.export` takes them."""
         images: dict[int, Any] = {}
+        dynamic = torch.export.Dim.DYNAMIC
         if self.options.batch is None:
-            images[0] = _DYNAMIC
+            images[0] = dynamic
         if self.options.size is None:
-            images |= {2: _DYNAMIC, 3: _DYNAMIC}
+            images |= {2: dynamic, 3: dynamic}
         return {name: images if name == "images" else {} for name in self.example()}
