@@ -48,9 +48,10 @@ class Page:
         return [self.client.get(f"/file={picture['path']}").content for picture in pictures]
 
     def memory(self) -> float:
-        """Resident or swapped out, in MiB."""
+        """What it has of its own, resident or swapped out, in MiB; not files that are mapped, whose
+        pages come and go."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return sum(map(int, re.findall(r"Vm(?:RSS|Swap):\s+(\d+) kB", status))) / 1024
+        return sum(map(int, re.findall(r"(?:RssAnon|VmSwap):\s+(\d+) kB", status))) / 1024
 
     def kept(self) -> float:
         """What lies in its folder, in MiB."""
