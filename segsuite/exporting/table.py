@@ -47,6 +47,25 @@ FAMILIES = (
         "--logits: logits too; --bare: normalised images to logits alone",
         limits="TEST.AUG and TEST.SLIDING_WINDOW are no part of a file",
     ),
+    Family(
+        "instance segmentation and detection",
+        "instances",
+        ("mask_rcnn", "faster_rcnn", "cascade_mask_rcnn"),
+        "boxes, scores, classes, masks in boxes, count; faster_rcnn without masks",
+        "--pasted: masks at the size of the image",
+        ("float32", "float16", "bfloat16"),
+        "backbones FPN, C4 and DC5, also those of torchvision; half precision is the backbone's",
+    ),
+    Family(
+        "panoptic segmentation",
+        "panoptic",
+        ("panoptic_fpn",),
+        "panoptic, segments, segment_count, labels, and those of instance segmentation",
+        "--pasted: masks at the size of the image",
+        ("float32", "float16", "bfloat16"),
+        "MODEL.PANOPTIC_FPN.COMBINE.ENABLED is True; half precision is the backbone's and the "
+        "semantic head's",
+    ),
 )
 
 

@@ -8,7 +8,7 @@ from segsuite.config import CfgNode, load_config
 from segsuite.structures import Boxes, Instances, PolygonMasks
 from tests.helpers import REPO
 
-_SMALL = {
+SMALL = {
     "MODEL.DEVICE": "cpu",
     "MODEL.WEIGHTS": "",
     "MODEL.MASK_ON": True,
@@ -34,7 +34,7 @@ _SMALL = {
 
 def small_cfg(base: str = "FPN", **options) -> CfgNode:
     """``configs/Base-RCNN-{base}.yaml``, narrow; options with "__" in place of dots."""
-    chosen = {**_SMALL, **{key.replace("__", "."): value for key, value in options.items()}}
+    chosen = {**SMALL, **{key.replace("__", "."): value for key, value in options.items()}}
     overrides = [word for pair in chosen.items() for word in pair]
     return load_config(REPO / "configs" / f"Base-RCNN-{base}.yaml", overrides)
 

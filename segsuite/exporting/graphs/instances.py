@@ -81,6 +81,11 @@ class InstancesGraph(ExportGraph):
                 f"option pasted: this {type(model).__name__} has no mask head (MODEL.MASK_ON is "
                 "False); leave it out"
             )
+        if options.precision == "int8":
+            raise ConfigError(
+                f"precision int8: a {type(model).__name__} is exported in float32, float16 or "
+                "bfloat16"
+            )
         self.takes_size = options.pasted
         masks = ["pasted" if options.pasted else "masks"] if has_masks else []
         self.outputs: tuple[str, ...] = ("boxes", "scores", "classes", *masks, "count")
