@@ -45,7 +45,8 @@ FAMILIES = (
         ),
         "labels, confidence",
         "--logits: logits too; --bare: normalised images to logits alone",
-        limits="TEST.AUG and TEST.SLIDING_WINDOW are no part of a file",
+        limits="TEST.AUG and TEST.SLIDING_WINDOW are no part of a file; Swin Transformers of timm "
+        "have one size, --size HxW",
     ),
     Family(
         "instance segmentation and detection",

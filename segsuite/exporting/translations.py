@@ -14,12 +14,17 @@ from typing import Any
 
 import torch
 
+from segsuite.ops import EXTENSION_LOADED
+
 # The least finite float32: what is above it is a score.
 _LOWEST = torch.finfo(torch.float32).min
 
 
 def translation_table() -> dict[Callable, Callable]:
-    """What `torch.onnx.export` takes as `custom_translation_table`."""
+    """What `torch.onnx.export` takes as `custom_translation_table`; empty where the extension, of
+    which the operators are, is not built."""
+    if not EXTENSION_LOADED:
+        return {}
     ops = torch.ops.segsuite
     return {
         ops.roi_align.default: roi_align,

@@ -7,6 +7,7 @@ from torch import nn
 from segsuite.config import CfgNode
 from segsuite.errors import ConfigError
 from segsuite.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
+from segsuite.modeling.backbone import TimmBackbone
 
 from ..options import ExportOptions
 from .base import ExportGraph
@@ -21,6 +22,8 @@ def build_graph(cfg: CfgNode, model: nn.Module, options: ExportOptions) -> Expor
     Raises:
         ConfigError: there is none for this architecture, or not with these options.
     """
+    if options.size is None:
+        _check_any_size(model)
     if isinstance(model, SemanticSegmentor):
         _refuse(model, options, "pasted", "finds no instances to paste")
         return BareNetwork(model, options) if options.bare else SemanticGraph(model, options)
@@ -34,6 +37,16 @@ def build_graph(cfg: CfgNode, model: nn.Module, options: ExportOptions) -> Expor
         f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} can't be exported: there are "
         "graphs for SemanticSegmentor, GeneralizedRCNN and PanopticFPN"
     )
+
+
+def _check_any_size(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, TimmBackbone) and "swin" in module.net_name:
+            raise ConfigError(
+                f"the backbone '{module.net_name}' of timm can't be exported for images of any "
+                "size: how its windows of attention lie depends on it. Fix the size: --size HxW "
+                "(size=(height, width)), such as 512x512"
+            )
 
 
 def _refuse(model: nn.Module, options: ExportOptions, option: str, reason: str) -> None:

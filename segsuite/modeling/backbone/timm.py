@@ -43,6 +43,9 @@ class TimmBackbone(Backbone):
             ... See `freeze`. Models that give their features in another way than layer after layer
             (HRNet, plain vision transformers) have no stages.
 
+    Attributes:
+        net_name: `name` without its tag.
+
     Raises:
         MissingPackageError: timm is not installed.
         ConfigError: timm does not know the model, or it gives no features, or not those asked for;
@@ -78,7 +81,8 @@ class TimmBackbone(Backbone):
                 f"{list(out_indices) or '(all)'} of '{name}': {error}."
                 + (f" Did you mean '{match}'?" if match else "")
             ) from error
-        self.hidden_settings = {"MODEL.TIMM.NAME": name.partition(".")[0]}
+        self.net_name = name.partition(".")[0]
+        self.hidden_settings = {"MODEL.TIMM.NAME": self.net_name}
         if pad_before_shift or "swin" in name:
             self.hidden_settings["MODEL.TIMM.PAD_BEFORE_SHIFT"] = pad_before_shift
         if pad_before_shift and not _pad_before_shift(self.net):
