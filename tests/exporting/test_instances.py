@@ -10,7 +10,14 @@ import torch
 from segsuite.errors import ConfigError
 from segsuite.exporting.check import compare_with_pytorch, open_file
 from segsuite.exporting.describe import describe
-from tests.exporting.tiny_instances import config, detecting, graph_of, random_record, written
+from tests.exporting.tiny_instances import (
+    as_openvino,
+    config,
+    detecting,
+    graph_of,
+    random_record,
+    written,
+)
 
 # Of the images, and of what is predicted: other than the example's 128 x 192.
 _RECORDS = [
@@ -105,17 +112,26 @@ _SLOW = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["onnx", "openvino", "torch_export"])
 @pytest.mark.parametrize("name", _SLOW)
-def test_families_find_what_pytorch_finds(tmp_path, name, format):
+def test_families_find_what_pytorch_finds(tmp_path, name):
     kind, model_options, options = _SLOW[name]
     cfg = config(kind, **model_options)
-    graph, path = written(tmp_path, cfg, format=format, **options)
+    graph, path = written(tmp_path, cfg, **options)
     found = [len(graph.reference(record)["instances"]) for record in _RECORDS]
     assert (max(found) == 0) == (name == "no detections")
     if name in ("one detection", "all places taken"):
         assert found == [graph.predictor.topk] * len(found)
-    check_equal(largest(graph, path))
+    for file in (path, as_openvino(path)):
+        check_equal(largest(graph, file))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_pt2_finds_what_pytorch_finds(tmp_path, precision):
+    graph, path = written(tmp_path, config("C4"), format="torch_export", precision=precision)
+    differences = largest(graph, path)  # which are within the bounds of the precision
+    if precision == "float32":
+        check_equal(differences)
 
 
 @pytest.mark.slow

@@ -11,9 +11,12 @@ from torch import nn
 from segsuite.config import CfgNode, load_config
 from segsuite.exporting.describe import describe
 from segsuite.exporting.graphs import ExportGraph, build_graph
+from segsuite.exporting.openvino import convert_to_openvino
 from segsuite.exporting.options import ExportOptions
 from segsuite.exporting.writing import write_graph
 from segsuite.modeling import build_model
+from segsuite.runtime import read_metadata
+from segsuite.runtime.metadata import attach_to_openvino
 from tests.helpers import REPO
 from tests.modeling.rcnn_models import SMALL, small_cfg
 
@@ -66,6 +69,15 @@ def written(
     path = folder / {"onnx": "a.onnx", "openvino": "a", "torch_export": "a.pt2"}[format]
     write_graph(graph, path, describe(cfg, model, graph, ""), [])
     return graph, path
+
+
+def as_openvino(onnx_file: Path) -> Path:
+    """The folder that an export as OpenVINO would have made, beside an exported ONNX file."""
+    folder = onnx_file.with_suffix("")
+    folder.mkdir()
+    convert_to_openvino(onnx_file, folder / "model.xml")
+    attach_to_openvino(folder / "model.xml", read_metadata(onnx_file))
+    return folder
 
 
 def random_record(size: tuple[int, int], seed: int, wanted: tuple[int, int] | None = None) -> dict:
