@@ -47,8 +47,8 @@ def roi_align(
     image = op.Cast(op.Gather(rois, 0, axis=1), to=int64)
     boxes = op.Slice(rois, [1], [5], [1])
     if aligned and sampling_ratio <= 0:
-        # An empty RoI has no samples and pools zeros, as a small one does that lies far outside. OpenVINO
-        # would divide by the number of samples.
+        # An empty RoI has no samples and pools zeros, as one of a pixel does that lies far outside.
+        # OpenVINO would divide by the number of samples.
         sides = op.Sub(op.Slice(boxes, [2], [4], [1]), op.Slice(boxes, [0], [2], [1]))
         is_empty = op.LessOrEqual(op.ReduceMin(sides, [1], keepdims=1), 0.0)
         boxes = op.Where(is_empty, [-30001.0, -30001.0, -30000.0, -30000.0], boxes)

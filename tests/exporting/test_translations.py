@@ -118,7 +118,7 @@ def test_the_same_boxes_are_kept_in_the_same_order(suppression, engine):
             assert torch.equal(got, want)
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.6, 0.7])
+@pytest.mark.parametrize("threshold", [0.6, 0.7])
 def test_boxes_that_overlap_exactly_as_much_as_the_threshold(tmp_path, threshold):
     """float32 rounds 0.6 up and 0.7 down: the one is above the threshold, the other is not."""
     module, path = Suppression(threshold, 4), tmp_path / "nms.onnx"
