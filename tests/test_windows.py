@@ -10,7 +10,8 @@ import builtins, importlib, os, pkgutil, signal, sys, types
 
 # PyTorch and the others have ways of their own for Windows: they keep what they are used to.
 import cv2, iopath.common.file_io, pycocotools.coco, torch, torch.distributed, torchvision, tqdm
-import torch._dynamo, torch.utils.data, torch.utils.tensorboard, tests.engine.tiny
+import torch._dynamo, torch.distributed.checkpoint, torch.utils.data, torch.utils.tensorboard
+import tests.engine.tiny
 
 for name in [name for name in sys.modules if name.partition(".")[0] == "segsuite"]:
     del sys.modules[name]

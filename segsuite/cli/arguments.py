@@ -151,7 +151,7 @@ def load_from_arguments(args: argparse.Namespace) -> CfgNode:
 
     model = getattr(args, "model", None)
     others = [name for name in (args.run_dir, args.config_file) if name is not None]
-    if model is None and not others:
+    if hasattr(args, "model") and model is None and not others:
         raise ConfigError(
             "no model is named: give a run's OUTPUT_DIR or an exported file, or --config-file FILE"
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .boxes import Boxes, clip_boxes, iou_matrix, pairwise_iou
     from .image_list import ImageList, padded_size, size_tensor
     from .image_masks import HasWindows, ImageMasks, SegmentationMasks, WindowMasks, masks_union
-    from .instance_batch import InstanceBatch, first_places, take_places
+    from .instance_batch import InstanceBatch, at_most, first_places, take_places
     from .instances import Instances
     from .masks import BitMasks, PolygonMasks
     from .roi_masks import ROIMasks, whole_pixel_boxes
@@ -42,6 +42,7 @@ __all__ = [
     "SemSegPrediction",
     "WindowMasks",
     "as_sem_seg",
+    "at_most",
     "clip_boxes",
     "decode_masks",
     "encode_masks",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import overload
+from typing import cast, overload
 
 import torch
 from torch import Tensor
@@ -104,6 +104,13 @@ class InstanceBatch(Sequence[Instances]):
 def first_places(counts: Tensor, length: int) -> Tensor:
     """(N, length) bool: the first ``counts[i]`` places of row i; counts are (N,) integers."""
     return torch.arange(length, device=counts.device) < counts[:, None]
+
+
+def at_most(count: int, length: int) -> int:
+    """The lesser of `count` and the length of a dimension, which exporters may know as a symbol."""
+    if torch.jit.is_tracing():  # what counts operations traces, and has lengths as tensors
+        return min(count, int(length))
+    return cast(int, torch.sym_min(count, length))
 
 
 def take_places(field: Tensor, index: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from segsuite.ops import batched_nms
 from segsuite.structures import (
     InstanceBatch,
     Instances,
+    at_most,
     clip_boxes,
     first_places,
     size_tensor,
@@ -48,7 +48,7 @@ def top_proposals(
     large = (boxes[..., 2:] - boxes[..., :2] > min_box_size).all(dim=2)
     valid = large & boxes.isfinite().all(dim=2) & logits.isfinite()
     scores = logits.masked_fill(~valid, -torch.inf)
-    topk = cast(int, torch.sym_min(topk, boxes.shape[1]))
+    topk = at_most(topk, boxes.shape[1])
     index, counts = batched_nms(boxes, scores, levels, nms_thresh, topk)
     missing = ~first_places(counts, topk)
     boxes = take_places(boxes, index).masked_fill(missing[..., None], 0)

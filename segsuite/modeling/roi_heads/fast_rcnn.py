@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from segsuite.structures import (
     Boxes,
     InstanceBatch,
     Instances,
+    at_most,
     clip_boxes,
     first_places,
     size_tensor,
@@ -242,7 +243,7 @@ def top_detections(
     candidates = transform.apply_deltas(deltas, boxes).unflatten(2, (-1, 4))
     candidates = clip_boxes(candidates.expand(-1, -1, num_classes, -1).flatten(1, 2), image_sizes)
     classes = torch.arange(num_classes, device=boxes.device).repeat(num_proposals)
-    topk = cast(int, torch.sym_min(topk, scores.shape[1]))
+    topk = at_most(topk, scores.shape[1])
     index, counts = batched_nms(candidates, scores, classes, nms_thresh, topk)
     missing = ~first_places(counts, topk)
     return Detections(
