@@ -119,19 +119,23 @@ def replace_metadata(folder, content):
 
 
 class Hostile:
+    def __init__(self, path):
+        self.path = path
+
     def __reduce__(self):
-        return os.mkdir, ("/tmp/segsuite-was-here",)
+        return os.mkdir, (str(self.path),)
 
 
-def test_metadata_that_would_run_code_is_refused(output):
+def test_metadata_that_would_run_code_is_refused(output, tmp_path):
+    made = tmp_path / "made by foreign code"
     folder = output / "model_0000003.shards"
-    replace_metadata(folder, pickle.dumps(Hostile()))
+    replace_metadata(folder, pickle.dumps(Hostile(made)))
     with pytest.raises(
         WeightsError,
         match=r"\.metadata' cannot be loaded: it asks for 'posix.mkdir'.*nothing was run",
     ):
         Checkpointer(output).load(folder)
-    assert not os.path.exists("/tmp/segsuite-was-here")
+    assert not made.exists()
 
 
 def edited(folder, edit):
