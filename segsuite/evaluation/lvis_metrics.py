@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segsuite.data.datasets.coco_faults import Faults
-from segsuite.data.datasets.coco_reading import read_image_facts
+from segsuite.data.datasets.coco_images import read_image_facts
 from segsuite.data.datasets.coco_values import as_integer
 
 from .coco_arrays import split_images

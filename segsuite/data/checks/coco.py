@@ -12,7 +12,8 @@ from typing import Any
 
 from segsuite.structures.polygons import has_mask_size
 
-from ..datasets.coco_reading import check_box_modes, existing_path, image_name, read_json
+from ..datasets.coco_images import existing_path, image_name
+from ..datasets.coco_reading import check_box_modes, read_json
 from ..datasets.coco_values import Ids, as_id, as_integer, id_order
 from ..folders import IMAGE_SUFFIXES, list_files
 from .images import ImageFacts

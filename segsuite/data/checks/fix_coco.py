@@ -15,7 +15,7 @@ from segsuite.structures.polygons import has_mask_size
 from segsuite.utils.files import write_json
 
 from ..datasets.coco_faults import VALUE_TYPE, Outcome
-from ..datasets.coco_reading import image_name
+from ..datasets.coco_images import image_name
 from ..datasets.coco_values import Ids, as_id, as_integer
 from .coco import CocoFile
 from .images import UNUSABLE, ImageFacts, examine_image

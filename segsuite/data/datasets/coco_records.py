@@ -13,7 +13,7 @@ from segsuite.structures import to_rle
 
 from ..boxes import annotation_name, as_coco_box, record_size
 from ..catalog import Metadata
-from .coco_reading import LVIS_KEYS
+from .coco_images import LVIS_KEYS
 
 
 def records_to_coco(records: Sequence[Mapping[str, Any]], metadata: Metadata) -> dict[str, Any]:
