@@ -123,8 +123,8 @@ def export(
     metadata = describe(cfg, model, graph, origin)
     if chosen.format == "web":
         check_metadata(metadata)
-    records = check_records(cfg, check_images, chosen.size)
-    calibrating = _calibration(cfg, graph, calibration, calibration_images)
+    records = check_records(cfg, check_images, metadata)
+    calibrating = _calibration(cfg, graph, metadata, calibration, calibration_images)
     with _whole(path, chosen.format) as temporary:
         write_graph(graph, temporary, metadata, calibrating)
         differences = compare_with_pytorch(graph, temporary, records)
@@ -160,7 +160,7 @@ def _whole(path: Path, format: str) -> AbstractContextManager[Path]:
 
 
 def _calibration(
-    cfg: CfgNode, graph: ExportGraph, dataset: str | None, count: int
+    cfg: CfgNode, graph: ExportGraph, metadata: ExportMetadata, dataset: str | None, count: int
 ) -> Iterable[dict[str, Tensor]]:
     """Inputs of images to quantise with; none where nobody is to."""
     if graph.options.precision != "int8":
@@ -172,7 +172,7 @@ def _calibration(
             "int8 needs images to take the ranges of values from: name a data set (--calibration "
             "NAME, calibration=NAME)"
         )
-    records = image_records(cfg, dataset, count, graph.options.size)
+    records = image_records(cfg, dataset, count, metadata)
     return map(graph.records_to_inputs, records)
 
 

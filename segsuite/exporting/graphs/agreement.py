@@ -26,7 +26,7 @@ _SCORES = {"float32": 1e-3, "float16": 0.1, "bfloat16": 0.5, "int8": math.inf}
 def compare_instances(
     given: Instances, expected: Instances, least_score: float, precision: str
 ) -> list[Difference]:
-    """The differences of instances, and of the scores and masks of those that are the same.
+    """The differences of instances, and of the scores, boxes and masks of those that are the same.
 
     Args:
         given, expected: of one image: `pred_boxes`, `scores`, `pred_classes` and maybe
@@ -49,6 +49,8 @@ def compare_instances(
         ours, theirs = torch.tensor(pairs).unbind(1)
         scores = (given.scores[ours] - expected.scores[theirs]).abs().amax()
         differences.append(Difference("scores", float(scores), _SCORES[precision]))
+        corners = given.pred_boxes.tensor[ours] - expected.pred_boxes.tensor[theirs]
+        differences.append(Difference("pixels of box corners", float(corners.abs().amax())))
         if expected.has("pred_masks"):
             share = _mask_difference(given[ours], expected[theirs])
             differences.append(Difference("share of mask pixels", share, _SHARES[precision]))
