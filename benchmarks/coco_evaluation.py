@@ -32,6 +32,7 @@ TINY = ROOT.parent / "shared/data/coco_tiny/annotations/instances_val2017.json"
 ENGINES = ("hotcoco", "faster_coco_eval", "pycocotools")
 WAYS = [*(f"{engine} alone" for engine in ENGINES), *(f"segsuite, {engine}" for engine in ENGINES)]
 PER_OBJECT = 9.6  # detections
+MODEL_SIZE, MODEL_CLASSES = (480, 640), 80  # of the images that a model predicts
 NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 # Alone, the engines take the area of a detection from its box where the file has one, of masks too.
 COMPARED = {"bbox": NAMES, "segm": ["AP", "AP50", "AP75", "AR1", "AR10", "AR100"]}
@@ -152,7 +153,25 @@ def _classes(engine: str) -> tuple[type, type]:
     return COCO, COCOeval
 
 
-def evaluate_model(num_images: int) -> dict[str, Any]:
+def make_truth(num_images: int, folder: Path) -> None:
+    """Images with 7 objects each."""
+    size, num_classes = MODEL_SIZE, MODEL_CLASSES
+    images = [
+        {"id": i, "height": size[0], "width": size[1], "file_name": f"{i}.jpg"}
+        for i in range(num_images)
+    ]
+    box = [100, 100, 150, 120]
+    objects = [
+        {"image_id": i // 7, "category_id": 1 + i % num_classes, "bbox": box, "area": 18000}
+        | {"segmentation": [[100, 100, 250, 100, 250, 220, 100, 220]], "iscrowd": 0, "id": i}
+        for i in range(7 * num_images)
+    ]
+    categories = [{"id": k, "name": str(k)} for k in range(1, num_classes + 1)]
+    content = {"images": images, "annotations": objects, "categories": categories}
+    (folder / "gt.json").write_text(json.dumps(content))
+
+
+def evaluate_model(num_images: int, folder: Path) -> dict[str, Any]:
     """`COCOEvaluator` fed with 100 instances an image, in this process; memory as it goes."""
     start = time.perf_counter()
     import torch
@@ -163,42 +182,25 @@ def evaluate_model(num_images: int) -> dict[str, Any]:
     imported, memory = time.perf_counter(), peak_mib()
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
-    size, num_classes = (480, 640), 80
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "gt.json")
-        images = [
-            {"id": i, "height": size[0], "width": size[1], "file_name": f"{i}.jpg"}
-            for i in range(num_images)
-        ]
-        box = [100, 100, 150, 120]
-        objects = [
-            {"image_id": i // 7, "category_id": 1 + i % num_classes, "bbox": box, "area": 18000}
-            | {"segmentation": [[100, 100, 250, 100, 250, 220, 100, 220]], "iscrowd": 0, "id": i}
-            for i in range(7 * num_images)
-        ]
-        categories = [{"id": k, "name": str(k)} for k in range(1, num_classes + 1)]
-        content = {"images": images, "annotations": objects, "categories": categories}
-        path.write_text(json.dumps(content))
-        del images, objects, content
-        evaluator = COCOEvaluator("benchmark", json_file=path, output_dir=folder)
-        evaluator.reset()
-        steps = []
-        for i in range(num_images):
-            corner = torch.rand(100, 2, generator=generator) * torch.tensor([400.0, 300.0])
-            sides = 20 + 150 * torch.rand(100, 2, generator=generator)
-            boxes = torch.cat([corner, corner + sides], dim=1)
-            instances = Instances(
-                size,
-                pred_boxes=Boxes(boxes),
-                scores=torch.rand(100, generator=generator),
-                pred_classes=torch.randint(num_classes, (100,), generator=generator),
-                pred_masks=ROIMasks(_blobs(100, generator), boxes, size),
-            )
-            record = {"image_id": i, "file_name": f"{i}.jpg"}
-            evaluator.process([record], [{"instances": instances}])
-            if (i + 1) % max(num_images // 4, 1) == 0:
-                steps.append(f"{peak_mib():.0f}")
-        evaluator.evaluate()
+    evaluator = COCOEvaluator("benchmark", json_file=folder / "gt.json", output_dir=folder)
+    evaluator.reset()
+    steps = []
+    for i in range(num_images):
+        corner = torch.rand(100, 2, generator=generator) * torch.tensor([400.0, 300.0])
+        sides = 20 + 150 * torch.rand(100, 2, generator=generator)
+        boxes = torch.cat([corner, corner + sides], dim=1)
+        instances = Instances(
+            MODEL_SIZE,
+            pred_boxes=Boxes(boxes),
+            scores=torch.rand(100, generator=generator),
+            pred_classes=torch.randint(MODEL_CLASSES, (100,), generator=generator),
+            pred_masks=ROIMasks(_blobs(100, generator), boxes, MODEL_SIZE),
+        )
+        record = {"image_id": i, "file_name": f"{i}.jpg"}
+        evaluator.process([record], [{"instances": instances}])
+        if (i + 1) % max(num_images // 4, 1) == 0:
+            steps.append(f"{peak_mib():.0f}")
+    evaluator.evaluate()
     return {
         "import": imported - start,
         "seconds": time.perf_counter() - imported,
@@ -269,13 +271,13 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--model-images", type=int, default=0)
     parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)  # WAY FOLDER, in its own process
-    parser.add_argument("--run-model", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--run-model", nargs=2, help=argparse.SUPPRESS)  # IMAGES FOLDER
     arguments = parser.parse_args()
     if arguments.run:
         print(json.dumps(evaluate(arguments.run[0], Path(arguments.run[1]))))
         return
     if arguments.run_model:
-        print(json.dumps(evaluate_model(arguments.run_model)))
+        print(json.dumps(evaluate_model(int(arguments.run_model[0]), Path(arguments.run_model[1]))))
         return
     with tempfile.TemporaryDirectory() as name:
         objects, detections = make_work(arguments.annotations, arguments.images, Path(name))
@@ -292,7 +294,9 @@ def main() -> None:
     print()
     print_differences(rows)
     if arguments.model_images:
-        of_model = in_own_process("--run-model", str(arguments.model_images))
+        with tempfile.TemporaryDirectory() as name:
+            make_truth(arguments.model_images, Path(name))
+            of_model = in_own_process("--run-model", str(arguments.model_images), name)
         print(f"\n{arguments.model_images} images of a model, 100 instances each:\n")
         print_table({"segsuite, auto": [of_model]})
         print(f"\npeak MiB after each quarter of the images: {', '.join(of_model['steps'])}")
