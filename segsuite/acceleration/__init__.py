@@ -1,5 +1,6 @@
-"""What makes models fast, above all on a CPU: one pass over a plain model, `accelerate`."""
+"""What makes models fast: one pass over a plain model, `accelerate`."""
 
 from .accelerate import accelerate, accelerated, remove_acceleration
+from .cuda_graph import check_graph_limit
 
-__all__ = ["accelerate", "accelerated", "remove_acceleration"]
+__all__ = ["accelerate", "accelerated", "check_graph_limit", "remove_acceleration"]

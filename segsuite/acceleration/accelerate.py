@@ -6,7 +6,8 @@ training mode and the hooks are the module's own, so optimisers, checkpoints, av
 weights and DistributedDataParallel see the plain model.
 
 Which way is faster is for the kernels' files to say: `winograd`, `depthwise`, `resize`; `conv`
-puts them together with the norms that are folded into convolutions.
+puts them together with the norms that are folded into convolutions. `cuda_graph` is about what
+launching the kernels costs.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from torch import nn
 from segsuite.layers import BilinearResize, Conv2d
 
 from .conv import BatchNorm, InferenceConv, SkippedNorm, TrainingConv, is_foldable
-from .forward import AcceleratedForward, forward_of
+from .cuda_graph import graph_methods
+from .forward import AcceleratedForward, installed
 from .resize import MatrixResize
 
 
-def accelerate(model: nn.Module, *, inference: bool = False) -> None:
+def accelerate(model: nn.Module, *, inference: bool = False, cuda_graphs: int = 0) -> None:
     """Make `model` faster in place, with the same results to rounding.
 
     For training, on any device: a frozen batch norm becomes part of its convolution in every call,
@@ -43,30 +45,40 @@ def accelerate(model: nn.Module, *, inference: bool = False) -> None:
     where a hook looks at what is between convolution and norm, such a model computes as one that is
     accelerated for training.
 
+    With `cuda_graphs`, for evaluation mode without gradients on a CUDA device: the network from
+    the images to its dense predictions is captured for shapes that come again, and then launched
+    as one, see `segsuite.acceleration.cuda_graph.ReplayedMethod`. That is done for so many shapes
+    at most; each keeps a copy of inputs and results, and all together the memory that the largest
+    computes in.
+
     Copies of the model, shallow, deep or by pickle, are plain ones: accelerate them anew.
 
     A model that is accelerated already is accelerated anew, on its present weights. Of modules,
     those of exactly the types `Conv2d`, `torch.nn.Conv2d` and `BilinearResize` are touched,
     subclasses may compute something else; and none whose ``forward`` somebody else has replaced.
+
+    Raises:
+        ConfigError: `cuda_graphs` (TEST.CUDA_GRAPHS) is negative.
     """
     remove_acceleration(model)
     convs = _inference_convs(model) if inference else _training_convs(model)
-    for forward in chain(_resizes(model), convs):
+    for forward in chain(_resizes(model), convs, graph_methods(model, cuda_graphs)):
         forward.install()
 
 
 def remove_acceleration(model: nn.Module) -> None:
     """Make `model` the plain one that it was before `accelerate`."""
     for module in model.modules():
-        if forward := forward_of(module):
+        for forward in installed(module):
             forward.remove()
 
 
 @contextmanager
-def accelerated(model: nn.Module) -> Iterator[None]:
-    """``accelerate(model, inference=True)`` for a while; afterwards `model` is as it was."""
-    before = [forward for module in model.modules() if (forward := forward_of(module))]
-    accelerate(model, inference=True)
+def accelerated(model: nn.Module, *, cuda_graphs: int = 0) -> Iterator[None]:
+    """``accelerate(model, inference=True, cuda_graphs=cuda_graphs)`` for a while; afterwards
+    `model` is as it was."""
+    before = [forward for module in model.modules() for forward in installed(module)]
+    accelerate(model, inference=True, cuda_graphs=cuda_graphs)
     try:
         yield
     finally:

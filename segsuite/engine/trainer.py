@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader
 
-from segsuite.acceleration import accelerate
+from segsuite.acceleration import accelerate, check_graph_limit
 from segsuite.checkpoint import Checkpointer, load_weights, seed_all
 from segsuite.config import CfgNode
 from segsuite.config.yaml_files import parse_yaml
@@ -71,6 +71,7 @@ class DefaultTrainer(SimpleTrainer):
         model = self.build_model(cfg)
         accelerate(model)
         build_inference(cfg, model)  # likewise
+        check_graph_limit(cfg.TEST.CUDA_GRAPHS)  # likewise
         device = next(model.parameters()).device
         amp_dtype(cfg.TEST.AMP, "TEST.AMP", device)  # likewise
         dtype = amp_dtype(cfg.SOLVER.AMP, "SOLVER.AMP", device)
@@ -351,7 +352,12 @@ class DefaultTrainer(SimpleTrainer):
             logger.info("evaluating on %s", name)
             files = RunFiles(cfg.OUTPUT_DIR).evaluation(name)
             results[name] = inference_on_dataset(
-                model, loader, evaluator, dtype, speed_file=files.speed
+                model,
+                loader,
+                evaluator,
+                dtype,
+                speed_file=files.speed,
+                cuda_graphs=cfg.TEST.CUDA_GRAPHS,
             )
             logger.info("results\n%s", results_table(results[name], title=name))
             if cfg.TEST.EXAMPLES and comm.is_main_process():

@@ -44,6 +44,7 @@ def inference_on_dataset(
     amp_dtype: torch.dtype | None = None,
     *,
     speed_file: str | os.PathLike | None = None,
+    cuda_graphs: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Run the model over a test loader in evaluation mode and return the evaluator's results.
 
@@ -58,6 +59,8 @@ def inference_on_dataset(
         speed_file: gets, as JSON, this process's ``images``, ``seconds``, ``ms_per_image`` by
             phase, ``peak_memory_mib`` of the process so far (None on Windows) and
             ``peak_gpu_memory_mib``.
+        cuda_graphs: CUDA graphs of the network that are kept, see
+            `segsuite.acceleration.accelerate`.
     """
     if not isinstance(evaluator, DatasetEvaluator):
         evaluator = DatasetEvaluators(evaluator)
@@ -70,7 +73,7 @@ def inference_on_dataset(
     on_terminal = comm.is_main_process() and sys.stdout.isatty()
     with (
         evaluating(model),
-        accelerated(model),
+        accelerated(model, cuda_graphs=cuda_graphs),
         torch.inference_mode(),
         tqdm(
             total=total, desc="evaluation", file=sys.stdout, leave=False, disable=not on_terminal

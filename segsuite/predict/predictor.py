@@ -76,7 +76,7 @@ class Predictor:
             register_from_config(cfg)
             self.model: nn.Module = build_model(cfg).eval()
         load_trained_weights(self.model, cfg)
-        accelerate(self.model, inference=True)
+        accelerate(self.model, inference=True, cuda_graphs=cfg.TEST.CUDA_GRAPHS)
         self._inference = FittingInference(cfg, self.model)
         self.metadata: Metadata = run_metadata(cfg)
         self.reader = ImageReader(cfg)

@@ -174,6 +174,7 @@ def benchmark_evaluation(cfg: CfgNode, model: nn.Module, images: int) -> dict[st
             evaluator,
             amp_dtype(cfg.TEST.AMP, "TEST.AMP", device),
             speed_file=speed_file,
+            cuda_graphs=cfg.TEST.CUDA_GRAPHS,
         )
         speed = json.loads(speed_file.read_text())
     return {

@@ -31,6 +31,8 @@ class PanopticFPN(GeneralizedRCNN):
         others: see `GeneralizedRCNN`.
     """
 
+    graph_methods = (*GeneralizedRCNN.graph_methods, "sem_seg_logits")
+
     @configurable
     def __init__(
         self,
@@ -96,7 +98,7 @@ class PanopticFPN(GeneralizedRCNN):
                 missing or wrong.
         """
         images = self.preprocess(batched_inputs)
-        features = self.backbone(images.tensor)
+        features = self.features(images.tensor)
         if self.training:
             losses = self._sem_seg_losses(features, batched_inputs)
             targets = self.targets(batched_inputs)
@@ -109,13 +111,17 @@ class PanopticFPN(GeneralizedRCNN):
         instances, _ = self.roi_heads(images, features, proposals)
         instances = postprocess(instances, batched_inputs, self.whole_pixel_masks)
         head = self.sem_seg_head
-        logits, head_stride = head.enlarged(head(features))
+        logits, head_stride = head.enlarged(self.sem_seg_logits(features))
         stride = head_stride if self.resize_in_two_steps or head.align_corners else None
         semantic = sem_seg_predictions(logits, images, [x.image_size for x in instances], stride)
         return [
             self._combine({"sem_seg": s, "instances": i})
             for s, i in zip(semantic, instances, strict=True)
         ]
+
+    def sem_seg_logits(self, features: dict[str, Tensor]) -> Tensor:
+        """The semantic head's logits (N, K, h, w)."""
+        return self.sem_seg_head(features)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the backbone and the semantic head in place, arguments as for torch.compile."""

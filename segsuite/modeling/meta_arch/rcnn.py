@@ -32,6 +32,9 @@ class ProposalNetwork(nn.Module):
         pixel_mean, pixel_std: per channel, on the scale of the images (0-255).
     """
 
+    # See `SemanticSegmentor`; the rest of the dense part is the proposal generator's.
+    graph_methods: tuple[str, ...] = ("features",)
+
     pixel_mean: Tensor
     pixel_std: Tensor
 
@@ -86,7 +89,7 @@ class ProposalNetwork(nn.Module):
             DataError: an image has the wrong number of channels, or `instances` are missing.
         """
         images = self.preprocess(batched_inputs)
-        features = self.backbone(images.tensor)
+        features = self.features(images.tensor)
         targets = self.targets(batched_inputs) if self.training else None
         proposals, losses = self.proposal_generator(images, features, targets)
         if self.training:
@@ -102,6 +105,10 @@ class ProposalNetwork(nn.Module):
             self.backbone.size_divisibility,
             self.backbone.padding_constraints,
         )
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """The backbone's features of images (N, C, H, W), normalised and padded."""
+        return self.backbone(images)
 
     def targets(self, batched_inputs: list[dict]) -> list[Instances]:
         """The ground truth of each record, on the model's device."""
@@ -170,7 +177,7 @@ class GeneralizedRCNN(ProposalNetwork):
             return [{"instances": x} for x in self.inference(batched_inputs)]
         images = self.preprocess(batched_inputs)
         targets = self.targets(batched_inputs)
-        features = self.backbone(images.tensor)
+        features = self.features(images.tensor)
         proposals, losses = self.proposal_generator(images, features, targets)
         _, roi_losses = self.roi_heads(images, features, proposals, targets)
         return {**losses, **roi_losses}
@@ -214,7 +221,7 @@ class GeneralizedRCNN(ProposalNetwork):
                 pixels of ``image`` and `pred_masks` are (N, M, M) probabilities.
         """
         images = self.preprocess(batched_inputs)
-        features = self.backbone(images.tensor)
+        features = self.features(images.tensor)
         if detected_instances is None:
             proposals, _ = self.proposal_generator(images, features)
             instances, _ = self.roi_heads(images, features, proposals)

@@ -40,6 +40,9 @@ class SemanticSegmentor(nn.Module):
         ConfigError: the threshold is out of range, or there are several classes to choose from.
     """
 
+    # What a CUDA graph can replay: shapes follow from those of the arguments, and nothing waits.
+    graph_methods = ("logits",)
+
     pixel_mean: torch.Tensor
     pixel_std: torch.Tensor
 
@@ -125,9 +128,9 @@ class SemanticSegmentor(nn.Module):
         images = preprocess_images(
             batched_inputs, self.pixel_mean, self.pixel_std, divisibility, constraints
         )
-        features = self.backbone(images.tensor)
         if not self.training:
-            return self._predictions(batched_inputs, images, self.sem_seg_head(features))
+            return self._predictions(batched_inputs, images, self.logits(images.tensor))
+        features = self.backbone(images.tensor)
         targets = pad_label_maps(
             batched_inputs, self.device, divisibility, self.ignore_value, constraints
         )
@@ -136,6 +139,10 @@ class SemanticSegmentor(nn.Module):
         except (IndexError, RuntimeError):
             self.check_labels(batched_inputs)
             raise
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """The head's logits (N, K, h, w) of images (N, C, H, W), normalised and padded."""
+        return self.sem_seg_head(self.backbone(images))
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the networks in place, arguments as for torch.compile, but not what handles the

@@ -57,6 +57,9 @@ class RPN(nn.Module):
         box_reg_loss_type, smooth_l1_beta: see `box_regression_loss`.
     """
 
+    # See `SemanticSegmentor`.
+    graph_methods = ("predict",)
+
     @configurable
     def __init__(
         self,
