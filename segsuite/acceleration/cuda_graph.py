@@ -66,7 +66,7 @@ class ReplayedMethod(AcceleratedForward):
         obstacle = "gradients are enabled" if torch.is_grad_enabled() else None
         obstacle = obstacle or self._graphs.obstacle(tensors)
         if obstacle is None:
-            state = _State(self.module)
+            state = _State.of(self.module)
             obstacle = state.obstacle
         if obstacle is not None:
             self._say(logging.INFO, obstacle)
@@ -141,7 +141,7 @@ class ReplayedMethod(AcceleratedForward):
             logger.log(level, "%s is computed without a CUDA graph: %s", name, reason)
 
 
-class _State:
+class _State(NamedTuple):
     """What a graph of a module's method depends on, beside the inputs.
 
     Attributes:
@@ -150,26 +150,30 @@ class _State:
         obstacle: why the module can't be replayed.
     """
 
-    def __init__(self, module: nn.Module):
-        self.values: list[Any] = []
-        self.tensors: list[Tensor] = []
-        self.obstacle: str | None = None
-        modules = [module]
-        while modules:
-            m = modules.pop()
-            looked_at = m is not module and (m._forward_hooks or m._forward_pre_hooks)
-            if m.training:
-                self.obstacle = "it is in training mode"
-            elif looked_at or nn_module._global_forward_hooks:
-                self.obstacle = f"a hook looks into it, at a {type(m).__name__}"
+    values: list[Any]
+    tensors: list[Tensor]
+    obstacle: str | None
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _State:
+        """Asked for in each call, so it takes no longer than it must."""
+        modules, values, tensors = [module], list[Any](), list[Tensor]()
+        obstacle = "a hook looks into it" if nn_module._global_forward_hooks else None
+        for m in modules:  # which grows
+            attributes = m.__dict__
+            if attributes["training"]:
+                obstacle = "it is in training mode"
+            elif (m._forward_hooks or m._forward_pre_hooks) and m is not module:
+                obstacle = f"a hook looks into it, at a {type(m).__name__}"
             elif m._compiled_call_impl is not None:
-                self.obstacle = "it is compiled by torch.compile"
-            self.values += (m, m.__dict__.get("forward"))
-            modules += [child for child in m._modules.values() if child is not None]
-            for tensors in (m._parameters, m._buffers):
-                self.tensors += [x for x in tensors.values() if x is not None]
-        for x in self.tensors:
-            self.values += (x.data_ptr(), 0 if x.is_inference() else x._version)
+                obstacle = "it is compiled by torch.compile"
+            values += (m, attributes.get("forward"))
+            modules += [x for x in attributes["_modules"].values() if x is not None]
+            tensors += [x for x in attributes["_parameters"].values() if x is not None]
+            tensors += [x for x in attributes["_buffers"].values() if x is not None]
+        values += [x.data_ptr() for x in tensors]
+        values += [0 if x.is_inference() else x._version for x in tensors]
+        return cls(values, tensors, obstacle)
 
 
 def graph_methods(model: nn.Module, limit: int) -> Iterator[ReplayedMethod]:

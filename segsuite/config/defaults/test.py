@@ -15,9 +15,10 @@ TEST.AMP = CN()
 TEST.AMP.ENABLED = False
 TEST.AMP.DTYPE = "auto"  # "float16", "bfloat16"; "auto": float16 on CUDA, bfloat16 on CPU
 
-# On a CUDA device, evaluation and prediction replay the network as a CUDA graph for shapes that come
-# again, so that small models are not slowed by launching kernels; with the same numbers. This is
-# how many shapes are kept, such as 8, each of which takes memory; 0: none. See docs/inference.md.
+# On a CUDA device, evaluation and prediction replay the network as a CUDA graph for shapes that
+# come again, so that small models are not slowed by launching kernels; with the same numbers. This
+# is how many shapes are kept, such as 8, each of which takes memory; 0: none. See
+# docs/inference.md.
 TEST.CUDA_GRAPHS = 0
 
 # A CSV file of images and their tags (night, rain, site A): all figures are given for the images
