@@ -1,24 +1,30 @@
 """Speed of Mask R-CNN (R50-FPN) beside torchvision's.
 
-    python benchmarks/mask_rcnn.py [--part inference training] [--repetitions 5] [--json FILE]
+    python benchmarks/mask_rcnn.py [--device cuda] [--rows TEXT ...] [--json results.json]
 
-Both run by turns in this one process, with all of PyTorch's threads, and the medians are compared;
-torchvision's always in float32, as it comes. Weights are random, but such that both propose 1000
-regions of the 800 x 1216 image and find 100 instances with masks, the most they may. "inference" is
-the whole model, one image. "training" is forward, backward and a step of SGD on two images with
-eight objects each, with frozen batch norms, two frozen stages and 512 sampled regions an image in
-both. Ours is accelerated as by Predictor, the evaluation loop and the trainer.
+Weights are random, but such that both propose 1000 regions of the 800 x 1216 image and find 100
+instances with masks, the most they may. "inference" is the whole model, "training" is forward,
+backward and a step of SGD on images with eight objects each, with frozen batch norms, two frozen
+stages and 512 sampled regions an image in both. Ours is accelerated as by Predictor, the evaluation
+loop and the trainer. Both compute in the same types, but on the CPU torchvision's always in
+float32, as it comes.
+
+torchvision's model makes masks as large as the image, ours leaves them in their boxes until
+somebody asks. In rows of masks "in boxes" torchvision's are left there, too; in those of "pasted"
+ones ours are asked for: bool, where torchvision's stay probabilities.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
-from timing import median_milliseconds
+from comparison import Case, Contest, Settings, compared, main
 from torch import Tensor, nn
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 from torchvision.ops import FrozenBatchNorm2d
@@ -28,34 +34,39 @@ from segsuite.config import load_config
 from segsuite.modeling import build_model
 from segsuite.structures import BitMasks, Boxes, Instances
 
-HEIGHT, WIDTH, OBJECTS = 800, 1216, 8
+OBJECTS = 8
 CONFIG = Path(__file__).parents[1] / "configs/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"
+PASTE = "torchvision.models.detection.transform.paste_masks_in_image"
+Size = tuple[int, int]
+# None: float32, on a GPU of TensorFloat-32.
+Dtype = torch.dtype | None
 
 
-def objects() -> tuple[Tensor, Tensor, Tensor]:
-    """(8, 4) boxes of 60 to 400 pixels, (8,) classes and the ellipses in the boxes as masks."""
-    size = 60 * (400 / 60) ** torch.rand(OBJECTS, 2)
-    low = torch.rand(OBJECTS, 2) * (torch.tensor([WIDTH, HEIGHT]) - size)
-    boxes = torch.cat([low, low + size], dim=1)
-    centre, half = low + size / 2, size / 2
-    x = (torch.arange(WIDTH) + 0.5 - centre[:, :1]) / half[:, :1]
-    y = (torch.arange(HEIGHT) + 0.5 - centre[:, 1:]) / half[:, 1:]
+def objects(size: Size) -> tuple[Tensor, Tensor, Tensor]:
+    """(8, 4) boxes of a twentieth to a third of the width, (8,) classes and ellipses as masks."""
+    height, width = size
+    sides = width / 20 * (20 / 3) ** torch.rand(OBJECTS, 2)
+    low = torch.rand(OBJECTS, 2) * (torch.tensor([width, height]) - sides)
+    boxes = torch.cat([low, low + sides], dim=1)
+    centre, half = low + sides / 2, sides / 2
+    x = (torch.arange(width) + 0.5 - centre[:, :1]) / half[:, :1]
+    y = (torch.arange(height) + 0.5 - centre[:, 1:]) / half[:, 1:]
     masks = x[:, None] ** 2 + y[:, :, None] ** 2 <= 1
     return boxes, torch.randint(0, 80, (OBJECTS,)), masks
 
 
-def ours() -> nn.Module:
+def ours(device: str) -> nn.Module:
     scale = ["MODEL.PIXEL_STD", [57.375, 57.12, 58.395], "MODEL.WEIGHTS", ""]
-    model = build_model(load_config(CONFIG, [*scale, "MODEL.DEVICE", "cpu"]))
+    model = build_model(load_config(CONFIG, [*scale, "MODEL.DEVICE", device]))
     return calibrate(model, model.backbone.bottom_up, "conv3.norm")
 
 
-def torchvisions() -> nn.Module:
+def torchvisions(size: Size, device: str) -> nn.Module:
     model = maskrcnn_resnet50_fpn(
         weights=None,
         weights_backbone=None,
-        min_size=HEIGHT,
-        max_size=WIDTH,
+        min_size=min(size),
+        max_size=max(size),
         rpn_pre_nms_top_n_train=2000,
         rpn_post_nms_top_n_train=1000,
     )
@@ -64,7 +75,7 @@ def torchvisions() -> nn.Module:
     for name, parameter in model.backbone.body.named_parameters():
         if not name.startswith(("layer2", "layer3", "layer4")):
             parameter.requires_grad_(False)
-    return calibrate(model, model.backbone.body, "bn3")
+    return calibrate(model, model.backbone.body, "bn3").to(device)
 
 
 def freeze_norms(model: nn.Module) -> None:
@@ -85,82 +96,99 @@ def calibrate(model: nn.Module, resnet: nn.Module, last_norm: str) -> nn.Module:
     return model
 
 
-def inference_cases() -> dict[str, Callable[[], object]]:
-    image = torch.rand(3, HEIGHT, WIDTH)
-    mine, theirs = ours().eval(), torchvisions().eval()
+def autocast(device: str, dtype: Dtype) -> torch.autocast:
+    return torch.autocast(device, dtype, enabled=dtype is not None)
+
+
+def peers_dtype(device: str, dtype: Dtype) -> Dtype:
+    return None if device == "cpu" else dtype
+
+
+def inference(num_images: int, dtype: Dtype, pasted: bool, size: Size, device: str) -> Contest:
+    image = torch.rand(3, *size, device=device)
+    mine, theirs = ours(device).eval(), torchvisions(size, device).eval()
     accelerate(mine, inference=True)
-    record = {"image": image * 255}
+    records, images = [{"image": image * 255}] * num_images, [image] * num_images
+    in_boxes = partial(patch, PASTE, lambda masks, boxes, shape: masks)
 
-    def run_ours(dtype: torch.dtype | None) -> object:
-        with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype is not None):
-            return mine([record])
+    def run_ours() -> list[Instances]:
+        with torch.inference_mode(), autocast(device, dtype):
+            found = [output["instances"] for output in mine(records)]
+            if pasted:
+                for instances in found:
+                    instances.pred_masks = instances.pred_masks.to_bitmasks()
+            return found
 
-    def run_theirs() -> object:
-        with torch.inference_mode():
-            return theirs([image])
+    def run_theirs() -> list[dict[str, Tensor]]:
+        with (
+            torch.inference_mode(),
+            autocast(device, peers_dtype(device, dtype)),
+            nullcontext() if pasted else in_boxes(),
+        ):
+            return theirs(images)
 
-    found = len(run_ours(None)[0]["instances"]), len(run_theirs()[0]["boxes"])
-    print(f"instances found: segsuite {found[0]}, torchvision {found[1]}")
-    return {
-        "torchvision float32": run_theirs,
-        "segsuite float32": lambda: run_ours(None),
-        "segsuite bfloat16": lambda: run_ours(torch.bfloat16),
-    }
+    found = len(run_ours()[0]), len(run_theirs()[0]["boxes"])
+    return Contest(run_theirs, run_ours, remarks=f"instances {found[1]}, {found[0]}")
 
 
-def training_cases() -> dict[str, Callable[[], object]]:
-    images = torch.rand(2, 3, HEIGHT, WIDTH)
-    mine, theirs = ours().train(), torchvisions().train()
+def training(num_images: int, dtype: Dtype, size: Size, device: str) -> Contest:
+    images = torch.rand(num_images, 3, *size, device=device)
+    mine, theirs = ours(device).train(), torchvisions(size, device).train()
     accelerate(mine)
     records, targets = [], []
     for image in images:
-        boxes, classes, masks = objects()
+        boxes, classes, masks = (x.to(device) for x in objects(size))
         instances = Instances(
-            (HEIGHT, WIDTH), gt_boxes=Boxes(boxes), gt_classes=classes, gt_masks=BitMasks(masks)
+            size, gt_boxes=Boxes(boxes), gt_classes=classes, gt_masks=BitMasks(masks)
         )
         records.append({"image": image * 255, "instances": instances})
         targets.append({"boxes": boxes, "labels": classes + 1, "masks": masks.to(torch.uint8)})
 
-    def step(model: nn.Module, losses: Callable, dtype: torch.dtype | None) -> Callable:
+    def step(model: nn.Module, losses: Callable[[], dict[str, Any]], dtype: Dtype) -> Callable:
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(trained, lr=1e-5, momentum=0.9)
+        scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
 
         def run() -> None:
             optimizer.zero_grad()
-            with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            with autocast(device, dtype):
                 loss = sum(losses().values())
-            loss.backward()
-            optimizer.step()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
 
         return run
 
-    return {
-        "torchvision float32": step(theirs, lambda: theirs(list(images), targets), None),
-        "segsuite float32": step(mine, lambda: mine(records), None),
-        "segsuite bfloat16": step(mine, lambda: mine(records), torch.bfloat16),
-    }
+    return Contest(
+        step(theirs, lambda: theirs(list(images), targets), peers_dtype(device, dtype)),
+        step(mine, lambda: mine(records), dtype),
+    )
 
 
-def main() -> None:
-    parts = {"inference": inference_cases, "training": training_cases}
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--part", nargs="+", choices=list(parts), default=list(parts))
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
-    torch.manual_seed(0)
-    results = {"threads": torch.get_num_threads(), "torch": torch.__version__}
-    for part in args.part:
-        ms = median_milliseconds(parts[part](), args.repetitions)
-        seconds = {name: time / 1000 for name, time in ms.items()}
-        reference = seconds["torchvision float32"]
-        print(f"{part}, {torch.get_num_threads()} threads")
-        for name, value in seconds.items():
-            print(f"  {name:20} {value:7.3f} s  {reference / value:5.2f} x")
-        results[part] = seconds
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+def cases(settings: Settings) -> Iterator[Case]:
+    on_gpu, device = settings.device == "cuda", settings.device
+    size = (64, 96) if settings.quick else (800, 1216)
+    halves = (torch.float16, torch.bfloat16) if on_gpu else (torch.bfloat16,)
+    dtypes: tuple[Dtype, ...] = (None, *halves)
+    in_training, in_inference = ((2, 16), (1, 8)) if on_gpu else ((2,), (1,))
+    for num_images in in_training:
+        for dtype in dtypes:
+            name = f"Mask R-CNN training, {num_images} images, {name_of(dtype, device)}"
+            yield compared(name, partial(training, num_images, dtype, size, device))
+    for num_images in in_inference:
+        for dtype in dtypes:
+            for pasted in (False, True):
+                masks = "pasted" if pasted else "in boxes"
+                kind = f"{num_images} images, {name_of(dtype, device)}, masks {masks}"
+                make = partial(inference, num_images, dtype, pasted, size, device)
+                yield compared(f"Mask R-CNN inference, {kind}", make)
+
+
+def name_of(dtype: Dtype, device: str) -> str:
+    if dtype is None:
+        return "tf32" if device == "cuda" else "float32"
+    return str(dtype).removeprefix("torch.")
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, cases)

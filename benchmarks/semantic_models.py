@@ -1,62 +1,61 @@
 """Semantic models beside torchvision's, with the same weights.
 
-    python benchmarks/semantic_models.py [--models fcn deeplab lraspp] [--modes inference ...]
-        [--size H W] [--repetitions R] [--threads T]
+    python benchmarks/semantic_models.py [--device cuda] [--rows TEXT ...] [--threads T]
 
-The peer is torchvision's module in float32 and NCHW memory, as it comes. Ours runs in channels-last
-memory, in float32 and under bfloat16 autocast, accelerated as by Predictor, the evaluation loop and
-the trainer. All three take turns in this one process; what is compared are medians.
-Dropout is off, so that the results of the first step can be compared too.
+The peer is torchvision's module in NCHW memory, as it comes, ours runs in channels-last memory,
+accelerated as by Predictor, the evaluation loop and the trainer. Both compute in the same types,
+but on the CPU torchvision's always in float32. Dropout is off, so that the results of the first
+step can be compared, too.
 
-inference    one normalised image to logits at its size
+inference    normalised images to logits at their size
 evaluation   the same to a confusion matrix: ours from the head's logits by the fused operator, the
              peer's through logits and labels at the image's size, and torch.bincount
-training     two images: losses of main and auxiliary head, gradients, a step of SGD
+training     losses of main and auxiliary head, gradients, a step of SGD
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 import torchvision.models.segmentation as peers
+from comparison import Case, Contest, Settings, compared, main
+from mask_rcnn import Dtype, autocast, name_of, peers_dtype
 from torch import Tensor, nn
 
 from segsuite.acceleration import accelerate
 from segsuite.checkpoint.convert import convert
 from segsuite.config import load_config
 from segsuite.modeling import SemanticSegmentor, build_model
+from segsuite.modeling.meta_arch.network import head_losses
 from segsuite.ops import confusion_matrix_from_logits
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "_base_"
 NUM_CLASSES = 21
 # Recipe, torchvision's function, and whether it has an auxiliary head.
 MODELS = {
-    "fcn": ("fcn", peers.fcn_resnet50, True),
-    "deeplab": ("deeplab_v3", peers.deeplabv3_resnet50, True),
-    "lraspp": ("lraspp", peers.lraspp_mobilenet_v3_large, False),
+    "FCN": ("fcn", "fcn_resnet50", True),
+    "DeepLabV3": ("deeplab_v3", "deeplabv3_resnet50", True),
+    "LR-ASPP": ("lraspp", "lraspp_mobilenet_v3_large", False),
 }
-DTYPES = (torch.float32, torch.bfloat16)
 
 
-def build(name: str) -> tuple[SemanticSegmentor, nn.Module]:
+def build(name: str, device: str) -> tuple[SemanticSegmentor, nn.Module]:
     """Our model and torchvision's, which has the same numbers."""
     recipe, function, has_aux_head = MODELS[name]
-    options = ["MODEL.DEVICE", "cpu", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", NUM_CLASSES]
+    options = ["MODEL.DEVICE", device, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", NUM_CLASSES]
     ours = build_model(load_config(CONFIGS / f"{recipe}.yaml", options))
     aux = {"aux_loss": True} if has_aux_head else {}
-    peer = function(weights=None, weights_backbone=None, num_classes=NUM_CLASSES, **aux)
+    make_peer = getattr(peers, function)
+    peer = make_peer(weights=None, weights_backbone=None, num_classes=NUM_CLASSES, **aux)
     ours.load_state_dict(convert(peer.state_dict(), ours.state_dict()).weights)
     for module in (*ours.modules(), *peer.modules()):
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
-    return ours, peer
+    return ours, peer.to(device)
 
 
 def without_aux_head(peer: nn.Module) -> nn.Module:
@@ -65,129 +64,113 @@ def without_aux_head(peer: nn.Module) -> nn.Module:
     return peer.eval()
 
 
-def autocast(dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
-
-
-def low_resolution_logits(ours: SemanticSegmentor, images: Tensor, dtype: torch.dtype) -> Tensor:
-    with autocast(dtype):
+def low_resolution_logits(ours: SemanticSegmentor, images: Tensor, dtype: Dtype) -> Tensor:
+    with autocast(images.device.type, dtype):
         return ours.sem_seg_head(ours.backbone(images)).float()
 
 
-def our_inference(ours: SemanticSegmentor, images: Tensor, dtype: torch.dtype) -> Tensor:
+def our_inference(ours: SemanticSegmentor, images: Tensor, dtype: Dtype) -> Tensor:
     logits = low_resolution_logits(ours, images, dtype)
     return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def our_evaluation(
-    ours: SemanticSegmentor, images: Tensor, targets: Tensor, dtype: torch.dtype
+    ours: SemanticSegmentor, images: Tensor, targets: Tensor, dtype: Dtype
 ) -> Tensor:
     logits = low_resolution_logits(ours, images, dtype)
     return confusion_matrix_from_logits(logits, targets, NUM_CLASSES)[:-1, :-1]
 
 
-def peer_evaluation(peer: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-    labels = peer(images)["out"].argmax(1)
+def peer_inference(peer: nn.Module, images: Tensor, dtype: Dtype) -> Tensor:
+    with autocast(images.device.type, dtype):
+        return peer(images)["out"]
+
+
+def peer_evaluation(peer: nn.Module, images: Tensor, targets: Tensor, dtype: Dtype) -> Tensor:
+    labels = peer_inference(peer, images, dtype).argmax(1)
     pairs = NUM_CLASSES * targets.long() + labels
     counts = torch.bincount(pairs[targets < NUM_CLASSES], minlength=NUM_CLASSES**2)
     return counts.view(NUM_CLASSES, NUM_CLASSES)
 
 
-def our_training(
-    ours: SemanticSegmentor,
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    targets: Tensor,
-    dtype: torch.dtype,
-) -> Tensor:
-    optimizer.zero_grad()
-    with autocast(dtype):
-        losses = ours._losses(ours.backbone(images), targets)
-    total = sum(losses.values())
-    total.backward()
-    optimizer.step()
-    return total
+def our_losses(ours: SemanticSegmentor, images: Tensor, targets: Tensor) -> Tensor:
+    features = ours.backbone(images)
+    losses = head_losses(ours.sem_seg_head, ours.aux_head, features, targets)
+    return torch.stack([*losses.values()]).sum()
 
 
-def peer_training(
-    peer: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, targets: Tensor
-) -> Tensor:
-    optimizer.zero_grad()
+def peer_losses(peer: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     outputs = peer(images)
     total = F.cross_entropy(outputs["out"], targets, ignore_index=255)
     if "aux" in outputs:
         total = total + 0.4 * F.cross_entropy(outputs["aux"], targets, ignore_index=255)
-    total.backward()
-    optimizer.step()
     return total
 
 
-def contestants(mode: str, name: str, size: tuple[int, int]) -> list[Callable[[], Tensor]]:
-    """Ours in each of DTYPES, then the peer."""
-    torch.manual_seed(0)
-    ours, peer = build(name)
-    images = torch.randn(2 if mode == "training" else 1, 3, *size)
-    targets = torch.randint(0, NUM_CLASSES, (len(images), *size))
+def training_step(
+    model: nn.Module,
+    losses: Callable[[nn.Module, Tensor, Tensor], Tensor],
+    images: Tensor,
+    targets: Tensor,
+    dtype: Dtype,
+) -> Callable[[], Tensor]:
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+
+    def run() -> Tensor:
+        optimizer.zero_grad()
+        with autocast(images.device.type, dtype):
+            total = losses(model, images, targets)
+        total.backward()
+        optimizer.step()
+        return total.detach()
+
+    return run
+
+
+def contest(
+    mode: str, name: str, batch: int, size: tuple[int, int], dtype: Dtype, device: str
+) -> Contest:
+    ours, peer = build(name, device)
+    theirs = peers_dtype(device, dtype)
+    images = torch.randn(batch, 3, *size, device=device)
     last = images.contiguous(memory_format=torch.channels_last)
+    targets = torch.randint(0, NUM_CLASSES, (batch, *size), device=device)
+    usual: Callable[[], Tensor]
+    mine: Callable[[], Tensor]
     if mode == "training":
-        sgd = partial(torch.optim.SGD, lr=1e-4, momentum=0.9)
-        models, steps = (ours.train(), peer.train()), []
-        accelerate(ours)
-        optimizers = [sgd(model.parameters()) for model in models]
-        for dtype in DTYPES:
-            steps.append(partial(our_training, ours, optimizers[0], last, targets, dtype))
-        return [*steps, partial(peer_training, peer, optimizers[1], images, targets)]
-    ours, peer = ours.eval(), without_aux_head(peer)
-    accelerate(ours, inference=True)
-    if mode == "inference":
-        mine = [partial(our_inference, ours, last, dtype) for dtype in DTYPES]
-        return [*mine, lambda: peer(images)["out"]]
-    labels = targets.to(torch.uint8)
-    mine = [partial(our_evaluation, ours, last, labels, dtype) for dtype in DTYPES]
-    return [*mine, partial(peer_evaluation, peer, images, labels)]
-
-
-def check(mode: str, ours: Tensor, peer: Tensor) -> None:
-    """Both computed the same in float32, to rounding; one pixel in a thousand may change sides."""
-    if mode == "evaluation":
-        assert (ours - peer).abs().sum() <= 0.002 * peer.sum()
+        accelerate(ours.train())
+        usual = training_step(peer.train(), peer_losses, images, targets, theirs)
+        mine = training_step(ours, our_losses, last, targets, dtype)
     else:
-        torch.testing.assert_close(ours, peer, rtol=1e-3, atol=1e-3 * float(peer.abs().max()))
+        ours, peer = ours.eval(), without_aux_head(peer)
+        accelerate(ours, inference=True)
+        labels = targets.to(torch.uint8)
+        if mode == "inference":
+            usual = partial(peer_inference, peer, images, theirs)
+            mine = partial(our_inference, ours, last, dtype)
+        else:
+            usual = partial(peer_evaluation, peer, images, labels, theirs)
+            mine = partial(our_evaluation, ours, last, labels, dtype)
+        usual, mine = torch.inference_mode()(usual), torch.inference_mode()(mine)
+    # The weights are still equal.
+    expected, result = usual().double(), mine().double()
+    difference = float((result - expected).abs().sum() / expected.abs().sum())
+    return Contest(usual, mine, remarks=f"differ by {difference:.1e}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    modes = ("inference", "evaluation", "training")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--modes", nargs="+", choices=modes, default=modes)
-    parser.add_argument("--size", nargs=2, type=int, default=(360, 480), metavar=("H", "W"))
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-
-    print(f"{args.size[0]}x{args.size[1]}, {args.threads} threads, torch {torch.__version__}")
-    print("ms: torchvision, ours in fp32 and in bf16; in brackets how many times as fast")
-    for name in args.models:
-        for mode in args.modes:
-            with torch.set_grad_enabled(mode == "training"):
-                steps = contestants(mode, name, tuple(args.size))
-                # The first step of each warms up; the weights are still equal.
-                results = [step() for step in steps]
-                check(mode, results[0].detach(), results[-1].detach())
-                times: list[list[float]] = [[] for _ in steps]
-                for _ in range(args.repetitions):
-                    for step, seconds in zip(steps, times, strict=True):
-                        start = time.perf_counter()
-                        step()
-                        seconds.append(time.perf_counter() - start)
-            fp32, bf16, peer = (1000 * statistics.median(t) for t in times)
-            print(
-                f"{name:8} {mode:10} {peer:7.0f} {fp32:7.0f} ({peer / fp32:.2f}x) "
-                f"{bf16:7.0f} ({peer / bf16:.2f}x)",
-                flush=True,
-            )
+def cases(settings: Settings) -> Iterator[Case]:
+    on_gpu, device = settings.device == "cuda", settings.device
+    size = (64, 96) if settings.quick else (512, 1024) if on_gpu else (360, 480)
+    for name in [*MODELS][on_gpu:]:  # FCN is much like DeepLabV3, and GPU time is dear
+        for mode in ("inference", "evaluation", "training"):
+            if on_gpu and mode == "inference":
+                continue
+            batch = 8 if on_gpu else 2 if mode == "training" else 1
+            for dtype in (None, torch.bfloat16):
+                kind = f"{batch} x {size[0]}x{size[1]}, {name_of(dtype, device)}"
+                make = partial(contest, mode, name, batch, size, dtype, device)
+                yield compared(f"{name} {mode}, {kind}", make)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, cases)
