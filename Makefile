@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/pip --disable-pip-version-check -q install $(PIP_ARGS)
 PACKAGING := setup.py pyproject.toml $(wildcard csrc/*.* csrc/*/*.*)
 
-.PHONY: demo test test-slow fuzz test-ubsan test-compilers test-aarch64 lint format install clean
+.PHONY: demo test test-slow fuzz test-ubsan test-compilers test-aarch64 benchmark-gpu lint format install clean
 
 # PyTorch comes first: the extension is compiled against the one that is installed.
 $(VENV)/.torch:
@@ -63,6 +63,11 @@ test-compilers: $(VENV)/.installed-test
 
 test-aarch64:
 	bash tests/ops/aarch64.sh
+
+# On a machine with a GPU and nvcc; options of benchmarks/run_all.py go in BENCHMARK_ARGS.
+BENCHMARK_ARGS ?=
+benchmark-gpu: $(VENV)/.installed-test
+	PYTHON=$(PY) bash benchmarks/on_gpu.sh $(BENCHMARK_ARGS)
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

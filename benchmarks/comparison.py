@@ -22,7 +22,6 @@ import logging
 import math
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -44,19 +43,25 @@ COLUMNS = (
 )
 
 
+TIME_WAS_UP = "not run: the time was up"
+
+
 @dataclass(frozen=True)
 class Settings:
-    """
+    """What the command line says.
+
     Attributes:
         device: "cpu" or "cuda".
         quick: small inputs, to see whether all runs; the figures mean nothing.
         repetitions: of each way; None: as many as take about a second.
+        deadline: by `time.monotonic`; no case is started after it.
         arguments: the options of a script itself.
     """
 
     device: str = "cpu"
     quick: bool = False
     repetitions: int | None = None
+    deadline: float = math.inf
     arguments: argparse.Namespace = field(default_factory=argparse.Namespace)
 
 
@@ -132,25 +137,25 @@ def _compare(name: str, prepare: Callable[[], Contest], queued: bool, settings: 
     return row
 
 
-def measure(cases: Iterable[Case], settings: Settings, deadline: float = math.inf) -> Iterator[Row]:
-    """A row for each case. After `deadline`, by `time.monotonic`, none is started any more."""
+def measure(cases: Iterable[Case], settings: Settings) -> Iterator[Row]:
+    """A row for each case, also for those that fail or are not started."""
     for case in cases:
-        row = _row(case, settings, deadline)
+        row = _row(case, settings)
         if settings.device == "cuda" and not settings.quick:
             row.goal = GOALS.get(case.name)
         yield row
 
 
-def _row(case: Case, settings: Settings, deadline: float) -> Row:
-    if time.monotonic() > deadline:
-        return Row(case.name, remarks="not run: the time was up")
+def _row(case: Case, settings: Settings) -> Row:
+    if time.monotonic() > settings.deadline:
+        return Row(case.name, remarks=TIME_WAS_UP)
     try:
         return case.measure(settings)
     except Exception as error:
         return Row(case.name, remarks=f"failed: {type(error).__name__}: {_first_line(error)}")
     finally:
-        gc.collect()
         if settings.device == "cuda":
+            gc.collect()
             with contextlib.suppress(RuntimeError):  # of a device that is lost
                 torch.cuda.empty_cache()
 
@@ -274,7 +279,7 @@ def main(
     add_arguments(parser)
     args = parser.parse_args()
     deadline = time.monotonic() + 60 * args.minutes
-    settings = Settings(args.device, args.quick, args.repetitions, args)
+    settings = Settings(args.device, args.quick, args.repetitions, deadline, args)
     wanted = args.rows or [""]
     chosen = [case for case in cases(settings) if any(text in case.name for text in wanted)]
     if args.list:
@@ -289,10 +294,8 @@ def main(
     if not args.no_head:
         print(f"{heading(facts)}\n\n{table_head()}", flush=True)
     rows = []
-    for row in measure(chosen, settings, deadline):
+    for row in measure(chosen, settings):
         print(table_row(row), flush=True)
         rows.append(as_json(row))
         if args.json:  # now, as the machine may end
             args.json.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1))
-    if all(row["segsuite_ms"] is None for row in rows):
-        sys.exit("nothing was measured")

@@ -36,6 +36,8 @@ from segsuite.structures import BitMasks, Boxes, Instances
 
 OBJECTS = 8
 CONFIG = Path(__file__).parents[1] / "configs/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"
+# How many regions are proposed and sampled; what a quick look takes is less than usual.
+REGIONS, SAMPLED, QUICK_REGIONS, QUICK_SAMPLED = 1000, 512, 100, 16
 PASTE = "torchvision.models.detection.transform.paste_masks_in_image"
 Size = tuple[int, int]
 # None: float32, on a GPU of TensorFloat-32.
@@ -55,20 +57,27 @@ def objects(size: Size) -> tuple[Tensor, Tensor, Tensor]:
     return boxes, torch.randint(0, 80, (OBJECTS,)), masks
 
 
-def ours(device: str) -> nn.Module:
-    scale = ["MODEL.PIXEL_STD", [57.375, 57.12, 58.395], "MODEL.WEIGHTS", ""]
-    model = build_model(load_config(CONFIG, [*scale, "MODEL.DEVICE", device]))
+def ours(device: str, quick: bool = False) -> nn.Module:
+    options = ["MODEL.PIXEL_STD", [57.375, 57.12, 58.395], "MODEL.WEIGHTS", ""]
+    if quick:
+        for mode in ("TRAIN", "TEST"):
+            options += [f"MODEL.RPN.POST_NMS_TOPK_{mode}", QUICK_REGIONS]
+        options += ["MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", QUICK_SAMPLED]
+    model = build_model(load_config(CONFIG, [*options, "MODEL.DEVICE", device]))
     return calibrate(model, model.backbone.bottom_up, "conv3.norm")
 
 
-def torchvisions(size: Size, device: str) -> nn.Module:
+def torchvisions(size: Size, device: str, quick: bool = False) -> nn.Module:
+    regions = QUICK_REGIONS if quick else REGIONS
     model = maskrcnn_resnet50_fpn(
         weights=None,
         weights_backbone=None,
         min_size=min(size),
         max_size=max(size),
         rpn_pre_nms_top_n_train=2000,
-        rpn_post_nms_top_n_train=1000,
+        rpn_post_nms_top_n_train=regions,
+        rpn_post_nms_top_n_test=regions,
+        box_batch_size_per_image=QUICK_SAMPLED if quick else SAMPLED,
     )
     # With pretrained weights it would have frozen norms and two frozen stages by itself.
     freeze_norms(model)
@@ -104,9 +113,11 @@ def peers_dtype(device: str, dtype: Dtype) -> Dtype:
     return None if device == "cpu" else dtype
 
 
-def inference(num_images: int, dtype: Dtype, pasted: bool, size: Size, device: str) -> Contest:
+def inference(num_images: int, dtype: Dtype, pasted: bool, settings: Settings) -> Contest:
+    device, size = settings.device, size_of(settings)
     image = torch.rand(3, *size, device=device)
-    mine, theirs = ours(device).eval(), torchvisions(size, device).eval()
+    mine = ours(device, settings.quick).eval()
+    theirs = torchvisions(size, device, settings.quick).eval()
     accelerate(mine, inference=True)
     records, images = [{"image": image * 255}] * num_images, [image] * num_images
     in_boxes = partial(patch, PASTE, lambda masks, boxes, shape: masks)
@@ -131,9 +142,11 @@ def inference(num_images: int, dtype: Dtype, pasted: bool, size: Size, device: s
     return Contest(run_theirs, run_ours, remarks=f"instances {found[1]}, {found[0]}")
 
 
-def training(num_images: int, dtype: Dtype, size: Size, device: str) -> Contest:
+def training(num_images: int, dtype: Dtype, settings: Settings) -> Contest:
+    device, size = settings.device, size_of(settings)
     images = torch.rand(num_images, 3, *size, device=device)
-    mine, theirs = ours(device).train(), torchvisions(size, device).train()
+    mine = ours(device, settings.quick).train()
+    theirs = torchvisions(size, device, settings.quick).train()
     accelerate(mine)
     records, targets = [], []
     for image in images:
@@ -167,21 +180,24 @@ def training(num_images: int, dtype: Dtype, size: Size, device: str) -> Contest:
 
 def cases(settings: Settings) -> Iterator[Case]:
     on_gpu, device = settings.device == "cuda", settings.device
-    size = (64, 96) if settings.quick else (800, 1216)
     halves = (torch.float16, torch.bfloat16) if on_gpu else (torch.bfloat16,)
     dtypes: tuple[Dtype, ...] = (None, *halves)
     in_training, in_inference = ((2, 16), (1, 8)) if on_gpu else ((2,), (1,))
     for num_images in in_training:
         for dtype in dtypes:
             name = f"Mask R-CNN training, {num_images} images, {name_of(dtype, device)}"
-            yield compared(name, partial(training, num_images, dtype, size, device))
+            yield compared(name, partial(training, num_images, dtype, settings))
     for num_images in in_inference:
         for dtype in dtypes:
             for pasted in (False, True):
                 masks = "pasted" if pasted else "in boxes"
                 kind = f"{num_images} images, {name_of(dtype, device)}, masks {masks}"
-                make = partial(inference, num_images, dtype, pasted, size, device)
+                make = partial(inference, num_images, dtype, pasted, settings)
                 yield compared(f"Mask R-CNN inference, {kind}", make)
+
+
+def size_of(settings: Settings) -> Size:
+    return (64, 96) if settings.quick else (800, 1216)
 
 
 def name_of(dtype: Dtype, device: str) -> str:

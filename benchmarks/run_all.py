@@ -9,6 +9,7 @@ itself; `comparison.py` says what the columns are. Rows are printed as they come
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from comparison import Row, argument_parser, as_json, heading, machine, table_head, table_row
+from comparison import (
+    TIME_WAS_UP,
+    Row,
+    argument_parser,
+    as_json,
+    heading,
+    machine,
+    table_head,
+    table_row,
+)
 
 PARTS = {
     "operators": ("batched_nms", "roi_align", "confusion_matrix"),
@@ -31,12 +41,14 @@ _GRACE_SECONDS = 120
 
 def run(script: str, options: list[str], seconds: float) -> list[dict[str, Any]]:
     """Run a script, which prints its rows, and return them."""
+    if seconds <= 0:
+        return [_print(Row(f"{script}.py", remarks=TIME_WAS_UP))]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows.json")
         file = Path(__file__).with_name(f"{script}.py")
         command = [sys.executable, str(file), *options, "--no-head", "--json", str(path)]
         command += ["--minutes", str(seconds / 60)]
-        timeout = None if seconds == float("inf") else max(seconds, 0) + _GRACE_SECONDS
+        timeout = None if seconds == math.inf else seconds + _GRACE_SECONDS
         try:
             status = subprocess.run(command, timeout=timeout).returncode
             how = f"ended with status {status}" if status else ""
@@ -44,10 +56,13 @@ def run(script: str, options: list[str], seconds: float) -> list[dict[str, Any]]
             how = "was stopped: it took too long"
         rows = json.loads(path.read_text())["rows"] if path.exists() else []
     if how:
-        row = Row(f"{script}.py", remarks=f"{how}; what is missing is above, or was not reached")
-        print(table_row(row), flush=True)
-        rows.append(as_json(row))
+        rows.append(_print(Row(f"{script}.py", remarks=f"{how}, which ends its rows")))
     return rows
+
+
+def _print(row: Row) -> dict[str, Any]:
+    print(table_row(row), flush=True)
+    return as_json(row)
 
 
 def main() -> None:

@@ -82,6 +82,8 @@ def copy_rate(device: str) -> float:
     """Bytes that a copy from memory to memory reads and writes, a second."""
     source = torch.ones(2**30 if device == "cuda" else 2**26, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    ways = {"copy": lambda: target.copy_(source)}
+    ways: dict[str, Way] = {"copy": lambda: target.copy_(source)}
     milliseconds = median_milliseconds(ways, _FEWEST, device)["copy"]
+    if device == "cuda":
+        torch.cuda.empty_cache()  # others may need it
     return 2e3 * source.numel() / milliseconds

@@ -67,6 +67,7 @@ def parse_arguments(script: str, arguments: Sequence[str]) -> argparse.Namespace
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(argparse.ArgumentParser, "parse_args", parse)
+        patch.syspath_prepend(str(Path(script).parent))  # as where it is run
         try:
             runpy.run_path(script, run_name="__main__")
         except _Parsed as parsed:
