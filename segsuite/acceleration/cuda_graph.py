@@ -158,7 +158,8 @@ class _State(NamedTuple):
     def of(cls, module: nn.Module) -> _State:
         """Asked for in each call, so it takes no longer than it must."""
         modules, values, tensors = [module], list[Any](), list[Tensor]()
-        obstacle = "a hook looks into it" if nn_module._global_forward_hooks else None
+        hooks = nn_module._global_forward_hooks or nn_module._global_forward_pre_hooks
+        obstacle = "a hook looks into it" if hooks else None
         for m in modules:  # which grows
             attributes = m.__dict__
             if attributes["training"]:

@@ -277,10 +277,14 @@ def pre_hook(model):
 
 
 @contextmanager
-def global_hook(model):
-    handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
+def global_hook(_, register=nn.modules.module.register_module_forward_hook):
+    handle = register(lambda *_: None)
     yield
     handle.remove()
+
+
+def global_pre_hook(model):
+    return global_hook(model, nn.modules.module.register_module_forward_pre_hook)
 
 
 @contextmanager
@@ -298,6 +302,7 @@ def compiled(model):
         (hook, "a hook looks into it, at a Conv2d"),
         (pre_hook, "a hook looks into it, at a Conv2d"),
         (global_hook, "a hook looks into it"),
+        (global_pre_hook, "a hook looks into it"),
         (compiled, "compiled by torch.compile"),
         (lambda _: FlopCounterMode(display=False), None),
     ],
