@@ -50,6 +50,9 @@ STABLE_TORCH_LIBRARY(segsuite, m) {
       "SymInt window_height, SymInt window_width) -> Tensor");
 
   m.def(
+      "conv_epilogue_(Tensor(a!) x, Tensor? bias, Tensor? residual, bool upsample, bool relu) -> ()");
+
+  m.def(
       "batched_nms(Tensor boxes, Tensor scores, Tensor? groups, float iou_threshold, SymInt topk) "
       "-> (Tensor indices, Tensor counts)");
 

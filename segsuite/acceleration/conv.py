@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, TypeGuard
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import torch
 from torch import nn
 
 from segsuite.layers import Conv2d, FrozenBatchNorm2d
+from segsuite.ops import adds_bias_for_free
 
 from .depthwise import depthwise_conv2d, suits_depthwise
 from .forward import AcceleratedForward
@@ -20,6 +22,7 @@ from .winograd import (
 )
 
 BatchNorm: TypeAlias = nn.BatchNorm2d | FrozenBatchNorm2d
+_Value = TypeVar("_Value")
 
 
 def is_foldable(module: nn.Module | None) -> TypeGuard[BatchNorm]:
@@ -31,28 +34,69 @@ def is_foldable(module: nn.Module | None) -> TypeGuard[BatchNorm]:
     )
 
 
+class _Derived:
+    """What was computed from tensors, as long as they are the same."""
+
+    def __init__(self) -> None:
+        self._values: dict[Any, Any] = {}
+        # What they were made of. Kept, so that nothing else can come to lie where it does.
+        self._source: list[torch.Tensor] = []
+        self._state: list[tuple[int, int]] = []
+
+    def get(
+        self, source: Sequence[torch.Tensor], key: Any, compute: Callable[[], _Value]
+    ) -> _Value:
+        """``compute()``, or what it gave for this key before."""
+        state = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in source]
+        if state != self._state:
+            self._values, self._state = {}, state
+            self._source = [t.detach() for t in source]
+        if key not in self._values:
+            self._values[key] = compute()
+        return self._values[key]
+
+
 class TrainingConv(AcceleratedForward):
     """A `Conv2d` or `torch.nn.Conv2d` by the kernels whose gradients are fastest."""
 
     module: nn.Conv2d
 
+    def __init__(self, module: nn.Conv2d):
+        super().__init__(module)
+        self._numbers = _Derived()
+
     @staticmethod
     def suits(conv: nn.Conv2d) -> bool:
         """Whether there is a faster way at all."""
-        has_frozen_norm = type(conv) is Conv2d and isinstance(conv.norm, FrozenBatchNorm2d)
-        return has_frozen_norm or suits_depthwise(conv) or is_wide_conv3x3(conv)
+        # On a GPU, the bias is added together with what follows.
+        has_bias = type(conv) is Conv2d and (
+            conv.bias is not None or isinstance(conv.norm, FrozenBatchNorm2d)
+        )
+        return has_bias or suits_depthwise(conv) or is_wide_conv3x3(conv)
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, upsample: bool = False
+    ) -> torch.Tensor:
         conv = self.module
+        weight, bias = conv.weight, conv.bias
         if not isinstance(conv, Conv2d):
-            return _convolve(conv, x, conv.weight, conv.bias)
-        if not isinstance(conv.norm, FrozenBatchNorm2d) or _has_hooks(conv.norm):
-            return conv.finish(_convolve(conv, x, conv.weight, conv.bias))
-        scale, shift = conv.norm.scale_and_shift()
-        if conv.bias is not None:
-            shift = shift + conv.bias * scale
-        x = _convolve(conv, x, conv.weight * scale.view(-1, 1, 1, 1), shift)
-        return x if conv.activation is None else conv.activation(x)
+            return _convolve(conv, x, weight, bias)
+        if isinstance(conv.norm, FrozenBatchNorm2d) and not _has_hooks(conv.norm):
+            scale, shift = self._scale_and_shift(conv.norm)
+            weight = weight * scale.view(-1, 1, 1, 1)
+            bias = shift if bias is None else shift + bias * scale
+        elif conv.norm is not None:
+            return conv.finish(_convolve(conv, x, weight, bias), residual, upsample)
+        if bias is None or not adds_bias_for_free(x):
+            return conv.finish_normed(_convolve(conv, x, weight, bias), None, residual, upsample)
+        return conv.finish_normed(_convolve(conv, x, weight, None), bias, residual, upsample)
+
+    def _scale_and_shift(self, norm: FrozenBatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
+        if torch.compiler.is_compiling():
+            return norm.scale_and_shift()
+        # What is made in inference mode is of no use to autograd.
+        key = torch.is_inference_mode_enabled()
+        return self._numbers.get(_tensors(norm), key, norm.scale_and_shift)
 
 
 class InferenceConv(AcceleratedForward):
@@ -69,38 +113,36 @@ class InferenceConv(AcceleratedForward):
         super().__init__(module)
         self.norm = norm
         self._otherwise = TrainingConv(module)
-        self._prepared: dict[tuple, tuple[torch.Tensor, torch.Tensor | None]] = {}
-        # What they were made of. Kept, so that nothing else can come to lie where it does.
-        self._source: list[torch.Tensor] = []
-        self._state: list[tuple[int, int]] = []
+        self._prepared = _Derived()
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, upsample: bool = False
+    ) -> torch.Tensor:
         conv, device = self.module, x.device.type
         if not _is_inference(conv) or not _is_folded(conv, self.norm):
-            return self._otherwise(x)
-        source = _tensors(conv, self.norm)
-        state = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in source]
-        if state != self._state:
-            self._prepared, self._state = {}, state
-            self._source = [t.detach() for t in source]
+            return self._otherwise(x, residual, upsample)
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         by_winograd = device == "cpu" and dtype == torch.float32 and _pays(conv, x)
-        key = dtype, x.device, by_winograd  # a model may be moved, and autocast now and then
-        if key not in self._prepared:
-            self._prepared[key] = self._prepare(dtype, by_winograd)
-        weight, bias = self._prepared[key]
+        has_normed = isinstance(conv, Conv2d) and (self.norm is not None or conv.norm is None)
+        bias_later = has_normed and adds_bias_for_free(x)
+        # A model may be moved, and autocast now and then.
+        key = dtype, x.device, by_winograd, bias_later
+        weight, bias = self._prepared.get(
+            _tensors(conv, self.norm), key, lambda: self._prepare(*key)
+        )
+        now, later = (None, bias) if bias_later else (bias, None)
         if by_winograd:
-            x = winograd_conv3x3(x, weight, bias, conv.dilation[0])
+            x = winograd_conv3x3(x, weight, now, conv.dilation[0])
         else:
-            x = conv._conv_forward(x, weight, bias)
+            x = conv._conv_forward(x, weight, now)
         if not isinstance(conv, Conv2d):
             return x
-        if self.norm is None:
-            return conv.finish(x)
-        return x if conv.activation is None else conv.activation(x)
+        if not has_normed:
+            return conv.finish(x, residual, upsample)
+        return conv.finish_normed(x, later, residual, upsample)
 
     def _prepare(
-        self, dtype: torch.dtype, by_winograd: bool
+        self, dtype: torch.dtype, device: torch.device, by_winograd: bool, bias_later: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         weight, bias, norm = self.module.weight, self.module.bias, self.norm
         if norm is not None:
@@ -110,7 +152,9 @@ class InferenceConv(AcceleratedForward):
             weight, bias = weight * scale.view(-1, 1, 1, 1), norm.bias - mean * scale
         if by_winograd:
             weight = winograd_weight(weight)
-        return weight.to(dtype), None if bias is None else bias.to(dtype)
+        if bias is not None:
+            bias = bias.to(torch.promote_types(dtype, torch.float32) if bias_later else dtype)
+        return weight.to(dtype), bias
 
 
 class SkippedNorm(AcceleratedForward):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+
+from segsuite.ops import conv_epilogue_
 
 from .norm import get_norm
 
@@ -53,13 +56,36 @@ class Conv2d(nn.Conv2d):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.finish(super().forward(x))
+    def forward(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, upsample: bool = False
+    ) -> torch.Tensor:
+        """The output, to which `residual` is added between norm and activation.
 
-    def finish(self, x: torch.Tensor) -> torch.Tensor:
-        """Norm and activation alone, for a convolution that was computed in another way."""
+        Args:
+            residual: of the size of the output; with `upsample` half as high and wide, each pixel
+                counting for 2x2.
+        """
+        return self.finish(super().forward(x), residual, upsample)
+
+    def finish(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, upsample: bool = False
+    ) -> torch.Tensor:
+        """All but the convolution, which was computed in another way; `x` may change."""
         if self.norm is not None:
             x = self.norm(x)
-        if self.activation is not None:
-            x = self.activation(x)
-        return x
+        return self.finish_normed(x, None, residual, upsample)
+
+    def finish_normed(
+        self,
+        x: torch.Tensor,
+        bias: torch.Tensor | None,
+        residual: torch.Tensor | None,
+        upsample: bool,
+    ) -> torch.Tensor:
+        """What comes after the norm, and a bias (C,) that is still missing; `x` may change."""
+        relu = self.activation is F.relu_
+        if bias is not None or residual is not None:
+            x = conv_epilogue_(x, bias, residual, relu=relu, upsample=upsample)
+            if relu:
+                return x
+        return x if self.activation is None else self.activation(x)

@@ -21,13 +21,16 @@ class PooledConv2d(Conv2d):
     def __init__(self, in_channels: int, out_channels: int, *, norm: str = "BN"):
         super().__init__(in_channels, out_channels, 1, norm=norm, activation=F.relu_)
 
-    def finish(self, x: torch.Tensor) -> torch.Tensor:
+    def finish(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, upsample: bool = False
+    ) -> torch.Tensor:
         norm = self.norm
         single = x.numel() == x.shape[1]
         if not (single and self.training and isinstance(norm, nn.BatchNorm2d)):
-            return super().finish(x)
+            return super().finish(x, residual, upsample)
         mean, var = norm.running_mean, norm.running_var
-        return F.relu_(F.batch_norm(x, mean, var, norm.weight, norm.bias, eps=norm.eps))
+        x = F.batch_norm(x, mean, var, norm.weight, norm.bias, eps=norm.eps)
+        return self.finish_normed(x, None, residual, upsample)
 
 
 class PyramidPooling(nn.ModuleList):

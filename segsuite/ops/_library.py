@@ -15,6 +15,7 @@ _OPERATORS = (
     "confusion_matrix_from_logits",
     "argmax_from_logits",
     "batched_nms",
+    "conv_epilogue_",
     "roi_align",
     "roi_align_backward",
     "multilevel_roi_align",

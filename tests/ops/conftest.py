@@ -12,7 +12,7 @@ from .operators import requires_extension
 # The modules, as functions of the same names hide them.
 MODULES = [
     importlib.import_module(f"segsuite.ops.{name}")
-    for name in ("batched_nms", "confusion_matrix", "roi_align")
+    for name in ("batched_nms", "confusion_matrix", "conv_epilogue", "roi_align")
 ]
 
 

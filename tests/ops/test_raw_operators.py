@@ -155,6 +155,39 @@ def test_batched_nms(boxes, scores, groups, threshold, topk):
 
 
 @pytest.mark.parametrize(
+    ("x", "bias", "residual", "upsample"),
+    [
+        (FEATURES.long(), None, None, False),
+        (FEATURES.bool(), None, None, False),
+        (FEATURES.to(torch.complex64), None, None, False),
+        (FEATURES[0], None, None, False),
+        (FEATURES[:, :, ::2], None, None, False),
+        (FEATURES[:, :, :, 1:], None, None, False),
+        (FEATURES[:, :1].expand(2, 8, 9, 10), None, None, False),
+        (FEATURES, torch.zeros(9), None, False),
+        (FEATURES, torch.zeros(8, 1), None, False),
+        (FEATURES, torch.zeros(16)[::2], None, False),
+        (FEATURES, torch.zeros(8).half(), None, False),
+        (FEATURES, torch.zeros(8).double(), None, False),
+        (FEATURES.double(), torch.zeros(8), None, False),
+        (FEATURES, None, FEATURES[:1], False),
+        (FEATURES, None, FEATURES[0], False),
+        (FEATURES, None, FEATURES.half(), False),
+        (FEATURES, None, FEATURES.to(memory_format=torch.channels_last), False),
+        (FEATURES, None, FEATURES[:, :, :8, :8], False),
+        (FEATURES, None, FEATURES, True),
+        (FEATURES, None, torch.zeros(2, 8, 4, 5), True),
+        (FEATURES, None, None, True),
+    ],
+)
+def test_conv_epilogue(x, bias, residual, upsample):
+    before = x.clone()
+    with pytest.raises(RuntimeError):
+        ops().conv_epilogue_(x, bias, residual, upsample, True)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(
     ("features", "rois", "pooled", "scale", "sampling"),
     [
         (FEATURES.long(), ROIS, (7, 7), 1.0, 0),

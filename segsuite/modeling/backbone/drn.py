@@ -11,6 +11,7 @@ from torch import nn
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import UnknownNameError
 from segsuite.layers import ShapeSpec, get_norm
+from segsuite.ops import conv_epilogue_
 from segsuite.utils.registry import unknown_name
 
 from .backbone import Backbone
@@ -153,9 +154,10 @@ class _BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = F.relu_(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        if self.residual:
-            out += x if self.downsample is None else self.downsample(x)
-        return F.relu_(out)
+        if not self.residual:
+            return F.relu_(out)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return conv_epilogue_(out, residual=shortcut, relu=True)
 
 
 class _Bottleneck(nn.Module):
@@ -184,8 +186,8 @@ class _Bottleneck(nn.Module):
         out = F.relu_(self.bn1(self.conv1(x)))
         out = F.relu_(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        out += x if self.downsample is None else self.downsample(x)
-        return F.relu_(out)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return conv_epilogue_(out, residual=shortcut, relu=True)
 
 
 def _downsample(in_channels: int, out_channels: int, stride: int, norm: str) -> nn.Module | None:

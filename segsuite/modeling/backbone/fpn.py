@@ -112,11 +112,10 @@ class FPN(Backbone):
         outputs: dict[str, torch.Tensor] = {}
         above = None
         for name, level in zip(reversed(self.in_features), reversed(self.levels), strict=True):
-            here = getattr(self, f"fpn_lateral{level}")(features[name])
-            if above is not None:
-                here = _add_upsampled(here, above)
-                if self.fuse_scale != 1.0:
-                    here = here * self.fuse_scale
+            lateral = getattr(self, f"fpn_lateral{level}")
+            here = lateral(features[name], residual=above, upsample=above is not None)
+            if above is not None and self.fuse_scale != 1.0:
+                here = here * self.fuse_scale
             above = here
             outputs[f"p{level}"] = getattr(self, f"fpn_output{level}")(here)
         if self.top_block is not None:
@@ -136,15 +135,6 @@ class FPN(Backbone):
     def freeze(self, stages: int) -> None:
         """Freeze the first stages of the network below, in its own way."""
         self.bottom_up.freeze(stages)
-
-
-def _add_upsampled(x: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
-    """(N, C, 2H, 2W) and (N, C, H, W), of which each pixel counts four times; `x` may change."""
-    if torch.is_grad_enabled():
-        return x + F.interpolate(coarse, scale_factor=2.0, mode="nearest")
-    # The large map is read and written once, and no other of its size is made.
-    x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).add_(coarse[:, :, :, None, :, None])
-    return x
 
 
 @BACKBONE_REGISTRY.register()

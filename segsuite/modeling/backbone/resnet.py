@@ -50,12 +50,12 @@ class BasicBlock(CNNBlockBase):
             norm=norm,
             activation=F.relu_,
         )
-        self.conv2 = Conv2d(out_channels, out_channels, 3, dilation=dilation, norm=norm)
+        self.conv2 = Conv2d(
+            out_channels, out_channels, 3, dilation=dilation, norm=norm, activation=F.relu_
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.conv2(self.conv1(x))
-        out += self.shortcut(x)
-        return F.relu_(out)
+        return self.conv2(self.conv1(x), residual=self.shortcut(x))
 
 
 class BottleneckBlock(CNNBlockBase):
@@ -99,12 +99,10 @@ class BottleneckBlock(CNNBlockBase):
             norm=norm,
             activation=F.relu_,
         )
-        self.conv3 = Conv2d(bottleneck_channels, out_channels, 1, norm=norm)
+        self.conv3 = Conv2d(bottleneck_channels, out_channels, 1, norm=norm, activation=F.relu_)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.conv3(self.conv2(self.conv1(x)))
-        out += self.shortcut(x)
-        return F.relu_(out)
+        return self.conv3(self.conv2(self.conv1(x)), residual=self.shortcut(x))
 
 
 def _shortcut(
@@ -120,9 +118,11 @@ def _shortcut(
 class _AverageShortcut(Conv2d):
     """Averages of 2x2 pixels, then the convolution: nothing of the input is skipped."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, upsample: bool = False
+    ) -> torch.Tensor:
         x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
-        return super().forward(x)
+        return super().forward(x, residual, upsample)
 
 
 class BasicStem(nn.Module):
