@@ -9,7 +9,8 @@ step can be compared, too.
 
 inference    normalised images to logits at their size
 evaluation   the same to a confusion matrix: ours from the head's logits by the fused operator, the
-             peer's through logits and labels at the image's size, and torch.bincount
+             peer's through logits and labels at the image's size, and torch.bincount; on a GPU
+             that of the smallest also with our network in a CUDA graph (TEST.CUDA_GRAPHS)
 training     losses of main and auxiliary head, gradients, a step of SGD
 """
 
@@ -66,7 +67,7 @@ def without_aux_head(peer: nn.Module) -> nn.Module:
 
 def low_resolution_logits(ours: SemanticSegmentor, images: Tensor, dtype: Dtype) -> Tensor:
     with autocast(images.device.type, dtype):
-        return ours.sem_seg_head(ours.backbone(images)).float()
+        return ours.logits(images).float()
 
 
 def our_inference(ours: SemanticSegmentor, images: Tensor, dtype: Dtype) -> Tensor:
@@ -128,7 +129,13 @@ def training_step(
 
 
 def contest(
-    mode: str, name: str, batch: int, size: tuple[int, int], dtype: Dtype, device: str
+    mode: str,
+    name: str,
+    batch: int,
+    size: tuple[int, int],
+    dtype: Dtype,
+    device: str,
+    cuda_graphs: int = 0,
 ) -> Contest:
     ours, peer = build(name, device)
     theirs = peers_dtype(device, dtype)
@@ -143,7 +150,7 @@ def contest(
         mine = training_step(ours, our_losses, last, targets, dtype)
     else:
         ours, peer = ours.eval(), without_aux_head(peer)
-        accelerate(ours, inference=True)
+        accelerate(ours, inference=True, cuda_graphs=cuda_graphs)
         labels = targets.to(torch.uint8)
         if mode == "inference":
             usual = partial(peer_inference, peer, images, theirs)
@@ -152,6 +159,8 @@ def contest(
             usual = partial(peer_evaluation, peer, images, labels, theirs)
             mine = partial(our_evaluation, ours, last, labels, dtype)
         usual, mine = torch.inference_mode()(usual), torch.inference_mode()(mine)
+    for _ in range(2 if cuda_graphs else 0):  # the third is the first one that is replayed
+        mine()
     # The weights are still equal.
     expected, result = usual().double(), mine().double()
     difference = float((result - expected).abs().sum() / expected.abs().sum())
@@ -170,6 +179,9 @@ def cases(settings: Settings) -> Iterator[Case]:
                 kind = f"{batch} x {size[0]}x{size[1]}, {name_of(dtype, device)}"
                 make = partial(contest, mode, name, batch, size, dtype, device)
                 yield compared(f"{name} {mode}, {kind}", make)
+                if on_gpu and (name, mode) == ("LR-ASPP", "evaluation"):
+                    graphed = partial(make, cuda_graphs=1)
+                    yield compared(f"{name} {mode} in a CUDA graph, {kind}", graphed)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -21,11 +22,13 @@ class MockGraphs:
     Attributes:
         captures, replays: how many there were.
         obstacle_found: what `obstacle` returns.
+        alive: the graphs that somebody could still replay.
     """
 
     def __init__(self) -> None:
         self.captures = self.replays = 0
         self.obstacle_found: str | None = None
+        self.alive: WeakSet[_Tape] = WeakSet()
         self._is_aside = False
 
     def obstacle(self, tensors: Any) -> str | None:
@@ -47,6 +50,7 @@ class MockGraphs:
             results = compute()
         tape.spoil()
         self.captures += 1
+        self.alive.add(tape)
 
         def replay() -> None:
             self.replays += 1

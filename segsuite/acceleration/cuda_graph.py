@@ -36,8 +36,9 @@ class ReplayedMethod(AcceleratedForward):
     shapes is as without it, the second is captured, and later ones are replayed. Without a graph
     the method is called on a CPU, with gradients, in training mode, in a compiled or traced model,
     below a `TorchDispatchMode` and where hooks look at modules inside; and from then on where it
-    can't be captured, which is logged. When a weight was written to or replaced, when autocast or
-    what else decides on the numbers changes, graphs are captured anew.
+    can't be captured, or there is no memory for it beside the graphs. The log says why. When a
+    weight was written to or replaced, when autocast or what else decides on the numbers changes,
+    graphs are captured anew.
 
     Args:
         module: whose method it is.
@@ -77,15 +78,13 @@ class ReplayedMethod(AcceleratedForward):
                 self._clear()
                 self._state, self._device = state.values, device
                 self._source = [x.detach() for x in state.tensors]
-            key = (_layout(args), _settings(device.type))
-            if key in self._recordings:
-                return self._replay(key, tensors)
-            if key in self._seen:
-                return self._record(key, args, device)
-            if len(self._seen) >= _MOST_SEEN:
-                self._seen.clear()
-            self._seen.add(key)
-            return self._compute(*args)
+            try:
+                return self._answer(args, tensors)
+            except torch.cuda.OutOfMemoryError as e:
+                if not self._recordings:
+                    raise
+                self._give_up(e)
+        return self._compute(*args)  # in the memory of the graphs
 
     def remove(self) -> None:
         super().remove()
@@ -93,6 +92,17 @@ class ReplayedMethod(AcceleratedForward):
 
     def _compute(self, *args: Any) -> Any:
         return getattr(type(self.module), self.method)(self.module, *args)
+
+    def _answer(self, args: Any, tensors: Sequence[Tensor]) -> Any:
+        key = (_layout(args), _settings(self._device.type))
+        if key in self._recordings:
+            return self._replay(key, tensors)
+        if key in self._seen:
+            return self._record(key, args)
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen.clear()
+        self._seen.add(key)
+        return self._compute(*args)
 
     def _replay(self, key: Any, tensors: Sequence[Tensor]) -> Any:
         self._recordings.move_to_end(key)
@@ -102,7 +112,8 @@ class ReplayedMethod(AcceleratedForward):
         recording.replay()
         return _clones(recording.results)
 
-    def _record(self, key: Any, args: Any, device: torch.device) -> Any:
+    def _record(self, key: Any, args: Any) -> Any:
+        device = self._device
         while len(self._recordings) >= self._limit:
             self._graphs.wait(device)
             oldest, _ = self._recordings.popitem(last=False)
@@ -114,14 +125,17 @@ class ReplayedMethod(AcceleratedForward):
             try:
                 replay, static = self._graphs.capture(lambda: self._compute_waiting_never(inputs))
             except Exception as e:
-                self._failed = True
-                self._clear()
-                cause = e.__context__ or e  # what broke the capture off, not that it is broken
-                reason = str(cause).partition("\n")[0]
-                self._say(logging.WARNING, f"{type(cause).__name__}: {reason}")
+                self._give_up(e)
             else:
                 self._recordings[key] = _Recording(_tensors(inputs), replay, static)
         return _clones(results)
+
+    def _give_up(self, error: Exception) -> None:
+        self._failed = True
+        self._clear()
+        cause = error.__context__ or error  # what broke a capture off, not that it is broken
+        reason = str(cause).partition("\n")[0]
+        self._say(logging.WARNING, f"{type(cause).__name__}: {reason}")
 
     def _compute_waiting_never(self, args: Any) -> Any:
         with NothingWaits():

@@ -431,6 +431,31 @@ def test_what_cannot_be_captured_is_computed(graphs, caplog, work):
 
 
 @torch.no_grad()
+def test_graphs_go_where_memory_is_short(graphs, caplog):
+    """For a batch for which there is enough without them."""
+
+    class Large(Network):
+        def maps(self, x):
+            if len(x) > 2 and (len(x) > 3 or graphs.alive):
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nTried to allocate much")
+            return super().maps(x)
+
+    model = randomise(Large()).eval()
+    accelerate(model, cuda_graphs=2)
+    with pytest.raises(torch.cuda.OutOfMemoryError):  # which is not that of the graphs
+        model(images(4))
+    for i in range(3):
+        check(model, images(), graphs, replays=int(i == 2))
+    assert graphs.alive and not caplog.records
+    for count in (3, 3, 1, 1):
+        check(model, images(count), graphs, replays=0)
+    (record,) = caplog.records
+    assert record.getMessage().endswith("OutOfMemoryError: CUDA out of memory.")
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        model(images(4))
+
+
+@torch.no_grad()
 def test_errors_of_the_model_are_its_own(model, graphs):
     accelerate(model, cuda_graphs=2)
     for _ in range(3):
