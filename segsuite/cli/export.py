@@ -16,6 +16,7 @@ EXAMPLES = r"""after `segsuite demo`:
 also:
   segsuite export RUN --format onnx --output F --size 480x640 --batch 1
   segsuite export RUN --format openvino --output FOLDER --precision int8
+  segsuite export RUN --output F --precision int8 --calibration photos --no-figures
   segsuite export --config-file FILE --output F MODEL.WEIGHTS model.pth
   segsuite export --list
 """
@@ -57,7 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="web: the npm package (default: the nearest node_modules)",
     )
     parser.add_argument(
-        "--calibration", metavar="NAME", help="int8: a data set to take the ranges of values from"
+        "--calibration",
+        metavar="NAME",
+        help="int8: a data set, or a folder of images, to take the ranges of values from",
+    )
+    parser.add_argument(
+        "--calibration-images",
+        type=int,
+        default=32,
+        metavar="N",
+        help="int8: how many of its images (default 32)",
     )
     parser.add_argument(
         "--no-figures", action="store_true", help="int8: do not evaluate what it costs"
@@ -91,6 +101,7 @@ def run(args: argparse.Namespace) -> None:
         args.output,
         overwrite=args.overwrite,
         calibration=args.calibration,
+        calibration_images=args.calibration_images,
         measure=not args.no_figures,
         format=args.format,
         precision=args.precision,

@@ -26,7 +26,7 @@ from segsuite.utils.files import atomic_folder, atomic_path
 
 from .check import compare_with_pytorch
 from .describe import describe
-from .figures import Loss, measure_losses
+from .figures import Loss, check_measurable, measure_losses
 from .graphs import Difference, ExportGraph, build_graph
 from .images import check_records, image_records
 from .options import FORMATS, ExportOptions
@@ -71,7 +71,7 @@ def export(
     overrides: Mapping[str, Any] | Iterable[Any] = (),
     overwrite: bool = False,
     check_images: int = 3,
-    calibration: str | None = None,
+    calibration: str | os.PathLike[str] | None = None,
     calibration_images: int = 32,
     measure: bool = True,
     **options: Any,
@@ -92,15 +92,16 @@ def export(
         overwrite: take the place of an `output` that is there.
         check_images: on how many images the file is compared with PyTorch: those of the model's
             data sets, or generated ones where there are none.
-        calibration: for int8, the data set whose images the ranges of values are taken from; None:
-            the first of DATASETS.TRAIN.
-        calibration_images: how many of them.
+        calibration: for int8, the data set whose images the ranges of values are taken from, or a
+            folder of images, which need no labels; None: the first of DATASETS.TRAIN.
+        calibration_images: how many of them, spread evenly; all where there are fewer.
         measure: evaluate an int8 file, and the model, on the first of DATASETS.TEST, which may take
             a while.
         options: see `ExportOptions`.
 
     Raises:
-        UnknownNameError: no such format or precision.
+        UnknownNameError: no such format or precision; no such data set or folder to calibrate on.
+        DataError: a data set or folder to calibrate or measure on is empty, or an image damaged.
         ConfigError: the model can't be exported as asked for; or `output` is there, or has another
             suffix.
         MissingPackageError: what writes the format is not installed.
@@ -125,10 +126,12 @@ def export(
         check_metadata(metadata)
     records = check_records(cfg, check_images, metadata)
     calibrating = _calibration(cfg, graph, metadata, calibration, calibration_images)
+    is_measured = measure and chosen.precision == "int8"
+    if is_measured:
+        check_measurable(cfg)
     with _whole(path, chosen.format) as temporary:
         write_graph(graph, temporary, metadata, calibrating)
         differences = compare_with_pytorch(graph, temporary, records)
-        is_measured = measure and chosen.precision == "int8"
         losses = measure_losses(cfg, origin, temporary) if is_measured else []
     return Exported(path, metadata, len(records), differences, losses, _notes(cfg))
 
@@ -160,19 +163,30 @@ def _whole(path: Path, format: str) -> AbstractContextManager[Path]:
 
 
 def _calibration(
-    cfg: CfgNode, graph: ExportGraph, metadata: ExportMetadata, dataset: str | None, count: int
+    cfg: CfgNode,
+    graph: ExportGraph,
+    metadata: ExportMetadata,
+    source: str | os.PathLike[str] | None,
+    count: int,
 ) -> Iterable[dict[str, Tensor]]:
     """Inputs of images to quantise with; none where nobody is to."""
     if graph.options.precision != "int8":
+        if source is not None:
+            raise ConfigError(
+                f"calibration '{source}' is for int8, and the precision is "
+                f"{graph.options.precision}: leave it out, or ask for int8 (--precision int8)"
+            )
         return ()
-    if dataset is None:
-        dataset = next(iter(cfg.DATASETS.TRAIN), None)
-    if dataset is None:
+    if source is None:
+        source = next(iter(cfg.DATASETS.TRAIN), None)
+    if source is None:
         raise ConfigError(
-            "int8 needs images to take the ranges of values from: name a data set (--calibration "
-            "NAME, calibration=NAME)"
+            "int8 needs images to take the ranges of values from: name a data set or a folder of "
+            "images (--calibration NAME, calibration=NAME)"
         )
-    records = image_records(cfg, dataset, count, metadata)
+    if count < 1:
+        raise ConfigError(f"{count} images to calibrate on: expected one or more")
+    records = image_records(cfg, source, count, metadata)
     return map(graph.records_to_inputs, records)
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from segsuite.config import CfgNode
+from segsuite.data import get_records
 from segsuite.engine.api import evaluate
+from segsuite.errors import DataError, UserError
 from segsuite.runs.main_metric import main_metric
 
 
@@ -34,6 +36,23 @@ class Loss:
             f"{self.figure} on {self.dataset}: {self.before:.2f} in PyTorch, {self.after:.2f} "
             f"exported, a loss of {self.before - self.after:.2f} points"
         )
+
+
+def check_measurable(cfg: CfgNode) -> None:
+    """See whether the data set is here that `measure_losses` would use.
+
+    Raises:
+        DataError: it is not.
+    """
+    for name in cfg.DATASETS.TEST[:1]:
+        try:
+            get_records(name)
+        except UserError as error:
+            raise DataError(
+                f"what int8 costs is measured on '{name}', the first of DATASETS.TEST: {error}. "
+                "Name another data set in DATASETS.TEST, or leave the figures out (--no-figures, "
+                "measure=False)"
+            ) from error
 
 
 def measure_losses(cfg: CfgNode, weights: str | Path, exported: Path) -> list[Loss]:

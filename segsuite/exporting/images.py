@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from segsuite.config import CfgNode
 from segsuite.data import DatasetCatalog, ImageReader, InferenceMapper, get_records
-from segsuite.errors import UserError
+from segsuite.data.folders import IMAGE_SUFFIXES, list_files
+from segsuite.errors import DataError, UnknownNameError, UserError
 from segsuite.runtime import ExportMetadata
 from segsuite.runtime.frame import Frame
+from segsuite.utils.registry import unknown_name
 
 _GENERATED = "shapes_val"
 
@@ -43,28 +46,56 @@ def _of_all_sizes(records: list[dict[str, Any]], metadata: ExportMetadata) -> li
 
 
 def image_records(
-    cfg: CfgNode, dataset: str, count: int, metadata: ExportMetadata
+    cfg: CfgNode, source: str | os.PathLike[str], count: int, metadata: ExportMetadata
 ) -> Iterator[dict[str, Any]]:
-    """`count` images of a data set, spread evenly over it.
+    """`count` images of a data set or folder, spread evenly over it; all where there are fewer.
 
     Args:
+        source: the name of a data set, or a folder with images in it and its subfolders, which need
+            no labels.
         metadata: of the file that they are for.
 
     Returns:
-        Records as `InferenceMapper` makes them; of a graph of fixed size the image is what the
-        runtime gives to it, padded where it is smaller, and height and width are those of the
-        whole.
+        Records as `InferenceMapper` makes them, each read when it is asked for; of a graph of fixed
+        size the image is what the runtime gives to it, padded where it is smaller, and height and
+        width are those of the whole.
 
     Raises:
-        UnknownNameError: there is no such data set.
-        DataError, MissingFileError: it is not there, or an image is none of the model's.
+        UnknownNameError: there is no such data set or folder.
+        DataError, MissingFileError: it is not there, or has no images; when a record is asked for,
+            its image is damaged or none of the model's.
     """
-    records: Sequence[dict[str, Any]] = get_records(dataset)
-    step = max(len(records) // count, 1)
+    return _read(cfg, _chosen_files(source, count), metadata)
+
+
+def _chosen_files(source: str | os.PathLike[str], count: int) -> list[str]:
+    if source in DatasetCatalog:
+        records = get_records(os.fspath(source))
+        return [records[i]["file_name"] for i in _spread(len(records), count)]
+    folder = Path(source)
+    if not folder.is_dir():
+        known = unknown_name(os.fspath(source), DatasetCatalog.list(), "DatasetCatalog")
+        raise UnknownNameError(f"{known} Nor is there a folder '{folder}'.")
+    files = list_files(folder, IMAGE_SUFFIXES)
+    if not files:
+        raise DataError(
+            f"the folder '{folder}' has no images: expected files that end in "
+            f"{' '.join(IMAGE_SUFFIXES)}"
+        )
+    return [os.fspath(files[i]) for i in _spread(len(files), count)]
+
+
+def _spread(length: int, count: int) -> range:
+    """Up to `count` places of a list, evenly."""
+    step = max(length // count, 1)
+    return range(0, min(step * count, length), step)
+
+
+def _read(cfg: CfgNode, files: Iterable[str], metadata: ExportMetadata) -> Iterator[dict[str, Any]]:
     reader = ImageReader(cfg)
     mapper = InferenceMapper(cfg)
-    for record in islice(records, 0, step * count, step):
-        yield _framed(mapper(reader.read(record["file_name"])), metadata)
+    for file in files:
+        yield _framed(mapper(reader.read(file)), metadata)
 
 
 def _framed(record: dict[str, Any], metadata: ExportMetadata) -> dict[str, Any]:

@@ -21,7 +21,6 @@ class Family:
         models: their names, as `list_models` has them.
         outputs: of a file, see docs/export.md.
         options: further outputs, and what asks for them.
-        precisions: those of `PRECISIONS` that there are.
         limits: what is fixed or refused.
     """
 
@@ -30,7 +29,6 @@ class Family:
     models: tuple[str, ...]
     outputs: str
     options: str
-    precisions: tuple[str, ...] = tuple(PRECISIONS)
     limits: str = ""
 
 
@@ -54,8 +52,8 @@ FAMILIES = (
         ("mask_rcnn", "faster_rcnn", "cascade_mask_rcnn"),
         "boxes, scores, classes, masks in boxes, count; faster_rcnn without masks",
         "--pasted: masks at the size of the image",
-        ("float32", "float16", "bfloat16"),
-        "backbones FPN, C4 and DC5, also those of torchvision; half precision is the backbone's",
+        limits="backbones FPN, C4 and DC5, also those of torchvision; scores, boxes, NMS, RoIAlign "
+        "and pasting stay in float32",
     ),
     Family(
         "panoptic segmentation",
@@ -63,9 +61,8 @@ FAMILIES = (
         ("panoptic_fpn",),
         "panoptic, segments, segment_count, labels, and those of instance segmentation",
         "--pasted: masks at the size of the image",
-        ("float32", "float16", "bfloat16"),
-        "MODEL.PANOPTIC_FPN.COMBINE.ENABLED is True; half precision is the backbone's and the "
-        "semantic head's",
+        limits="MODEL.PANOPTIC_FPN.COMBINE.ENABLED is True; scores, boxes, NMS, RoIAlign, pasting "
+        "and merging stay in float32",
     ),
 )
 
@@ -93,7 +90,7 @@ def _describe(family: Family) -> str:
         "models": ", ".join(family.models),
         "outputs": family.outputs,
         "by option": family.options,
-        "precisions": ", ".join(family.precisions),
+        "precisions": ", ".join(PRECISIONS),
         "limits": family.limits,
     }
     lines = [family.name]

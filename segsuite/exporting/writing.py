@@ -77,7 +77,7 @@ def write_graph(
         write_onnx(graph, file)
         if options.precision == "int8":
             quantized = Path(folder, "int8.onnx")
-            quantize_onnx(file, quantized, calibration)
+            quantize_onnx(file, quantized, calibration, graph.exact_layers)
             file = quantized
         if options.format == "onnx":
             path.write_bytes(file.read_bytes())

@@ -73,9 +73,15 @@ class ExportGraph(nn.Module, ABC):
         """What the sides of the images are padded to multiples of."""
 
     @abstractmethod
-    def records_to_inputs(self, record: dict[str, Any]) -> dict[str, Tensor]:
+    def inputs_of(self, record: dict[str, Any]) -> dict[str, Tensor]:
         """What `forward` takes for one record as the mappers make them (``image`` (C, H, W) uint8,
         ``height``, ``width``), by name, with a batch of one."""
+
+    def records_to_inputs(self, record: dict[str, Any]) -> dict[str, Tensor]:
+        """`inputs_of` a record, with its image in all places of a fixed batch."""
+        inputs = self.inputs_of(record)
+        images = inputs["images"].repeat(self.options.batch or 1, 1, 1, 1)
+        return {**inputs, "images": images}
 
     @abstractmethod
     def reference(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -86,6 +92,11 @@ class ExportGraph(nn.Module, ABC):
         self, outputs: Mapping[str, Tensor], reference: Mapping[str, Any]
     ) -> list[Difference]:
         """How far the outputs of an exported file for one record are from `reference`."""
+
+    @property
+    def exact_layers(self) -> list[str]:
+        """Names of the layers that int8 leaves in float32."""
+        return []
 
     def set_precision(self, dtype: torch.dtype) -> None:
         """Let the network compute in another floating point type; the model stays what it is.
@@ -104,7 +115,7 @@ class ExportGraph(nn.Module, ABC):
         generator = torch.Generator().manual_seed(0)
         shape = (self.in_channels, height, width)
         image = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-        inputs = self.records_to_inputs({"image": image, "height": height, "width": width})
+        inputs = self.inputs_of({"image": image, "height": height, "width": width})
         # Two images where any number will do: a batch of one is taken for a constant.
         batch = self.options.batch or 2
         images = inputs["images"]

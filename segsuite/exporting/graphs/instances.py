@@ -29,6 +29,10 @@ from .base import Difference, ExportGraph
 from .pasting import pasted, pasting_weights
 from .slots import compacted
 
+# The last layers, whose outputs are scores, and coordinates of boxes as parts of their sides. They
+# are small, and 8 bits of one range for all would tell neither apart.
+_EXACT_LAYERS = ("objectness_logits", "anchor_deltas", "cls_score", "bbox_pred")
+
 
 class Found(NamedTuple):
     """The instances of N images, best first, padded to D places with zeros.
@@ -81,11 +85,6 @@ class InstancesGraph(ExportGraph):
                 f"option pasted: this {type(model).__name__} has no mask head (MODEL.MASK_ON is "
                 "False); leave it out"
             )
-        if options.precision == "int8":
-            raise ConfigError(
-                f"precision int8: a {type(model).__name__} is exported in float32, float16 or "
-                "bfloat16"
-            )
         self.takes_size = options.pasted
         masks = ["pasted" if options.pasted else "masks"] if has_masks else []
         self.outputs: tuple[str, ...] = ("boxes", "scores", "classes", *masks, "count")
@@ -111,11 +110,20 @@ class InstancesGraph(ExportGraph):
             predictor[-1] if isinstance(predictor, nn.ModuleList) else predictor,
         )
 
+    @property
+    def exact_layers(self) -> list[str]:
+        return [
+            name for name, _ in self.named_modules() if name.rpartition(".")[2] in _EXACT_LAYERS
+        ]
+
     def set_precision(self, dtype: torch.dtype) -> None:
-        """Regions are found in float32: boxes of large images need its digits."""
+        """The backbone and the hidden layers of the heads alone: of the 11 bits of float16, scores
+        would be equal that are not, and coordinates beyond 2048 whole pixels off."""
         self.dtype = dtype
         self.model = copy.deepcopy(self.model)
         self.model.backbone.to(dtype)
+        for module in _hidden_layers(self.model):
+            _compute_in(module, dtype)
 
     def forward(self, images: Tensor, size: Tensor | None = None) -> tuple[Tensor, ...]:
         found = self.find(images, self.features(images))
@@ -175,7 +183,7 @@ class InstancesGraph(ExportGraph):
         assert found.masks is not None
         return pasted(found.masks, *self.pasting(found, images, size))
 
-    def records_to_inputs(self, record: dict[str, Any]) -> dict[str, Tensor]:
+    def inputs_of(self, record: dict[str, Any]) -> dict[str, Tensor]:
         inputs = {"images": record["image"][None]}
         if self.takes_size:
             inputs["size"] = torch.tensor(wanted_size(record))
@@ -230,3 +238,30 @@ def _sizes(images: Tensor) -> Tensor:
     """(N, 2) float32 height and width of the images (N, C, H, W)."""
     sides = [torch.scalar_tensor(side) for side in images.shape[2:]]
     return torch.stack(sides).expand(images.shape[0], 2)
+
+
+def _hidden_layers(model: GeneralizedRCNN) -> list[nn.Module]:
+    """What the heads have before the layers of `_EXACT_LAYERS`."""
+    heads = model.roi_heads
+    rpn_head = getattr(model.proposal_generator, "rpn_head", None)
+    found = [
+        getattr(rpn_head, "conv", None),
+        *(getattr(heads, name, None) for name in ("box_head", "mask_head", "res5")),
+    ]
+    # Of a cascade the box head is a list of them.
+    lists = [x if isinstance(x, nn.ModuleList) else [x] for x in found]
+    return [module for modules in lists for module in modules if isinstance(module, nn.Module)]
+
+
+def _compute_in(module: nn.Module, dtype: torch.dtype) -> None:
+    """Let a module that is given float32, and is to return it, compute in another type."""
+
+    def cast_inputs(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(x.to(dtype) if x.is_floating_point() else x for x in inputs)
+
+    def cast_output(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output.float()
+
+    module.to(dtype)
+    module.register_forward_pre_hook(cast_inputs)
+    module.register_forward_hook(cast_output)

@@ -72,13 +72,13 @@ class BareNetwork(_SemanticGraph):
     def forward(self, images: Tensor) -> tuple[Tensor]:
         return (self.network(images.to(self.dtype)).float(),)
 
-    def records_to_inputs(self, record: dict[str, Any]) -> dict[str, Tensor]:
+    def inputs_of(self, record: dict[str, Any]) -> dict[str, Tensor]:
         return {"images": self.network.normalize(record["image"][None])}
 
     def reference(self, record: dict[str, Any]) -> dict[str, Any]:
         (model,) = self._model
         with torch.inference_mode():
-            return {"logits": model.network(self.records_to_inputs(record)["images"])}
+            return {"logits": model.network(self.inputs_of(record)["images"])}
 
     def compare(
         self, outputs: Mapping[str, Tensor], reference: Mapping[str, Any]
@@ -122,7 +122,7 @@ class SemanticGraph(_SemanticGraph):
         labels, confidence = self._decide(logits)
         return labels, confidence, *([logits] if self.options.logits else [])
 
-    def records_to_inputs(self, record: dict[str, Any]) -> dict[str, Tensor]:
+    def inputs_of(self, record: dict[str, Any]) -> dict[str, Tensor]:
         image = record["image"]
         size = (record.get("height", image.shape[1]), record.get("width", image.shape[2]))
         return {"images": image[None], "size": torch.tensor(size)}
