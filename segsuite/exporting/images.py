@@ -69,12 +69,13 @@ def image_records(
 
 
 def _chosen_files(source: str | os.PathLike[str], count: int) -> list[str]:
-    if source in DatasetCatalog:
-        records = get_records(os.fspath(source))
+    name = os.fspath(source)
+    if name in DatasetCatalog:
+        records = get_records(name)
         return [records[i]["file_name"] for i in _spread(len(records), count)]
     folder = Path(source)
     if not folder.is_dir():
-        known = unknown_name(os.fspath(source), DatasetCatalog.list(), "DatasetCatalog")
+        known = unknown_name(name, DatasetCatalog.list(), "DatasetCatalog")
         raise UnknownNameError(f"{known} Nor is there a folder '{folder}'.")
     files = list_files(folder, IMAGE_SUFFIXES)
     if not files:
@@ -87,7 +88,7 @@ def _chosen_files(source: str | os.PathLike[str], count: int) -> list[str]:
 
 def _spread(length: int, count: int) -> range:
     """Up to `count` places of a list, evenly."""
-    step = max(length // count, 1)
+    step = max(length // max(count, 1), 1)
     return range(0, min(step * count, length), step)
 
 

@@ -82,6 +82,9 @@ def test_differences_are_told(exported):
         ("a.onnx", {"batch": 1.5}, ConfigError, "whole number"),
         ("a.onnx", {"bare": True, "logits": True}, ConfigError, "bare"),
         ("a.onnx", {"pasted": True}, ConfigError, "pasted"),
+        ("a.onnx", {"calibration": "shapes_val"}, ConfigError, "int8"),
+        ("a.onnx", {"precision": "int8", "calibration_images": 0}, ConfigError, "0 images"),
+        ("a.onnx", {"precision": "int8", "calibration": "shape_val"}, UnknownNameError, "folder"),
         ("a.pt2", {}, ConfigError, r"\.onnx"),
         ("missing/a.onnx", {}, MissingFileError, "missing"),
     ],
@@ -141,7 +144,7 @@ def test_settings_that_no_graph_has_are_told(tmp_path: Path):
         tmp_path / "a.pt2",
         format="torch_export",
         size=(48, 64),
-        batch=1,
+        batch=2,
         overrides={"TEST.AUG.ENABLED": True},
     )
     assert "TEST.AUG" in str(exported)

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segsuite.data import ImageReader, InferenceMapper, get_records
+from segsuite.errors import DataError, UnknownNameError
 from segsuite.exporting.describe import describe
-from segsuite.exporting.images import check_records
+from segsuite.exporting.images import check_records, image_records
 from segsuite.runtime import Engine, ExportedModel
 from tests.exporting.tiny_instances import config, detecting, graph_of
 
@@ -66,3 +68,43 @@ def test_an_image_in_a_fixed_size_keeps_its_proportions(model):
     mean = torch.tensor(cfg.MODEL.PIXEL_MEAN).round().to(torch.uint8)[:, None]
     assert (record["image"][:, height:].flatten(1) == mean).all()
     assert (record["image"][:, :, width:].flatten(1) == mean).all()
+
+
+@pytest.fixture(scope="module")
+def described(model):
+    cfg, network = model
+    return cfg, describe(cfg, network, graph_of(cfg, network), "")
+
+
+def test_images_of_a_folder_need_no_labels(described, tmp_path):
+    for i in range(10):
+        path = tmp_path / f"{i % 2}" / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((60, 60, 3) if i % 3 else (60, 60), i, np.uint8)).save(path)
+    (tmp_path / "notes.txt").write_text("no image")
+    values = [
+        [int(r["image"].max()) for r in image_records(described[0], tmp_path, n, described[1])]
+        for n in (1, 3, 5, 10, 32)
+    ]
+    everything = [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]  # a folder after the other
+    assert values == [[0], [0, 6, 3], everything[::2], everything, everything]
+
+
+@pytest.mark.parametrize(
+    "source, error, named",
+    [
+        ("shapes_vl", UnknownNameError, "'shapes_val'.*Nor is there a folder 'shapes_vl'"),
+        ("{}/missing", UnknownNameError, "missing"),
+        ("{}", DataError, r"has no images: expected files that end in \.jpg"),
+    ],
+)
+def test_what_has_no_images_is_refused_at_once(described, tmp_path, source, error, named):
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(error, match=named):
+        image_records(described[0], source.format(tmp_path), 3, described[1])
+
+
+def test_a_damaged_image_is_named(described, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
+    with pytest.raises(DataError, match=r"broken\.jpg"):
+        list(image_records(described[0], tmp_path, 3, described[1]))

@@ -34,6 +34,8 @@ class Toy(nn.Module):
         torch._check(height > 0)
         torch._check(width > 0)
         resized = nn.functional.interpolate(mean, (height, width), mode="bilinear")[:, 0]
+        # JSON has no infinite numbers; graphs with proposals do.
+        resized = resized.masked_fill(resized < 0, -torch.inf)
         return (resized > 127.5).to(torch.uint8), resized / 255
 
 
