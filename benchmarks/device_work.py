@@ -82,12 +82,13 @@ Counts = tuple[float | None, int | None, int | None]
 def counts(events: Iterable[dict[str, Any]]) -> Counts:
     """Milliseconds that the device works, launches and waits; None where nothing was recorded."""
     intervals, calls = [], []
-    for event in events:
+    for place, event in enumerate(events):
         category = event.get("cat")
         if category in _ON_DEVICE:
             intervals.append((event["ts"], event["ts"] + event["dur"]))
         elif category in _CALLS:
-            calls.append((event["name"], event["args"]["correlation"]))
+            number = event.get("args", {}).get("correlation", f"event {place}")
+            calls.append((event["name"], number))
     if not calls:
         return None, None, None
     # By number, as one may be told twice: a call of the runtime, and of the driver within.

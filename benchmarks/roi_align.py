@@ -87,14 +87,14 @@ def level_by_level(features: list[Tensor], rois: Tensor, output: int, samples: i
     pooled = features[0].new_zeros(len(rois), features[0].shape[1], output, output)
     for level, (x, scale) in enumerate(zip(features, SCALES, strict=True)):
         here = (levels == level).nonzero()[:, 0]
-        part = torchvision_roi_align(x, rois[here], output, scale, samples, True)
+        part = torchvision_roi_align(x, rois[here].to(x.dtype), output, scale, samples, True)
         pooled.index_put_((here,), part)
     return pooled
 
 
 def with_backward(pool: Pool, features: list[Tensor], grad: Tensor) -> Callable[[], object]:
     leaves = [x.clone(memory_format=torch.preserve_format).requires_grad_() for x in features]
-    return lambda: torch.autograd.grad(pool(leaves), leaves, grad)
+    return lambda: torch.autograd.grad(pool(leaves), leaves, grad, allow_unused=True)
 
 
 def ways(pooling: Pooling, dtype: torch.dtype, device: str) -> tuple[Pool, Pool]:
@@ -103,7 +103,8 @@ def ways(pooling: Pooling, dtype: torch.dtype, device: str) -> tuple[Pool, Pool]
     rois, output, samples = rounded.float(), pooling.output, pooling.samples
     if pooling.pyramid:
         return (
-            lambda x: level_by_level(x, rounded, output, samples),
+            # Levels follow from areas, which float16 does not reach.
+            lambda x: level_by_level(x, rois, output, samples),
             lambda x: multilevel_roi_align(x, rois, output, SCALES, samples),
         )
     return (

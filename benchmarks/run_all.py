@@ -29,7 +29,7 @@ from comparison import (
 )
 
 PARTS = {
-    "operators": ("batched_nms", "roi_align", "confusion_matrix"),
+    "operators": ("batched_nms", "roi_align", "confusion_matrix", "conv_epilogue"),
     "mask_rcnn": ("mask_rcnn",),
     "semantic_models": ("semantic_models",),
     "evaluation_loop": ("evaluation_loop",),
