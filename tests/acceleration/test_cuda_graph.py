@@ -20,6 +20,7 @@ from segsuite.modeling import build_model
 from segsuite.modeling.inference import SemSegAugmentation, SlidingWindow
 from tests.finished_runs import tiny_images, tiny_run
 from tests.helpers import REPO
+from tests.mock_device import MockDevice, OnDevice, to_mock_device
 from tests.mock_graphs import MockGraphs
 from tests.modeling.rcnn_models import small_cfg
 
@@ -623,8 +624,12 @@ def test_what_cuda_can_capture():
 
 def semantic_model(recipe="lraspp"):
     torch.manual_seed(0)
+    return build_model(recipe_cfg(recipe)).eval()
+
+
+def recipe_cfg(recipe):
     options = ["MODEL.DEVICE", "cpu", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "4", "MODEL.WEIGHTS", ""]
-    return build_model(load_config(REPO / "configs" / "_base_" / f"{recipe}.yaml", options)).eval()
+    return load_config(REPO / "configs" / "_base_" / f"{recipe}.yaml", options)
 
 
 def record(height=64, width=64):
@@ -657,6 +662,22 @@ def test_windows_and_scales_repeat_shapes(graphs):
         found = inference([image])[0]["sem_seg"].logits
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert graphs.captures == 1 and graphs.replays >= 4
+
+
+@pytest.mark.parametrize("recipe", ["lraspp", "mask_rcnn_resnet18_fpn"])
+@torch.no_grad()
+def test_nothing_waits_on_a_device(recipe):
+    """Nor is anything brought there from the CPU, which a capture would not do again."""
+    model = build_model(recipe_cfg(recipe)).eval()
+    with MockDevice() as device:
+        to_mock_device(model)
+        with capture.NothingWaits():
+            x = OnDevice(torch.rand(2, 3, 64, 64))
+            if recipe == "lraspp":
+                found = model.logits(x)
+            else:
+                (*_, found) = model.proposal_generator.predict(model.features(x))[-1]
+    assert isinstance(found, OnDevice) and device.waits == []
 
 
 @pytest.mark.slow
