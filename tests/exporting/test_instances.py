@@ -127,8 +127,9 @@ def test_families_find_what_pytorch_finds(tmp_path, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_pt2_finds_what_pytorch_finds(tmp_path, precision):
-    graph, path = written(tmp_path, config("C4"), format="torch_export", precision=precision)
+@pytest.mark.parametrize("kind", ["FPN", "C4", "cascade"])
+def test_a_pt2_finds_what_pytorch_finds(tmp_path, kind, precision):
+    graph, path = written(tmp_path, config(kind), format="torch_export", precision=precision)
     differences = largest(graph, path)  # which are within the bounds of the precision
     if precision == "float32":
         check_equal(differences)

@@ -86,6 +86,12 @@ def test_sound_files_pass(original, rewrite):
     TorchExportEngine(rewrite())
 
 
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN"])
+def test_numbers_that_are_not_finite_pass(rewrite, number):
+    inputs = [{"arg": {"as_float": number}}, {"arg": {"as_floats": [1.0, number]}}]
+    check_runs_no_code(rewrite({"models/model.json": in_node(inputs=inputs)}))
+
+
 class Evil:
     """Leaves a file where it is unpickled."""
 
@@ -196,6 +202,11 @@ class TestCode:
             tree["graph_module"]["graph"]["inputs"][0]["as_tensor"]["name"] = "x=print(1)"
 
         self.refuses(rewrite({"models/model.json": in_json(change)}), "has the name")
+
+    @pytest.mark.parametrize("key", ["as_string_value", "name"])
+    def test_numbers_in_the_place_of_names(self, rewrite, key):
+        change = in_node(inputs=[{key: "-Infinity"}])
+        self.refuses(rewrite({"models/model.json": change}), "has the name '-Infinity'")
 
     def test_containers(self, rewrite):
         def change(tree):
