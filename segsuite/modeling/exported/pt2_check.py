@@ -31,6 +31,8 @@ _OPERATORS = re.compile(
     r"|torch\.ops\.higher_order\.while_loop"
     r"|_operator\.\w+|math\.\w+|torch\.sym_\w+|torch\._sym_\w+"
 )
+# Those whose names have the underscores of what is refused otherwise.
+_LOGICAL = re.compile(r"torch\.ops\.aten\.__(and|or|xor|lshift|rshift)__\.(Tensor|Scalar)")
 # Operators that reach beyond the tensors they are given.
 _REFUSED_OPERATORS = re.compile(r"torch\.ops\.aten\.(from_file|_print|save|load)\b.*")
 _NAMES = re.compile(r"[\w.]*")
@@ -119,7 +121,7 @@ def _in_graph(value: Any, key: str) -> Iterator[str]:
 
 def _in_text(text: str, key: str) -> Iterator[str]:
     if key == "target":
-        if not _OPERATORS.fullmatch(text) or "__" in text or _REFUSED_OPERATORS.fullmatch(text):
+        if not _is_operator(text):
             yield f"its graph calls '{text}'"
     elif key == "expr_str":
         if not _is_arithmetic(text):
@@ -131,6 +133,12 @@ def _in_text(text: str, key: str) -> Iterator[str]:
         key in ("as_float", "as_floats") and _INFINITE.fullmatch(text)
     ):
         yield f"its graph has the name {text!r}"
+
+
+def _is_operator(text: str) -> bool:
+    if "__" in text:
+        return _LOGICAL.fullmatch(text) is not None
+    return bool(_OPERATORS.fullmatch(text)) and not _REFUSED_OPERATORS.fullmatch(text)
 
 
 def _is_arithmetic(text: str) -> bool:

@@ -92,6 +92,12 @@ def test_numbers_that_are_not_finite_pass(rewrite, number):
     check_runs_no_code(rewrite({"models/model.json": in_node(inputs=inputs)}))
 
 
+@pytest.mark.parametrize("name", ["__and__.Tensor", "__or__.Scalar", "__rshift__.Tensor"])
+def test_operators_of_python_pass(rewrite, name):
+    change = in_node(target=f"torch.ops.aten.{name}")
+    check_runs_no_code(rewrite({"models/model.json": change}))
+
+
 class Evil:
     """Leaves a file where it is unpickled."""
 
@@ -191,6 +197,9 @@ class TestCode:
             "torch.ops.higher_order.triton_kernel_wrapper_functional",
             "_operator.__import__",
             "math.__loader__.load_module",
+            "torch.ops.aten.__and__.__class__",
+            "torch.ops.aten.__and__.Tensor.__call__",
+            "torch.ops.aten.__init__.Tensor",
             "#custom",
         ],
     )
