@@ -75,12 +75,15 @@ def uniform_share(logits: Tensor) -> float:
 
 
 def with_numpy(pred: np.ndarray, target: np.ndarray, num_classes: int) -> Tensor:
-    counted = target != IGNORE
-    entry = num_classes * target[counted].astype(np.int64) + pred[counted]
-    return torch.from_numpy(np.bincount(entry, minlength=num_classes**2))
+    """As in Detectron2's evaluator."""
+    k = num_classes
+    entry = (k + 1) * np.where(target == IGNORE, k, target).astype(np.int64) + pred
+    counts = np.bincount(entry.reshape(-1), minlength=(k + 1) ** 2)
+    return torch.from_numpy(counts.reshape(k + 1, k + 1)[:k, :k])
 
 
 def with_torch(pred: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    """As in torchvision's reference scripts."""
     counted = target != IGNORE
     entry = num_classes * target[counted].long() + pred[counted]
     return torch.bincount(entry, minlength=num_classes**2)
