@@ -66,8 +66,8 @@ IMAGE_PACKAGES_ALLOWED = (
     "runtime/",  # runs where there is no PyTorch
     "modeling/exported/",  # ... and gives arrays
 )
-# What exported models run with, where nothing else need be installed.
-RUNTIME_PACKAGES = {"numpy", "PIL", "onnxruntime", "openvino"}
+# What exported models run with, where nothing else need be installed; OpenCV reads PNGs of 16 bits.
+RUNTIME_PACKAGES = {"numpy", "PIL", "onnxruntime", "openvino", "cv2"}
 SEGSUITE = REPO / "segsuite"
 FILES = {path.relative_to(SEGSUITE).as_posix(): path for path in sorted(SEGSUITE.rglob("*.py"))}
 TOOLS = sorted((REPO / "tools").glob("*.py"))

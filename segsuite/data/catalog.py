@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -55,7 +56,13 @@ class _DatasetCatalog:
             UnknownNameError: as `get`.
         """
         if name not in self._loaders:
-            raise UnknownNameError(unknown_name(name, self._loaders, "DatasetCatalog"))
+            problem = unknown_name(name, self._loaders, "DatasetCatalog")
+            if os.path.isdir(name):
+                problem += (
+                    " It is a folder: DATASETS.REGISTER in a configuration makes a data set of it, "
+                    "with a name and labels."
+                )
+            raise UnknownNameError(problem)
         return self._loaders[name]()
 
     def list(self) -> list[str]:

@@ -13,9 +13,9 @@ from PIL import Image
 
 from segsuite.config import CfgNode, configurable
 from segsuite.errors import ConfigError, DataError
+from segsuite.runtime.value_range import ValueRange
 
 from .image_files import ImageHeader, decode_plain, plain_header, read_header, read_stored
-from .value_range import ValueRange
 
 FORMATS = ("RGB", "BGR", "L")
 _COLOR, _GREY = 3, 1

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from segsuite.errors import DataError, FileAccessError, MissingFileError
+from segsuite.runtime.stored import upright
 
 from .arrays import band_axis, is_array_file, read_array, read_array_header, without_ones
 from .damaged import damaged, decoding
@@ -422,14 +423,6 @@ def _read_deep_png(stream: IO[bytes], name: object) -> np.ndarray:
             raise damaged(name, "OpenCV does not read it")
     pixels = pixels[..., _PNG_BANDS[color]] if pixels.ndim == 3 else pixels[..., None]
     return upright(pixels, orientation)
-
-
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, C) turned and mirrored as the number of an EXIF orientation, 1 to 8, says."""
-    if orientation in (2, 4, 5, 7):
-        pixels = pixels[:, ::-1]
-    turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
-    return np.rot90(pixels, turns) if turns else pixels
 
 
 def check_pixels(size: Sequence[int], name: object) -> None:

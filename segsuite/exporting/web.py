@@ -31,8 +31,14 @@ def check_metadata(metadata: ExportMetadata) -> None:
     """Refuse models that the page can't show.
 
     Raises:
-        ConfigError: the model takes other bands than those of a picture.
+        ConfigError: the model takes other bands than those of a picture, or images of more bits.
     """
+    if metadata.value_range:
+        raise ConfigError(
+            "a page reads images as browsers decode them, to 8 bits, and INPUT.VALUE_RANGE "
+            f"{metadata.value_range} says which values of more bits the model takes: export it as "
+            "onnx"
+        )
     if metadata.pixel_format not in _PAGE_FORMATS:
         raise ConfigError(
             f"a page shows pictures, and the model takes images of {metadata.in_channels} bands "

@@ -1,60 +1,56 @@
 """From an image in any usual form to what the graph of an exported model takes, and to pictures.
 
-What training's evaluation does by `segsuite.data`, value for value, with NumPy and Pillow alone; of
-images with more than 8 bits a value it takes none.
+What training's evaluation does by `segsuite.data`, value for value, with NumPy and Pillow alone.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from segsuite.errors import DataError, MissingFileError
+from segsuite.errors import DataError
 
 from .metadata import ExportMetadata
+from .stored import Stored, decode, read_stored
+from .value_range import ValueRange
 
 Size = tuple[int, int]  # height, width
 _COLOR, _GREY = 3, 1
-_WITH_ALPHA = ("LA", "RGBA")
-_CONVERTED = {"1": "L", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
 
 
 def read_image(image: Any, metadata: ExportMetadata) -> np.ndarray:
     """An image as the model's evaluation reads it, in RGB where it is colours.
 
     Args:
-        image: a file, a Pillow image, or an array (H, W, C) or (H, W) uint8, in RGB where it is
-            colours. An array of as many bands as the model takes has been read already.
+        image: a file, a Pillow image, or an array (H, W, C) or (H, W), in RGB where it is colours.
+            An array of as many bands as the model takes has been read already, but for its range of
+            values.
 
     Returns:
-        (H, W, C) uint8, C channels as the model has them.
+        (H, W, C) uint8, C channels as the model has them; values of more than 8 bits are brought to
+        0-255 as `ExportMetadata.value_range` says.
 
     Raises:
         MissingFileError: there is no such file.
-        DataError: it is no image, or damaged; values of more than 8 bits; another number of bands
-            than the model takes.
+        MissingPackageError: a PNG with several bands of 16 bits needs OpenCV, which is not
+            installed.
+        DataError: it is no image, or damaged; values of which no range is known; another number of
+            bands than the model takes.
     """
     if isinstance(image, np.ndarray):
         return _of_array(image, metadata)
     if isinstance(image, Image.Image):
-        pixels, has_alpha = _decode(image, "the image")
-        return _chosen(pixels, has_alpha, metadata, "the image")
+        return _chosen(decode(image, "the image"), metadata, "the image")
     if not isinstance(image, (str, os.PathLike)):
         raise DataError(
             f"a {type(image).__name__} is no image: expected a file, a Pillow image, or an array "
-            "(height, width, bands) uint8"
+            "(height, width, bands)"
         )
-    try:
-        with Image.open(image) as opened:
-            pixels, has_alpha = _decode(opened, image)
-    except FileNotFoundError:
-        raise MissingFileError(f"no image file {image}") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
-        raise DataError(f"{image} is no image that Pillow can read, or damaged: {error}") from None
-    return _chosen(pixels, has_alpha, metadata, image)
+    return _chosen(read_stored(image), metadata, image)
 
 
 def shown(image: np.ndarray, metadata: ExportMetadata) -> np.ndarray:
@@ -107,47 +103,20 @@ def to_planes(image: np.ndarray, metadata: ExportMetadata) -> np.ndarray:
 
 def _of_array(image: np.ndarray, metadata: ExportMetadata) -> np.ndarray:
     array = image[..., None] if image.ndim == 2 else image
-    if array.ndim != 3 or not array.size or array.dtype != np.uint8:
+    if array.ndim != 3 or not array.size or array.dtype.kind not in "buif":
         raise DataError(
             f"an image of {image.shape} {image.dtype}: expected (height, width, bands) or (height, "
-            "width) of uint8, 0-255"
+            "width), of numbers"
         )
+    stored = Stored(array.astype(array.dtype.newbyteorder("="), copy=False))
     if array.shape[2] == metadata.in_channels:
-        return array
-    return _chosen(array, False, metadata, "the array")
+        return _of_8_bits(stored, metadata, "the array")
+    return _chosen(stored, metadata, "the array")
 
 
-def _decode(image: Image.Image, name: object) -> tuple[np.ndarray, bool]:
-    """(H, W, C) uint8, upright, and whether its last band is transparency."""
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise DataError(f"{name} has several frames; expected one image")
-    # Pillow would drop the lower bits of a PNG with several bands of 16.
-    if image.mode[0] in "IF" or any(";16" in str(part) for part in getattr(image, "tile", ())):
-        raise DataError(
-            f"{name} has values of more than 8 bits, and an exported model reads such files only "
-            "by segsuite.Predictor; give an array of uint8 instead, with the values that "
-            "INPUT.VALUE_RANGE had in training brought to 0-255"
-        )
-    image.load()
-    upright: Image.Image = ImageOps.exif_transpose(image)
-    mode = upright.mode
-    if mode == "P":
-        mode = "RGBA" if "transparency" in upright.info else "RGB"
-    elif mode == "LAB":
-        profiles = (ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"))
-        upright = ImageCms.profileToProfile(upright, *profiles, outputMode="RGB") or upright
-        mode = "RGB"
-    elif mode not in ("L", "RGB", *_WITH_ALPHA):
-        mode = _CONVERTED.get(mode, "RGB")
-    pixels = np.array(upright if mode == upright.mode else upright.convert(mode))
-    return pixels if pixels.ndim == 3 else pixels[..., None], mode in _WITH_ALPHA
-
-
-def _chosen(
-    pixels: np.ndarray, has_alpha: bool, metadata: ExportMetadata, name: object
-) -> np.ndarray:
-    """The bands of an image that the model takes, as many as it has channels."""
-    channels, bands = metadata.in_channels, metadata.bands
+def _chosen(stored: Stored, metadata: ExportMetadata, name: object) -> np.ndarray:
+    """The bands of an image that the model takes, as many as it has channels, in 8 bits."""
+    pixels, channels, bands = stored.pixels, metadata.in_channels, metadata.bands
     if bands:
         if max(bands) >= pixels.shape[2]:
             raise DataError(
@@ -155,8 +124,9 @@ def _chosen(
                 f"the bands {bands}"
             )
         pixels = pixels[..., bands]
-    elif has_alpha and pixels.shape[2] != channels:
+    elif stored.has_alpha and pixels.shape[2] != channels:
         pixels = pixels[..., :-1]
+    pixels = _of_8_bits(dataclasses.replace(stored, pixels=pixels), metadata, name)
     count = pixels.shape[2]
     if metadata.pixel_format == "L" and count == _COLOR:
         return to_grey(pixels)
@@ -168,6 +138,18 @@ def _chosen(
             f"({metadata.pixel_format}); give an image of {channels}"
         )
     return np.ascontiguousarray(pixels)
+
+
+def _of_8_bits(stored: Stored, metadata: ExportMetadata, name: object) -> np.ndarray:
+    value_range = ValueRange(metadata.value_range)
+    pixels = stored.pixels
+    try:
+        return value_range.scale(pixels, name, bits=stored.bits, no_data=stored.no_data)
+    except DataError as error:
+        raise DataError(
+            f"{error}. In an exported file the range is fixed: export the run again with "
+            "INPUT.VALUE_RANGE set, or give values of uint8"
+        ) from None
 
 
 def to_grey(image: np.ndarray) -> np.ndarray:

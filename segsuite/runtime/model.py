@@ -57,11 +57,11 @@ class ExportedModel:
         """Predict one image.
 
         Args:
-            image: a file, a Pillow image, or an array (H, W, C) or (H, W) of uint8, in RGB where it
-                is colours. Its size is the result's.
+            image: a file, a Pillow image, or an array (H, W, C) or (H, W), in RGB where it is
+                colours. Its size is the result's.
 
         Raises:
-            MissingFileError, DataError: see `read_image`.
+            MissingFileError, MissingPackageError, DataError: see `read_image`.
         """
         pixels = read_image(image, self.metadata)
         result = self.predict(self.prepare(pixels), (pixels.shape[0], pixels.shape[1]))

@@ -35,6 +35,11 @@ def test_unknown_name_lists_the_closest_and_all():
         catalog.remove("nothing")
 
 
+def test_a_folder_is_no_name(tmp_path):
+    with pytest.raises(KeyError, match=r"It is a folder: DATASETS\.REGISTER"):
+        _DatasetCatalog().open(str(tmp_path))
+
+
 def test_metadata_is_set_once():
     metadata = _MetadataCatalog().get("toy").set(stuff_classes=["a", "b"], ignore_label=255)
     assert metadata.stuff_classes == ["a", "b"] and metadata.get("label_map") is None

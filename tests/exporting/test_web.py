@@ -20,13 +20,14 @@ from PIL import Image
 import segsuite
 from segsuite.data.transforms.resample import resize_bilinear
 from segsuite.errors import ConfigError, MissingPackageError, WeightsError
-from segsuite.exporting.web import find_onnxruntime_web
+from segsuite.exporting.web import check_metadata, find_onnxruntime_web
 from segsuite.runtime.frame import Frame
 from segsuite.runtime.images import resized_size, to_planes
 from segsuite.runtime.metadata import read_metadata
 from segsuite.structures import ROIMasks
 from tests.browsers import BROWSER, chromium
 from tests.finished_runs import tiny_images, tiny_run
+from tests.runtime import toys
 
 
 @pytest.fixture(scope="module")
@@ -259,3 +260,5 @@ def test_what_a_page_cannot_show_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="onnxruntime_web"):
         segsuite.export(tiny_run(), tmp_path / "m.onnx", onnxruntime_web=tmp_path)
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="VALUE_RANGE"):
+        check_metadata(toys.metadata(value_range=[0, 4095]))

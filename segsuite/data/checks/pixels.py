@@ -10,9 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segsuite.runtime.value_range import ValueRange
+
 from ..image import ImageReader
 from ..image_files import ImageHeader
-from ..value_range import ValueRange
 from .report import Report
 
 # Of a range this share, or less, is in use: that is two bits of the type.

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from segsuite.data.value_range import ValueRange
 from segsuite.errors import ConfigError, DataError
+from segsuite.runtime.value_range import ValueRange
 
 
 @pytest.mark.parametrize("limits", [(), ("full",), (0, 65535)])
