@@ -36,7 +36,7 @@ class Toy(nn.Module):
         resized = nn.functional.interpolate(mean, (height, width), mode="bilinear")[:, 0]
         # JSON has no infinite numbers; graphs with proposals do.
         resized = resized.masked_fill(resized < 0, -torch.inf)
-        return ((resized > 127.5) & (resized > 0)).to(torch.uint8), resized / 255
+        return (resized > 127.5).to(torch.uint8), resized / 255
 
 
 @pytest.fixture(scope="module")
