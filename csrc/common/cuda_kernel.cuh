@@ -35,6 +35,29 @@ __device__ __forceinline__ void store_global(T* to, const T& value) {
   *to = value;
 }
 
+// The dynamic shared memory that a block of this kernel can have on the current device.
+template <typename... Arguments>
+int most_shared_bytes(void (*kernel)(Arguments...)) {
+  int device = 0, most = 0;
+  cudaFuncAttributes attributes{};
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel));
+  return most - static_cast<int>(attributes.sharedSizeBytes);
+}
+
+// The blocks that run at once on the current device. Allows the kernel that much shared memory:
+// over 48 KiB a launch fails without.
+template <typename... Arguments>
+int64_t resident_blocks(void (*kernel)(Arguments...), int threads, int shared_bytes) {
+  int device = 0, multiprocessors = 0, blocks = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+  cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared_bytes);
+  return static_cast<int64_t>(multiprocessors) * (blocks > 0 ? blocks : 1);
+}
+
 }  // namespace segsuite
 
 #endif

@@ -1,4 +1,4 @@
-// Registration of the CUDA kernels in confusion_matrix.cuh.
+// Registration of the CUDA kernels in confusion_matrix.cuh and from_logits.cuh.
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
@@ -14,6 +14,7 @@
 #include "common/confusion_matrix_arguments.h"
 #include "common/cuda_stream.h"
 #include "cuda/confusion_matrix.cuh"
+#include "cuda/from_logits.cuh"
 
 namespace segsuite {
 namespace {
@@ -72,11 +73,6 @@ void with_view(const Tensor& logits, const F& f) {
   }
 }
 
-Tensor source_labels(const Tensor& logits) {
-  return torch::stable::new_empty(logits, {logits.size(0), logits.size(2), logits.size(3)},
-                                  ScalarType::UInt16);
-}
-
 OutputSize output_size(const Tensor& logits, int64_t height, int64_t width,
                        std::optional<double> source_height, std::optional<double> source_width) {
   const double used_height = source_height.value_or(static_cast<double>(logits.size(2)));
@@ -96,11 +92,9 @@ void confusion_matrix_from_logits(const Tensor& logits, const Tensor& target,
   if (target.numel() == 0) return;
   const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
   const Tensor dense_target = torch::stable::contiguous(target);
-  Tensor workspace = source_labels(logits);
   with_view(logits, [&](const auto& view) {
     launch_count_from_logits(
-        view, static_cast<uint16_t*>(workspace.mutable_data_ptr()),
-        output_size(logits, target.size(1), target.size(2), source_height, source_width),
+        view, output_size(logits, target.size(1), target.size(2), source_height, source_width),
         label_map(dense_target), images, ignore_index, counts_of(out), per_image ? entries : 0,
         current_stream(logits));
   });
@@ -117,16 +111,14 @@ Tensor argmax_from_logits(const Tensor& logits, int64_t height, int64_t width,
   Tensor out = torch::stable::new_empty(logits, {images, height, width},
                                         narrow ? ScalarType::Byte : ScalarType::Short);
   if (out.numel() == 0) return out;
-  Tensor workspace = source_labels(logits);
-  auto* labels = static_cast<uint16_t*>(workspace.mutable_data_ptr());
   const OutputSize size = output_size(logits, height, width, source_height, source_width);
   with_view(logits, [&](const auto& view) {
     if (narrow)
-      launch_argmax_from_logits(view, labels, size, images,
+      launch_argmax_from_logits(view, size, images,
                                 static_cast<uint8_t*>(out.mutable_data_ptr()),
                                 current_stream(logits));
     else
-      launch_argmax_from_logits(view, labels, size, images,
+      launch_argmax_from_logits(view, size, images,
                                 static_cast<int16_t*>(out.mutable_data_ptr()),
                                 current_stream(logits));
   });

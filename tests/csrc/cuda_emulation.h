@@ -4,12 +4,13 @@
 // (__syncthreads or a warp operation), and a warp runs until all of its threads wait for the block;
 // every other block runs them in descending order. So a missing barrier shows as a wrong result
 // rather than by luck. A barrier that not all threads of the block or warp reach ends the process
-// with a message, as does a shared-memory request over 48 KiB.
+// with a message, as does a shared-memory request over 48 KiB that resident_blocks() did not allow.
 //
 // Loads, stores and atomics of global memory are counted on request as a GPU moves them: lanes of a
 // warp that are at the same instruction, for the same time since the last barrier of the block, make
 // one request, which moves the sectors of 32 bytes that its lanes touch. The sectors that a launch
-// touches at all are counted, too: fewer cannot move. (Atomics of shared memory count as well.)
+// touches at all are counted, too: fewer cannot move. Atomics of dynamic shared memory are counted
+// by themselves.
 //
 // Left out, because no kernel here uses it: streams that overlap, device-side memory spaces, warp
 // masks other than the full one, block sizes that are no multiple of a warp in warp operations.
@@ -51,11 +52,13 @@ namespace emulation {
 
 constexpr int kWarp = 32;
 constexpr size_t kStackBytes = 128 * 1024;
-constexpr size_t kSharedBytes = 48 * 1024;
+constexpr size_t kSharedBytes = 48 * 1024;            // of a launch
+constexpr size_t kMostSharedBytes = 227 * 1024;       // of one that asked for it before
+constexpr int64_t kResidentBlocks = 3;                // few, so that blocks take several turns
 
 enum class Wait { none, warp, block, done };
 
-enum Kind { kLoad, kStore, kAtomic, kKinds };
+enum Kind { kLoad, kStore, kAtomic, kSharedAtomic, kKinds };
 
 struct Counts {
   int64_t requests, sectors, bytes, distinct_sectors;
@@ -123,7 +126,8 @@ struct Machine {
   int threads = 0;
   ucontext_t scheduler;
   std::function<void()> kernel;
-  alignas(16) char shared[kSharedBytes];
+  size_t allowed_shared = kSharedBytes;
+  alignas(16) char shared[kMostSharedBytes];
   uint64_t exchange[1024];  // one slot a thread, for warp operations
 };
 
@@ -200,7 +204,9 @@ inline void launch(dim3 grid, dim3 block, size_t shared_bytes, std::function<voi
   if (threads < 1 || threads > 1024) fail("a block has 1 to 1024 threads");
   if (grid.x < 1 || grid.y < 1 || grid.z < 1) fail("an empty grid");
   if (grid.y > 65535 || grid.z > 65535) fail("gridDim.y and .z end at 65535");
-  if (shared_bytes > kSharedBytes) fail("more than 48 KiB of shared memory");
+  if (shared_bytes > std::max(m.allowed_shared, kSharedBytes))
+    fail("more than 48 KiB of shared memory");
+  m.allowed_shared = 0;
   m.grid = grid;
   m.block = block;
   m.threads = threads;
@@ -211,7 +217,7 @@ inline void launch(dim3 grid, dim3 block, size_t shared_bytes, std::function<voi
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
         m.block_index = dim3(x, y, z);
-        std::memset(m.shared, 0xff, sizeof m.shared);  // NaN or -1: nothing may count on zeros
+        std::memset(m.shared, 0xff, shared_bytes);  // NaN or -1: nothing may count on zeros
         run_block(number++ % 2 == 1);
       }
 }
@@ -230,6 +236,12 @@ T exchange(T value, int source) {
 }
 
 inline int lane() { return machine().current % kWarp; }
+
+// Atomics of dynamic shared memory are another thing than those of global memory.
+inline Kind atomic_kind(const void* address) {
+  const char* const shared = machine().shared;
+  return address >= shared && address < shared + kMostSharedBytes ? kSharedAtomic : kAtomic;
+}
 
 }  // namespace emulation
 
@@ -291,14 +303,16 @@ T __ldg(const T* address, std::source_location at = std::source_location::curren
 // Fibers switch at barriers only, so plain memory operations are atomic.
 template <typename T>
 T atomicAdd(T* address, T value, std::source_location at = std::source_location::current()) {
-  emulation::traffic().add(emulation::kAtomic, emulation::machine().current, address, sizeof(T), at);
+  emulation::traffic().add(emulation::atomic_kind(address), emulation::machine().current, address,
+                           sizeof(T), at);
   const T old = *address;
   *address = old + value;
   return old;
 }
 template <typename T>
 T atomicOr(T* address, T value, std::source_location at = std::source_location::current()) {
-  emulation::traffic().add(emulation::kAtomic, emulation::machine().current, address, sizeof(T), at);
+  emulation::traffic().add(emulation::atomic_kind(address), emulation::machine().current, address,
+                           sizeof(T), at);
   const T old = *address;
   *address = old | value;
   return old;
@@ -313,6 +327,21 @@ extern "C" inline __attribute__((used)) void stop_counting(emulation::Counts* co
 
 using std::max;
 using std::min;
+
+// Products and sums that are not contracted into one operation.
+inline double __dmul_rn(double a, double b) { return a * b; }
+inline double __dsub_rn(double a, double b) { return a - b; }
+inline double __dadd_rn(double a, double b) { return a + b; }
+
+template <typename... Arguments>
+int most_shared_bytes(void (*)(Arguments...)) {
+  return static_cast<int>(emulation::kMostSharedBytes);
+}
+template <typename... Arguments>
+int64_t resident_blocks(void (*)(Arguments...), int, int shared_bytes) {
+  emulation::machine().allowed_shared = static_cast<size_t>(shared_bytes);
+  return emulation::kResidentBlocks;
+}
 
 #define SEGSUITE_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
   emulation::launch(grid, block, shared_bytes, [=] { SEGSUITE_UNWRAP kernel(__VA_ARGS__); })

@@ -1,8 +1,9 @@
-// The launches of cuda/confusion_matrix.cuh, emulated, for calls from Python.
+// The launches of cuda/confusion_matrix.cuh and from_logits.cuh, emulated, for calls from Python.
 #include <torch/headeronly/util/BFloat16.h>
 #include <torch/headeronly/util/Half.h>
 
 #include "cuda/confusion_matrix.cuh"
+#include "cuda/from_logits.cuh"
 
 namespace {
 
@@ -45,23 +46,23 @@ void count_labels(const void* pred, int pred_type, const void* target, int targe
                       ignore, out, nullptr);
 }
 
-void count_from_logits(const void* logits, int type, const Shape* shape, uint16_t* workspace,
+void count_from_logits(const void* logits, int type, const Shape* shape,
                        const OutputSize* size, const void* target, int target_type, int64_t ignore,
                        Count* out, int64_t out_image_stride) {
   with_view(logits, type, *shape, [&](const auto& view) {
-    launch_count_from_logits(view, workspace, *size, label_map(target, target_type), shape->images,
+    launch_count_from_logits(view, *size, label_map(target, target_type), shape->images,
                              ignore, out, out_image_stride, nullptr);
   });
 }
 
-void argmax_from_logits(const void* logits, int type, const Shape* shape, uint16_t* workspace,
+void argmax_from_logits(const void* logits, int type, const Shape* shape,
                         const OutputSize* size, void* out) {
   with_view(logits, type, *shape, [&](const auto& view) {
     if (shape->num_classes <= 255)
-      launch_argmax_from_logits(view, workspace, *size, shape->images, static_cast<uint8_t*>(out),
+      launch_argmax_from_logits(view, *size, shape->images, static_cast<uint8_t*>(out),
                                 nullptr);
     else
-      launch_argmax_from_logits(view, workspace, *size, shape->images, static_cast<int16_t*>(out),
+      launch_argmax_from_logits(view, *size, shape->images, static_cast<int16_t*>(out),
                                 nullptr);
   });
 }

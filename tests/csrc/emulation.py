@@ -39,7 +39,7 @@ def emulated(name: str) -> ctypes.CDLL:
     library = folder / f"{name}-{digest.hexdigest()[:16]}.so"
     if not library.exists():
         partial = library.with_suffix(f".{os.getpid()}")
-        flags = ["-std=c++20", "-O1", "-g", "-fPIC", "-shared", "-DSEGSUITE_CUDA_EMULATION"]
+        flags = ["-std=c++20", "-O1", "-g", "-ffp-contract=off", "-fPIC", "-shared", "-DSEGSUITE_CUDA_EMULATION"]
         folders = [f"-I{path}" for path in (CSRC, HERE, *include_paths())]
         compiler = os.environ.get("CXX", "c++")
         command = [compiler, *flags, *folders, str(HERE / f"{name}.cpp"), "-o", str(partial)]
@@ -51,6 +51,9 @@ def emulated(name: str) -> ctypes.CDLL:
 def pointer(tensor: torch.Tensor) -> ctypes.c_void_p:
     """The address of a tensor's first element, for a call into an emulated library."""
     return ctypes.c_void_p(tensor.data_ptr())
+
+
+KINDS = ("loads", "stores", "atomics", "shared_atomics")
 
 
 class Counts(ctypes.Structure):
@@ -67,12 +70,12 @@ class Counts(ctypes.Structure):
 @contextlib.contextmanager
 def counting(library: ctypes.CDLL) -> Iterator[dict[str, Counts]]:
     """Count loads, stores and atomics of the launches within; known at the end."""
-    counts = (Counts * 3)()
+    counts = (Counts * 4)()
     result: dict[str, Counts] = {}
     library.start_counting()
     yield result
     library.stop_counting(counts)
-    result.update(zip(("loads", "stores", "atomics"), counts, strict=True))
+    result.update(zip(KINDS, counts, strict=True))
 
 
 def assert_compiles_without_spills(source: str) -> None:
