@@ -39,7 +39,8 @@ def emulated(name: str) -> ctypes.CDLL:
     library = folder / f"{name}-{digest.hexdigest()[:16]}.so"
     if not library.exists():
         partial = library.with_suffix(f".{os.getpid()}")
-        flags = ["-std=c++20", "-O1", "-g", "-ffp-contract=off", "-fPIC", "-shared", "-DSEGSUITE_CUDA_EMULATION"]
+        flags = ["-std=c++20", "-O1", "-g", "-ffp-contract=off", "-fPIC", "-shared"]
+        flags.append("-DSEGSUITE_CUDA_EMULATION")
         folders = [f"-I{path}" for path in (CSRC, HERE, *include_paths())]
         compiler = os.environ.get("CXX", "c++")
         command = [compiler, *flags, *folders, str(HERE / f"{name}.cpp"), "-o", str(partial)]
