@@ -99,8 +99,9 @@ class OpenVINOEngine(Engine):
         super().__init__(file, metadata)
         openvino = _openvino()
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if metadata.precision != "float16":
-            # On some CPUs the default is bfloat16, whose label maps differ.
+        if metadata.precision != "float16" or metadata.task != "semantic":
+            # On some CPUs the default is bfloat16, whose label maps differ; and coordinates of
+            # boxes need the digits of float32 whatever the network is in.
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         self._device = device.upper() or "CPU"
         if threads and self._device == "CPU":
