@@ -2,7 +2,7 @@
 
     python benchmarks/evaluation_loop.py [--device cuda] [--json results.json]
     SEGSUITE_DATASETS=/path/to/datasets python benchmarks/evaluation_loop.py \
-        --config-file configs/camvid/unet_resnet18_20min.yaml [--weights FILE]
+        --config-file camvid/unet_resnet18_20min [--weights FILE]
 
 One model goes over its images, which are in memory: generated ones as large as CamVid's, or those
 of DATASETS.TEST of a configuration. "usual" makes the logits as large as the image, takes the
