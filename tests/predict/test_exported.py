@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from segsuite.predict import Predictor, predict_files
 from segsuite.predict.serve import answer
 from segsuite.runs import exported_config
 from segsuite.runtime import ExportedModel
+from tests.engine.tiny import run
+from tests.engine.tiny_coco import coco_config
 from tests.finished_runs import tiny_images, tiny_run
 from tests.runtime import toys
 
@@ -28,6 +31,19 @@ def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
     segsuite.export(tiny_run(), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """By kind, a run that has learnt its four images of instances or segments."""
+
+    @functools.cache
+    def train(kind):
+        folder = tmp_path_factory.mktemp(kind) / "run"
+        run(coco_config(kind), ["OUTPUT_DIR", str(folder), "SOLVER.MAX_ITER", 80])
+        return folder
+
+    return train
 
 
 @pytest.fixture
@@ -113,6 +129,20 @@ class TestEvaluation:
         found = segsuite.evaluate(exported, data=tiny_run(), overrides=options)
         for name, value in expected["sem_seg"].items():
             assert found["sem_seg"][name] == pytest.approx(value, abs=0.05), name
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("format, name", [("onnx", "m.onnx"), ("openvino", "m")])
+    @pytest.mark.parametrize("kind, figures", [("instances", ["AP"]), ("panoptic", ["AP", "PQ"])])
+    def test_same_figures_of_instances(self, learned, tmp_path, kind, figures, format, name):
+        folder = learned(kind)
+        segsuite.export(folder, tmp_path / name, format=format)
+        options = {"OUTPUT_DIR": str(tmp_path / "file"), "TEST.REPORT": False}
+        found = segsuite.evaluate(tmp_path / name, data=folder, overrides=options)
+        expected = segsuite.Run(folder).evaluations[f"tiny_{kind}"].results
+        for task, values in expected.items():
+            for figure in (key for key in values if key in figures):
+                assert values[figure] > 20, f"{task}/{figure}"
+                assert found[task][figure] == pytest.approx(values[figure], abs=0.05), figure
 
     def test_classes_in_another_order(self, toy, toy_data, tmp_path):
         options = {"OUTPUT_DIR": str(tmp_path / "o"), "TEST.REPORT": False}
