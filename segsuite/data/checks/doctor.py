@@ -25,6 +25,7 @@ from .images import ImageFacts, examine_image
 from .instances import check_records_annotations
 from .panoptic import PanopticFile, examine_segments, report_panoptic
 from .pixels import report_pixels
+from .refusals import report_refusals
 from .report import Report
 from .semantic import examine_label_map, report_label_maps
 
@@ -41,7 +42,8 @@ def examine_datasets(
     Args:
         names: registered data sets, such as the splits for training and evaluation.
         reader: that a model gets its images from; None: any bands that can be read.
-        cfg: that they are used with; its numbers of classes are compared with theirs.
+        cfg: that they are used with; its numbers of classes are compared with theirs, and what it
+            would refuse to train on is an error.
 
     Raises:
         UnknownNameError: an unknown data set.
@@ -57,6 +59,8 @@ def examine_datasets(
     kinds = {name: MetadataCatalog.get(name).get("evaluator_type") for name in images}
     report_duplicates(images, kinds, report)
     report_class_names(list(images), cfg, report)
+    if cfg is not None:
+        report_refusals(list(images), cfg, report)
     return report
 
 

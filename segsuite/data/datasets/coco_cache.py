@@ -42,7 +42,7 @@ from .coco_values import are_huge, id_order
 from .root import PATH_ADVICE
 
 # A change of what files are read as, or of the columns, reads them anew.
-_VERSION = 1
+_VERSION = 2
 _KEYS = ("images", "categories"), ("annotations",)
 
 

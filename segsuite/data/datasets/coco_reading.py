@@ -209,6 +209,19 @@ class _Categories:
         order = sorted(range(len(ids)), key=lambda i: id_order(ids[i]))
         return cls([ids[i] for i in order], [entries[i] for i in order])
 
+    def names(self, faults: Faults) -> list[str]:
+        """A name for each, which no other has: classes are matched and figures listed by them."""
+        names = [_name(c, id) for c, id in zip(self.entries, self.ids, strict=True)]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        for name in twice:
+            ids = [id for own, id in zip(names, self.ids, strict=True) if own == name]
+            faults.notes.append(
+                f"{len(ids)} categories are called '{name}' (ids {some(ids)}), told apart as "
+                f"'{name} ({ids[0]})', '{name} ({ids[1]})'. Give each a name of its own, or the "
+                "annotations of one class one category_id"
+            )
+        return [f"{n} ({id})" if n in twice else n for n, id in zip(names, self.ids, strict=True)]
+
 
 @dataclass(frozen=True)
 class _Images:
@@ -256,9 +269,7 @@ def _instances(
         sizes=images.sizes,
         image_facts=read_image_facts(images.entries, find_category, source, faults),
         category_ids=categories.ids,
-        category_names=[
-            _name(c, id) for c, id in zip(categories.entries, categories.ids, strict=True)
-        ],
+        category_names=categories.names(faults),
         category_facts=categories.entries,
         annotations=table,
         num_annotations=0 if rows is None else len(rows),

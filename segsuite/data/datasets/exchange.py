@@ -7,6 +7,7 @@ the same.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import os
 from collections import Counter
@@ -33,7 +34,7 @@ from .root import PATH_ADVICE
 
 _SHOWN = 3
 # A change of what files are read as reads them anew.
-_VERSION = 1
+_VERSION = 2
 
 
 class AnnotationReader(Protocol):
@@ -125,7 +126,7 @@ class COCOContent:
             where: what messages call it, with its file.
 
         Raises:
-            DataError: its label is no class, or it can't be drawn.
+            DataError: it has no label, or one that is no class, or it can't be drawn.
         """
         if label in self._ignored:
             self.leave_out(f"of the ignored class '{label}'", where)
@@ -147,7 +148,7 @@ class COCOContent:
         """Add an object whose ``bbox`` and ``segmentation`` are as COCO's.
 
         Raises:
-            DataError: its label is no class.
+            DataError: it has no label, or one that is no class.
         """
         if label in self._ignored:
             self.leave_out(f"of the ignored class '{label}'", where)
@@ -188,6 +189,8 @@ class COCOContent:
         }
 
     def _class_of(self, label: str, where: str) -> int:
+        if not label.strip():
+            raise DataError(f"{where} has no label; give it one, or delete it")
         if label not in self._classes:
             if not self._is_open:
                 raise DataError(
@@ -303,6 +306,25 @@ class ImageFinder:
                 "so; give the folder that the names start from as IMAGES"
             )
         return found[0] if found else None
+
+
+def read_text_file(path: str | os.PathLike[str]) -> str:
+    """The content of a text file in UTF-8, or in UTF-16 with a byte order mark.
+
+    Raises:
+        FileNotFoundError: as `open`; DataError: it is in another encoding.
+    """
+    content = Path(path).read_bytes()
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise DataError(f"{path} is not a text file in UTF-8: {e}. Save it in that") from None
+
+
+def label_text(value: Any) -> str:
+    """The label of an object as a text; that of None is empty, which is no class."""
+    return "" if value is None else str(value)
 
 
 def read_json_file(path: str | os.PathLike[str], what: str) -> Any:

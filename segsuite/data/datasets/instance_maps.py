@@ -20,7 +20,7 @@ from ..catalog import Metadata
 from ..folders import IMAGE_SUFFIXES, LABEL_SUFFIXES
 from ..sem_seg import read_sem_seg
 from .annotation_shapes import Bitmap
-from .exchange import COCOContent, as_names, register_annotations
+from .exchange import COCOContent, as_names, read_text_file, register_annotations
 from .folder import files_by_stem, load_sem_seg_folder
 from .root import PATH_ADVICE
 from .voc import CLASSES as VOC_CLASSES
@@ -146,7 +146,7 @@ class VOCInstanceReader:
                 f"VOCdevkit/VOC2012: {PATH_ADVICE}"
             )
         maps = []
-        for name in self._list_file.read_text().split():
+        for name in read_text_file(self._list_file).split():
             image = Path(self.folder, "JPEGImages", f"{name}.jpg")
             objects = Path(self.folder, "SegmentationObject", f"{name}.png")
             classes = Path(self.folder, "SegmentationClass", f"{name}.png")

@@ -7,7 +7,7 @@ and height. See https://labelstud.io/guide/export and https://labelstud.io/tags/
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +20,14 @@ from segsuite.errors import DataError
 from ..catalog import Metadata
 from ..image import read_image_size
 from .annotation_shapes import Bitmap, Box, Polygon, Shape, ellipse, outline, rectangle
-from .exchange import COCOContent, ImageFinder, as_names, read_json_file, register_annotations
+from .exchange import (
+    COCOContent,
+    ImageFinder,
+    as_names,
+    label_text,
+    read_json_file,
+    register_annotations,
+)
 
 # The kinds of results, which are also the keys of their labels.
 _KINDS = ("polygonlabels", "brushlabels", "rectanglelabels", "ellipselabels")
@@ -51,9 +58,13 @@ class LabelStudioReader:
         finder = ImageFinder(self.images)
         for number, task in enumerate(tasks):
             where = f"{self.annotations}, task {task.get('id', f'number {number} (from 0)')}"
+            results = _results(task, content, where)
+            if results is None:
+                content.leave_out("tasks that nobody annotated, or that were skipped", where)
+                continue
             image = finder.find(_image_names(task, where), where)
             image_id = content.add_image(image, read_image_size(image))
-            for index, result in enumerate(_results(task, content, where)):
+            for index, result in enumerate(results):
                 _add_result(content, image_id, result, f"{where}, result {index} (from 0)")
         return content
 
@@ -69,7 +80,7 @@ def register_label_studio(
     """Register an export of Label Studio, JSON or JSON-MIN.
 
     Of a task that several people have annotated, the one marked as ground truth counts, or else the
-    first; that others are left out is told.
+    first; that others are left out is told, as it is of tasks that nobody has annotated.
 
     Args:
         name: the name for DATASETS.TRAIN and DATASETS.TEST.
@@ -106,19 +117,17 @@ def _image_names(task: dict[str, Any], where: str) -> list[str]:
     return names
 
 
-def _results(task: dict[str, Any], content: COCOContent, where: str) -> Iterator[dict[str, Any]]:
+def _results(task: dict[str, Any], content: COCOContent, where: str) -> list[dict[str, Any]] | None:
+    """What is drawn in the image of a task; None where nobody has looked for objects in it."""
     annotations = task.get("annotations", task.get("completions"))
     if annotations is None:  # JSON-MIN: results stand in the task, by the names of their tags
-        for value in task.values():
-            if isinstance(value, list):
-                yield from (r for r in value if isinstance(r, dict) and "original_width" in r)
-        return
+        drawn = [r for value in task.values() if isinstance(value, list) for r in value]
+        return [r for r in drawn if isinstance(r, dict) and "original_width" in r]
     done = [a for a in annotations if isinstance(a, dict) and not a.get("was_cancelled")]
     done.sort(key=lambda a: not a.get("ground_truth"))
     for _ in done[1:]:
         content.leave_out("annotations of a task by others than the first", where)
-    if done:
-        yield from (r for r in done[0].get("result", ()) if isinstance(r, dict))
+    return [r for r in done[0].get("result", ()) if isinstance(r, dict)] if done else None
 
 
 def _add_result(content: COCOContent, image_id: int, result: dict[str, Any], where: str) -> None:
@@ -143,7 +152,7 @@ def _add_result(content: COCOContent, image_id: int, result: dict[str, Any], whe
         raise DataError(f"{where} ('{labels[0]}'): {e}. Draw it anew, or delete it") from None
     if result.get("image_rotation"):
         content.notice("drawn on an image that was turned in the editor", where)
-    content.add_object(image_id, str(labels[0]), [shape], where)
+    content.add_object(image_id, label_text(labels[0]), [shape], where)
 
 
 def _shape(value: dict[str, Any], kind: str, size: tuple[int, int]) -> Shape:

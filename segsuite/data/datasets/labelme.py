@@ -35,6 +35,7 @@ from .exchange import (
     ImageFinder,
     as_names,
     expect,
+    label_text,
     read_json_file,
     register_annotations,
 )
@@ -109,7 +110,7 @@ def _add_file(content: COCOContent, file: Path, finder: ImageFinder, root: str |
     for number, shape in enumerate(described["shapes"]):
         where = f"{file}, shape {number} (from 0)"
         expect(shape, dict, where, "it")
-        label = str(shape.get("label", ""))
+        label = label_text(shape.get("label"))
         kind = shape.get("shape_type") or "polygon"  # before version 3 there was nothing else
         if kind in _THIN:
             content.leave_out(f"of the type '{kind}', which has no inside", where)

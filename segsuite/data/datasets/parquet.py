@@ -74,13 +74,14 @@ class ParquetReader:
     ) -> None:
         for number, entry in enumerate(_entries(row.values[self.objects_column or ""], row.where)):
             where = f"{row.where}, object {number} (from 0)"
-            annotation = {k: v for k, v in entry.items() if k in ("bbox", "segmentation")}
+            keys = ("bbox", "segmentation", "iscrowd")
+            annotation = {k: v for k, v in entry.items() if k in keys}
             bbox = annotation.get("bbox")
             if self.boxes == "xyxy" and bbox is not None and len(bbox) == 4:
                 x0, y0, x1, y1 = bbox
                 annotation["bbox"] = [x0, y0, x1 - x0, y1 - y0]
             label = _label(entry, names, where)
-            content.add_annotation(image_id, label, annotation, bool(entry.get("iscrowd")), where)
+            content.add_annotation(image_id, label, annotation, False, where)
 
 
 def register_parquet(

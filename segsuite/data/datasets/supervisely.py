@@ -22,6 +22,7 @@ from .exchange import (
     COCOContent,
     as_names,
     expect,
+    label_text,
     read_json_file,
     register_annotations,
 )
@@ -117,7 +118,7 @@ def _add_file(content: COCOContent, file: Path, image: Path) -> None:
     objects: dict[Any, tuple[str, list[Shape], str]] = {}
     for number, figure in enumerate(described["objects"]):
         where = f"{file}, object {figure.get('id', f'number {number} (from 0)')}"
-        label, kind = str(figure.get("classTitle", "")), figure.get("geometryType")
+        label, kind = label_text(figure.get("classTitle")), figure.get("geometryType")
         if kind in _THIN:
             content.leave_out(f"of the type '{kind}', which has no inside", where)
             continue

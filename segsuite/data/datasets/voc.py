@@ -25,6 +25,7 @@ from pathlib import Path
 from segsuite.errors import DataError, MissingFileError
 
 from ..palette import voc_colors
+from .exchange import read_text_file
 from .register import register_sem_seg
 from .root import datasets_root
 
@@ -64,7 +65,7 @@ def load_voc(year: int, split: str) -> list[dict]:
             "set SEGSUITE_DATASETS to the folder that the data sets are in"
             + (". `segsuite prepare voc_2012_aug` makes it" if split == "trainaug" else "")
         )
-    names = list_file.read_text().split()
+    names = read_text_file(list_file).split()
     if not names:
         raise DataError(f"{list_file} is empty; expected the name of an image on each line")
     label_folders = LABEL_FOLDERS if split == "trainaug" else LABEL_FOLDERS[:1]

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from segsuite.config.yaml_files import parse_yaml
 from segsuite.errors import ConfigError, DataError, MissingFileError
 
 from ..catalog import Metadata
 from ..folders import IMAGE_SUFFIXES, list_files
 from ..image import read_image_size
 from .annotation_shapes import Box, Polygon, Shape
-from .exchange import COCOContent, register_annotations
+from .exchange import COCOContent, read_text_file, register_annotations
 from .root import PATH_ADVICE
 
 SPLITS = ("train", "val", "test")
@@ -62,12 +62,11 @@ class YOLOReader:
 
     def _read_yaml(self) -> dict[str, Any]:
         try:
-            with open(self.data, encoding="utf-8-sig") as file:
-                described = yaml.safe_load(file)
+            described = parse_yaml(read_text_file(self.data), self.data)
         except FileNotFoundError:
             raise MissingFileError(f"no file {self.data}; {PATH_ADVICE}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as e:
-            raise DataError(f"{self.data} is not a YAML file: {e}") from None
+        except ConfigError as e:
+            raise DataError(str(e)) from None
         if not isinstance(described, dict) or "names" not in described:
             raise DataError(
                 f"{self.data} has no 'names'; expected YOLO's data.yaml: names, and paths under "
@@ -175,7 +174,7 @@ def label_file(image: Path) -> Path:
 def _listed(list_file: Path) -> list[Path]:
     """The images that a text file names, which start from its folder where they begin with ./"""
     images = []
-    for line in list_file.read_text(encoding="utf-8-sig").splitlines():
+    for line in read_text_file(list_file).splitlines():
         name = line.strip().replace("\\", "/")
         if not name:
             continue
@@ -194,7 +193,7 @@ def _add_image(content: COCOContent, image: Path, names: list[str]) -> None:
     if not file.is_file():
         return
     seen = set()
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(read_text_file(file).splitlines(), 1):
         where = f"{file}, line {number}"
         if not line.strip():
             continue

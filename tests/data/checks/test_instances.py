@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -45,6 +46,28 @@ class TestTheCheck:
         world.train()
         what = "all 2 objects of its 1 images are crowds" if crowd else "1 images have no object"
         assert "has nothing to learn" in caplog.text and what in caplog.text
+
+    @pytest.mark.parametrize(
+        ("key", "value", "words"),
+        [
+            ("iscrowd", 1, "no image of .* has an object that is no crowd"),
+            (None, None, "no image of .* has an object that is no crowd"),
+            ("segmentation", [], "has boxes but no mask"),
+        ],
+    )
+    def test_what_training_refuses_the_doctor_calls_an_error(self, world, key, value, words):
+        content = make_content()
+        for annotation in content["annotations"]:
+            annotation[key] = value
+        content["annotations"] = content["annotations"] if key else []
+        world.write(content)
+        world.register()
+        cfg = get_cfg()
+        cfg.DATASETS.TRAIN, cfg.MODEL.MASK_ON, cfg.MODEL.ROI_HEADS.NUM_CLASSES = (NAME,), True, 2
+        report = examine_datasets([NAME], cfg=cfg)
+        assert report.found("dataset-refused") == [NAME] and re.search(words, report.text())
+        cfg.DATASETS.TRAIN = ()
+        assert not examine_datasets([NAME], cfg=cfg).found("dataset-refused")
 
     def test_crowds_are_reported_with_their_share(self, world):
         world.write(changed("iscrowd", 1))

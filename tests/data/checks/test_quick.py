@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -311,5 +313,7 @@ class TestNothingToLearn:
         message = r"of the class 1 \(roof\); .* Every labelled pixel is 0 \(background\)"
         with pytest.raises(DataError, match=message):
             check_datasets(self.config(NUM_CLASSES=1))
+        report = examine_datasets([NAME], cfg=self.config(NUM_CLASSES=1))
+        assert report.found("dataset-refused") == [NAME] and re.search(message, report.text())
         check_datasets(self.config(NUM_CLASSES=2))
         assert "nothing to tell apart" in caplog.text

@@ -315,6 +315,17 @@ def test_byte_order_marks(world, encoding):
     assert len(trained) == 2 and figures["segm"]["AP"] == pytest.approx(100)
 
 
+def test_categories_of_one_name_stay_apart(world, caplog):
+    content = make_content()
+    for category in content["categories"]:
+        category["name"] = "boat"
+    first, second = (c["id"] for c in content["categories"])
+    world.write(content)
+    _, figures = check_agreement(world)
+    assert {f"AP-boat ({first})", f"AP-boat ({second})"} <= figures["bbox"].keys()
+    assert "2 categories are called 'boat'" in caplog.text
+
+
 def test_swapped_height_and_width(world):
     content = make_content()
     content["images"][0] |= {"height": WIDTH, "width": HEIGHT}

@@ -90,3 +90,14 @@ def test_voc_without_a_file_or_a_list(read, tmp_path):
     (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_text("2007_000032\n")
     with pytest.raises(MissingFileError, match=r"names '2007_000032', but .*\.jpg is missing"):
         read(entry)
+
+
+def test_a_list_of_voc_with_a_byte_order_mark(make, read, tmp_path):
+    classes = np.where(numbers(np.uint8) > 0, 3, 0).astype(np.uint8)
+    make({"SegmentationObject": numbers(np.uint8), "SegmentationClass": classes})
+    (tmp_path / "images").rename(tmp_path / "JPEGImages")
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("a\n", encoding="utf-8-sig")
+    entry = {"FORMAT": "voc_instances", "FOLDER": str(tmp_path), "SPLIT": "val"}
+    assert len(read(entry)) == 1

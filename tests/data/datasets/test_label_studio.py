@@ -115,3 +115,15 @@ def test_what_a_file_must_not_be(make, read, caplog):
         read(make([{"id": 1, "data": {}}]))
     with pytest.raises(MissingFileError, match=r"task 1 is of the image '/x/b\.jpg'"):
         read(make([{"id": 1, "data": {"image": "s3://bucket/x/b.jpg"}}]))
+
+
+def test_what_nobody_annotated_is_no_image_without_objects(make, read, caplog):
+    skipped = task(was_cancelled=True)
+    untouched = {**task(), "annotations": [], "predictions": [{"result": []}]}
+    assert len(read(make([task(), skipped, untouched]))) == 1
+    assert "2 tasks that nobody annotated, or that were skipped" in caplog.text
+
+
+def test_a_label_that_is_null(make, read):
+    with pytest.raises(DataError, match=r"task 3, result 0 .* has no label"):
+        read(make([task(result("polygonlabels", None, points=HALF))]))

@@ -150,3 +150,9 @@ def test_other_files(make, read, tmp_path):
     with pytest.raises(MissingFileError, match="no JSON file of labelme in"):
         (tmp_path / "empty").mkdir()
         read({**entry, "ANNOTATIONS": str(tmp_path / "empty")})
+
+
+@pytest.mark.parametrize("label", [None, "", " "])
+def test_an_object_without_a_label_is_no_class(make, read, label):
+    with pytest.raises(DataError, match=r"a b.json, shape 0 \(from 0\) has no label"):
+        read(make(shape("polygon", SQUARE, label)))

@@ -87,3 +87,10 @@ def test_what_files_must_not_be(make, read, tmp_path):
         read(entry)
     with pytest.raises(MissingFileError, match="no Parquet file"):
         read({**entry, "FILES": str(tmp_path / "gone")})
+
+
+@pytest.mark.parametrize(("flag", "crowd"), [("0", 0), ("1", 1), (True, 1), (None, 0), (0.0, 0)])
+def test_flags_of_crowds_as_in_files_of_coco(make, read, flag, crowd):
+    objects = [{"bbox": [2.0, 3, 12, 9], "label": "cat", "iscrowd": flag}]
+    (record,) = read(make([{"image": PHOTO, "objects": objects}]))
+    assert record["annotations"][0]["iscrowd"] == crowd

@@ -107,7 +107,7 @@ def test_what_a_line_must_not_be(make, read, line, message):
         ("train: images\nnames: [a, a]\n", DataError, "class 'a' is listed twice"),
         ("val: images\nnames: [a]\n", ConfigError, "has no 'train'; it has val"),
         ("train: gone\nnames: [a]\n", MissingFileError, "'train' is gone, but there is no"),
-        ("train: [\n", DataError, "is not a YAML file"),
+        ("train: [\n", DataError, "is not valid YAML"),
     ],
 )
 def test_what_the_yaml_must_not_be(make, read, described, error, message):
@@ -131,3 +131,22 @@ def test_records_are_those_of_the_file_as_it_is_now(make, tmp_path):
     assert len(load_annotations(reader)[0]["annotations"]) == 1
     (tmp_path / "labels" / "a.txt").write_text(f"{TRIANGLE}\n1 0.5 0.5 0.75 0.5 0.5 0.75\n")
     assert len(load_annotations(reader)[0]["annotations"]) == 2
+
+
+def test_a_number_twice_among_the_names_would_shift_the_classes(make, read):
+    with pytest.raises(DataError, match=r"data.yaml has names.0 twice, in line 3 and in line 4"):
+        read(make(TRIANGLE, "train: images\nnames:\n  0: boat\n  0: buoy\n  1: sail\n"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_labels_as_windows_writes_them(make, read, tmp_path, encoding):
+    entry = make(TRIANGLE)
+    (tmp_path / "labels" / "a.txt").write_text(TRIANGLE + "\r\n", encoding=encoding)
+    assert len(read(entry)[0]["annotations"]) == 1
+
+
+def test_labels_that_are_no_text(make, read, tmp_path):
+    entry = make(TRIANGLE)
+    (tmp_path / "labels" / "a.txt").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(DataError, match=r"a.txt is not a text file in UTF-8"):
+        read(entry)
