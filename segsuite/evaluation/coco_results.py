@@ -159,9 +159,8 @@ def _columns(detections: Sequence[Any], index: COCOIndex) -> COCODetections | No
         return list(map(itemgetter(key), of))
 
     number = len(detections)
-    # Through the dicts: no array holds ids of all kinds without changing some.
-    images = list(map(index.image_numbers.exact.__getitem__, column("image_id")))
-    categories = list(map(index.category_numbers.exact.__getitem__, column("category_id")))
+    images = _numbers(column("image_id"), index.image_numbers)
+    categories = _numbers(column("category_id"), index.category_numbers)
     columns = COCODetections(
         np.array(images, dtype=np.int64),
         np.array(categories, dtype=np.int64),
@@ -192,6 +191,17 @@ def _columns(detections: Sequence[Any], index: COCOIndex) -> COCODetections | No
             return None
         columns = replace(columns, masks=masks)
     return columns
+
+
+def _numbers(ids: list[Any], known: Ids) -> list[int]:
+    """Through a dict: no array holds ids of all kinds without changing some.
+
+    Raises:
+        KeyError, TypeError: one is not known as it stands, or is a flag, which a dict takes for 1.
+    """
+    if bool in set(map(type, ids)):
+        raise TypeError
+    return list(map(known.exact.__getitem__, ids))
 
 
 def _finite_numbers(values: list[Any]) -> np.ndarray:

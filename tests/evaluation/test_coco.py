@@ -309,6 +309,16 @@ class TestResultsFile:
         results = [{k: v for k, v in d.items() if k != other} for d in detections]
         check(self.evaluate(made, results), content, results, [task])
 
+    @pytest.mark.parametrize("key", ["image_id", "category_id"])
+    def test_a_flag_is_no_id(self, tmp_path, key):
+        annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 2, 5, 5], "area": 25}
+        content = {"images": [{"id": 1, "height": 9, "width": 9, "file_name": "a.jpg"}]}
+        content |= {"categories": [{"id": 1, "name": "a"}], "annotations": [annotation]}
+        (tmp_path / "made.json").write_text(json.dumps(content))
+        found = {"image_id": 1, "category_id": 1, "bbox": [2, 2, 5, 5], "score": 0.5}
+        with pytest.raises(DataError, match=f"detection 0 .*: {key} True is not in"):
+            self.evaluate([tmp_path / "made.json"], [found | {key: True}])
+
     def test_empty(self, made):
         assert self.evaluate(made, [])["segm"]["AP"] == 0
 
