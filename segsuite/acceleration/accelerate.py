@@ -51,6 +51,9 @@ def accelerate(model: nn.Module, *, inference: bool = False, cuda_graphs: int = 
     at most; each keeps a copy of inputs and results, and all together the memory that the largest
     computes in.
 
+    What is inside a module that is compiled (``module.compile()``) is left as it is: the compiler
+    fuses by itself, and would have to compile again for each new way to compute.
+
     Copies of the model, shallow, deep or by pickle, are plain ones: accelerate them anew.
 
     A model that is accelerated already is accelerated anew, on its present weights. Of modules,
@@ -87,14 +90,25 @@ def accelerated(model: nn.Module, *, cuda_graphs: int = 0) -> Iterator[None]:
             forward.install()
 
 
+def _interpreted(model: nn.Module) -> list[nn.Module]:
+    """The modules that are not compiled, by themselves or as part of another."""
+    compiled = {
+        inner
+        for module in model.modules()
+        if module._compiled_call_impl is not None
+        for inner in module.modules()
+    }
+    return [module for module in model.modules() if module not in compiled]
+
+
 def _resizes(model: nn.Module) -> Iterator[AcceleratedForward]:
-    for module in model.modules():
+    for module in _interpreted(model):
         if type(module) is BilinearResize and "forward" not in vars(module):
             yield MatrixResize(module)
 
 
 def _convs(model: nn.Module) -> Iterator[nn.Conv2d]:
-    for module in model.modules():
+    for module in _interpreted(model):
         is_plain = type(module) in (Conv2d, nn.Conv2d) and "forward" not in vars(module)
         if is_plain and isinstance(module, nn.Conv2d):
             yield module

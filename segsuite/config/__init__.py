@@ -3,7 +3,7 @@
 from .config import get_cfg, load_config
 from .configurable import configurable
 from .entries import build_entry, read_arguments, read_entries
-from .node import CfgNode, optional
+from .node import CfgNode, one_of, optional
 
 __all__ = [
     "CfgNode",
@@ -11,6 +11,7 @@ __all__ = [
     "configurable",
     "get_cfg",
     "load_config",
+    "one_of",
     "optional",
     "read_arguments",
     "read_entries",

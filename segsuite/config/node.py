@@ -14,7 +14,7 @@ from segsuite.errors import ConfigError, UnknownNameError
 from segsuite.utils.registry import closest
 
 from .detectron2_keys import is_unused
-from .values import decode, read_bracketed, read_list_of, read_section, read_value
+from .values import decode, read_bracketed, read_choice, read_list_of, read_section, read_value
 from .yaml_files import read_yaml_chain
 
 logger = logging.getLogger(__name__)
@@ -25,10 +25,10 @@ class CfgNode(_FvcoreCfgNode):
     """fvcore's CfgNode with checks that name the file, the key and the nearest known key.
 
     Values keep the type of the default they replace, see `read_value`, or that which the key was
-    declared with, see `optional` and `list_of`. A node made with ``new_allowed=True`` takes keys it
-    has not seen. Keys are text, also where YAML reads a number (``{11: 255}``). Such a mapping of
-    numbers is a value: another one takes its place, and is not merged with it. Keys of Detectron2
-    that mean nothing here are left out.
+    declared with, see `optional`, `one_of` and `list_of`. A node made with ``new_allowed=True``
+    takes keys it has not seen. Keys are text, also where YAML reads a number (``{11: 255}``). Such
+    a mapping of numbers is a value: another one takes its place, and is not merged with it. Keys of
+    Detectron2 that mean nothing here are left out.
     """
 
     if TYPE_CHECKING:  # values are of the types that the configuration gives them
@@ -39,7 +39,7 @@ class CfgNode(_FvcoreCfgNode):
         if isinstance(value, _Declared):
             # Beside the dict's items, where yacs keeps its own flags; copies take it along.
             self.__dict__.setdefault("_kinds", {})[name] = value
-            value = () if value.is_list else None
+            value = value.default
         super().__setattr__(name, value)
 
     def merge_from_file(self, cfg_filename: str | os.PathLike) -> None:
@@ -114,6 +114,8 @@ class CfgNode(_FvcoreCfgNode):
         if isinstance(old, CfgNode):
             return _tree(read_section(value))
         declared = self.__dict__.get("_kinds", {}).get(key)
+        if declared is not None and declared.choices:
+            return read_choice(value, declared.choices, name, source)
         if declared is not None and declared.is_list:
             return read_list_of(declared.kind, value, name, source)
         like = declared.kind() if declared and old is None else old
@@ -125,6 +127,13 @@ class CfgNode(_FvcoreCfgNode):
 class _Declared:
     kind: type
     is_list: bool = False
+    choices: tuple[Any, ...] = ()
+
+    @property
+    def default(self) -> Any:
+        if self.choices:
+            return self.choices[0]
+        return () if self.is_list else None
 
 
 def optional(kind: type) -> Any:
@@ -143,6 +152,14 @@ def list_of(kind: type) -> Any:
     >>> cfg.DATASETS.TRAIN = list_of(str)
     """
     return _Declared(kind, is_list=True)
+
+
+def one_of(*choices: bool | str) -> Any:
+    """The first of the values that a key can have, as its default.
+
+    >>> cfg.MODEL.MY_HEAD.UPSAMPLING = one_of(False, "nearest", "bilinear")
+    """
+    return _Declared(object, choices=choices)
 
 
 def _is_value(node: CfgNode) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import Any
 
 from segsuite.errors import ConfigError
@@ -69,6 +70,26 @@ def read_list_of(kind: type, value: Any, name: str, source: str) -> tuple[Any, .
             "it is one"
         )
     return tuple(map(str, values))
+
+
+def read_choice(value: Any, choices: Sequence[bool | str], name: str, source: str) -> bool | str:
+    """`value` as one of the `choices` of a key that was declared by `one_of`.
+
+    Args:
+        name, source: as `read_value`.
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    word = value.lower() if isinstance(value, str) else value
+    read = _BOOLEANS.get(word, value) if isinstance(word, str) else value
+    for choice in choices:
+        if type(choice) is type(read) and choice == read:
+            return choice
+    *others, last = map(repr, choices)
+    raise ConfigError(
+        f"{source}: {name} can be {', '.join(others)} or {last}, it was given {value!r}"
+    )
 
 
 def read_value(

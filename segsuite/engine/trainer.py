@@ -41,6 +41,7 @@ from segsuite.visualization.report import write_report
 
 from . import hooks
 from .amp import amp_dtype
+from .compiling import compile_model
 from .fsdp import ShardedModel
 from .train_loop import HookBase, SimpleTrainer, TrainingInterrupted
 
@@ -99,8 +100,7 @@ class DefaultTrainer(SimpleTrainer):
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """The model, on its device, with its first weights."""
         model = build_model(cfg)
-        if cfg.MODEL.COMPILE:
-            model.compile()
+        compile_model(model, cfg.MODEL.COMPILE)
         return model
 
     @staticmethod

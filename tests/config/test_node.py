@@ -83,6 +83,9 @@ def test_not_a_mapping(write, text):
         ("OUTPUT_DIR", "2024", "2024"),
         ("MODEL.WEIGHTS", "'a b.pth'", "a b.pth"),
         ("MODEL.DEVICE", "cpu", "cpu"),
+        ("MODEL.COMPILE", "backbone", "backbone"),
+        ("MODEL.COMPILE", "off", False),
+        ("MODEL.COMPILE", True, True),
     ],
 )
 def test_values_take_the_type_of_the_default(key, given, expected):
@@ -107,6 +110,9 @@ def test_values_take_the_type_of_the_default(key, given, expected):
         ("SOLVER.BASE_LR", None, "SOLVER.BASE_LR takes a float .* given null"),
         ("DATASETS.TEST", None, r"DATASETS.TEST takes a tuple \(default \(\)\), it was given null"),
         ("SEED", "None", "SEED takes an int"),
+        ("MODEL.COMPILE", "perhaps", "can be False, True or 'backbone', it was given 'perhaps'"),
+        ("MODEL.COMPILE", 1, "MODEL.COMPILE can be .* it was given 1"),
+        ("MODEL.COMPILE", None, "MODEL.COMPILE can be .* it was given None"),
     ],
 )
 def test_wrong_types(key, given, message):

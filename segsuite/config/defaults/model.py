@@ -5,7 +5,7 @@ default of its constructor, which its class documents. Heads that are Detectron2
 """
 
 from ..node import CfgNode as CN
-from ..node import optional
+from ..node import one_of, optional
 from .backbones import MOBILENET, TIMM
 
 MODEL = CN()
@@ -23,8 +23,9 @@ MODEL.PIXEL_MEAN = [103.530, 116.280, 123.675]
 MODEL.PIXEL_STD = [1.0, 1.0, 1.0]
 # Convolutions run on channels-last memory: the same numbers to rounding, faster on CPU and GPU.
 MODEL.CHANNELS_LAST = True
-# torch.compile the model for training and evaluation.
-MODEL.COMPILE = False
+# torch.compile for training and evaluation: "backbone" compiles it alone, a pyramid included, for
+# images of any size; True compiles as much of the model as can be. See docs/mask_rcnn.md.
+MODEL.COMPILE = one_of(False, True, "backbone")
 
 MODEL.EXPORTED = CN()
 # What runs MODEL.WEIGHTS where that is an exported file: an execution provider of ONNX Runtime
