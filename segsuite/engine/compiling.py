@@ -12,7 +12,7 @@ def compile_model(model: nn.Module, what: bool | str) -> None:
 
     Args:
         what: True: as the model's own ``compile`` has it; "backbone": its ``backbone`` alone, a
-            pyramid included, for images of any size; False: nothing.
+            pyramid included, with the sizes of images as symbols; False: nothing.
 
     Raises:
         ConfigError: another value, or a model without backbone.
@@ -26,7 +26,7 @@ def compile_model(model: nn.Module, what: bool | str) -> None:
                 f"MODEL.COMPILE is 'backbone', but {type(model).__name__} has no module of that "
                 "name; set it to True to compile the model, or to False"
             )
-        # Sizes are symbols from the first batch on. Otherwise the second size compiles again.
+        # Sizes are symbols from the first batch on; otherwise the second size is traced again.
         backbone.compile(dynamic=True)
     elif what is not False:
         raise ConfigError(f"MODEL.COMPILE is {what!r}; it can be False, True or 'backbone'")

@@ -23,8 +23,8 @@ MODEL.PIXEL_MEAN = [103.530, 116.280, 123.675]
 MODEL.PIXEL_STD = [1.0, 1.0, 1.0]
 # Convolutions run on channels-last memory: the same numbers to rounding, faster on CPU and GPU.
 MODEL.CHANNELS_LAST = True
-# torch.compile for training and evaluation: "backbone" compiles it alone, a pyramid included, for
-# images of any size; True compiles as much of the model as can be. See docs/mask_rcnn.md.
+# torch.compile for training and evaluation: "backbone" compiles it alone, a pyramid included, with
+# sizes of images as symbols; True compiles as much of the model as can be. See docs/mask_rcnn.md.
 MODEL.COMPILE = one_of(False, True, "backbone")
 
 MODEL.EXPORTED = CN()
