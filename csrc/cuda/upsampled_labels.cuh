@@ -132,6 +132,8 @@ class Tile {
     const int number = active ? memory_.mixed[threadIdx.x] : 0;
     const int at = corner(number);
     const OutputPiece piece = active ? piece_outputs(number) : OutputPiece{};
+    CornerBounds bounds = {};
+    if (active) load_bounds(at, bounds);
     for (int begin = 0; begin < num_classes; begin += up_.chunk()) {
       const int end = min(begin + up_.chunk(), num_classes);
       if constexpr (!all_staged) {
@@ -140,7 +142,7 @@ class Tile {
         __syncthreads();
       }
       if (active)
-        labels.add_candidates(staged_, begin, candidates(at, end - begin), at,
+        labels.add_candidates(staged_, begin, candidates(bounds, at, end - begin), at,
                               memory_.weight_y + piece.y, memory_.weight_x + piece.x);
     }
     return piece;
@@ -169,9 +171,7 @@ class Tile {
   }
 
   // A bit for each of the first `count` staged classes that can be largest in the cell.
-  __device__ unsigned candidates(int at, int count) const {
-    CornerBounds bounds;
-    load_bounds(at, bounds);
+  __device__ unsigned candidates(const CornerBounds& bounds, int at, int count) const {
     unsigned bits = 0;
 #pragma unroll 1
     for (int c = 0; c < count; ++c) {
