@@ -116,8 +116,8 @@ def test_int8_is_of_the_network_alone(kind):
     "name, options, score",
     [
         ("a.onnx", {"precision": "float16"}, 0.01),
-        ("a.pt2", {"format": "torch_export", "precision": "float16"}, 0.01),
-        ("a.pt2", {"format": "torch_export", "precision": "bfloat16"}, 0.05),
+        ("a.pt2", {"format": "torch_export", "precision": "float16", "size": SIZE}, 0.01),
+        ("a.pt2", {"format": "torch_export", "precision": "bfloat16", "size": SIZE}, 0.05),
         ("a", {"format": "openvino", "precision": "float16"}, 0.01),
         ("a", {"format": "openvino", "precision": "int8", "measure": False}, 0.1),
     ],
