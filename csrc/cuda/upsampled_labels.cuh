@@ -40,10 +40,10 @@ struct Upsampling {
   PieceAxis rows, columns;
   int64_t images;
 
-  __host__ __device__ int64_t tile_rows(int threads) const {
+  __host__ __device__ int tile_rows(int threads) const {
     return ceil_div(rows.count(), piece_rows(threads));
   }
-  __host__ __device__ int64_t tile_columns() const { return ceil_div(columns.count(), kPieceColumns); }
+  __host__ __device__ int tile_columns() const { return ceil_div(columns.count(), kPieceColumns); }
   __host__ int64_t tiles(int threads) const { return images * tile_rows(threads) * tile_columns(); }
   __host__ __device__ int chunk() const { return all_staged ? logits.num_classes : kChunk; }
   __host__ __device__ int chunk_bytes(int threads) const {
@@ -65,13 +65,13 @@ struct TileMemory {
 template <typename T, bool all_staged>
 class Tile {
  public:
-  __device__ Tile(const Upsampling<T, all_staged>& up, TileMemory& memory, float* staged, int64_t number)
+  __device__ Tile(const Upsampling<T, all_staged>& up, TileMemory& memory, float* staged, int number)
       : up_(up),
         memory_(memory),
         staged_{staged, StagedClasses::pitch_of(blockDim.x)},
-        row_(static_cast<int>(number / up.tile_columns() % up.tile_rows(blockDim.x)) *
+        row_(number / up.tile_columns() % up.tile_rows(blockDim.x) *
              piece_rows(blockDim.x)),
-        column_(static_cast<int>(number % up.tile_columns()) * kPieceColumns),
+        column_(number % up.tile_columns() * kPieceColumns),
         rows_(min(piece_rows(blockDim.x), up.rows.count() - row_)),
         columns_(min(kPieceColumns, up.columns.count() - column_)),
         n_(number / up.tile_columns() / up.tile_rows(blockDim.x)) {}
@@ -235,17 +235,19 @@ class Tile {
 template <typename T, bool all_staged, typename Sink>
 __device__ void for_each_piece(const Upsampling<T, all_staged>& up, float* staged, Sink& sink) {
   __shared__ TileMemory memory;
-  const int64_t tiles = up.images * up.tile_rows(blockDim.x) * up.tile_columns();
-  const int64_t share = tiles / gridDim.x, more = tiles % gridDim.x;
-  const int64_t begin = blockIdx.x * share + min(static_cast<int64_t>(blockIdx.x), more);
-  const int64_t end = begin + share + (blockIdx.x < more);
-  int64_t image = -1;
-  for (int64_t number = begin; number < end; ++number) {
+  // More tiles than an int has have no place in memory.
+  const auto tiles = static_cast<int>(up.images * up.tile_rows(blockDim.x) * up.tile_columns());
+  const int blocks = gridDim.x, block = blockIdx.x;
+  const int share = tiles / blocks, more = tiles % blocks;
+  int number = block * share + min(block, more);
+  const int end = number + share + (block < more);
+  int image = -1;
+  for (; number < end; ++number) {
     Tile<T, all_staged> tile(up, memory, staged, number);
     tile.load_source();
     __syncthreads();
     const OutputTile out = tile.outputs();
-    if (out.n != image) sink.start_image(image = out.n);
+    if (out.n != image) sink.start_image(image = static_cast<int>(out.n));
     tile.load_weights();
     sink.load(out);
     __syncthreads();
