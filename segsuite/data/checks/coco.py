@@ -12,9 +12,10 @@ from typing import Any
 
 from segsuite.structures.polygons import has_mask_size
 
-from ..datasets.coco_images import existing_path, image_name
+from ..datasets.coco_images import image_name
 from ..datasets.coco_reading import check_box_modes, read_json
 from ..datasets.coco_values import Ids, as_id, as_integer, id_order
+from ..datasets.image_paths import existing_path
 from ..folders import IMAGE_SUFFIXES, list_files
 from .images import ImageFacts
 from .instances import ObjectFacts

@@ -13,8 +13,8 @@ import numpy as np
 from segsuite.errors import DataError
 
 from ..datasets.coco_faults import some
-from ..datasets.coco_images import existing_path
 from ..datasets.coco_values import Ids, id_order
+from ..datasets.image_paths import existing_path
 from ..datasets.panoptic_json import (
     normalized_category,
     parse_annotation,

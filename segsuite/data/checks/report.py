@@ -130,7 +130,7 @@ KINDS = {
     "file-name-missing": ("error", "Images without a file_name"),
     "file-name-odd": (
         "warning",
-        "File names with backslashes or %20, as other systems write them; others may not find them",
+        "File names with backslashes, %20 or folders of another computer; others may not find them",
     ),
     "size-missing": ("note", "Images whose height and width are taken from the file"),
     "size-invalid": ("error", "height or width is no whole number of pixels"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from segsuite.structures.polygons import check_mask_size
 from ..image import read_image_size
 from .coco_faults import Faults, some
 from .coco_values import Ids, as_integer
+from .image_paths import existing_path, is_odd_name
 
 # What LVIS says of images: categories that are not there, and those with objects left out.
 LVIS_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
@@ -29,7 +30,7 @@ def read_file_names(
     files: list[str],
 ) -> list[str]:
     names = []
-    other_systems = {}
+    others: dict[str, str] = {}
     for image, id in zip(images, ids, strict=True):
         name = image_name(image)
         if not isinstance(name, str) or not name:
@@ -39,16 +40,35 @@ def read_file_names(
         if root is not None and is_odd_name(name):
             files.append(path)
             if path != os.path.join(root, name):
-                other_systems[name] = path
+                others[name] = path
         names.append(path)
-    if other_systems:
-        (name, path), *_ = other_systems.items()
-        sign = "a backslash" if "\\" in name else "a percent sign (%)"
+    if others:
+        _check_distinct(others, names, source)
+        (name, path), *_ = others.items()
         faults.notes.append(
-            f"{len(other_systems)} images have a file_name with {sign}, as other systems "
-            f"write it, and there is no such file: {name!r} is read as {path}"
+            f"{len(others)} images have a file_name {_what_is_odd(name)}, and there is no such "
+            f"file: {name!r} is read as {path}"
         )
     return names
+
+
+def _what_is_odd(name: str) -> str:
+    if "\\" in name:
+        return "with a backslash, as other systems write it"
+    if "%" in name:
+        return "with a percent sign (%), as other systems write it"
+    return "with the folders of another computer"
+
+
+def _check_distinct(others: Mapping[str, str], names: Sequence[str], source: str) -> None:
+    """Refuse names of another computer that would become one image here."""
+    count = Counter(names)
+    for name, path in others.items():
+        if count[path] > 1:
+            raise DataError(
+                f"{source}: there is no file {name!r}, and its last parts are those of {path}, "
+                "which is another image's too; write names that start from the folder of the images"
+            )
 
 
 def image_name(image: Mapping[str, Any]) -> Any:
@@ -58,22 +78,6 @@ def image_name(image: Mapping[str, Any]) -> Any:
         # LVIS draws from several of COCO's folders: http://.../val2017/000000397133.jpg
         return "/".join(image["coco_url"].rsplit("/", 2)[1:])
     return name
-
-
-def is_odd_name(name: str) -> bool:
-    """Whether another system or a web address may have written a name."""
-    return "\\" in name or "%" in name
-
-
-def existing_path(root: str, name: str) -> str:
-    """The path of an image, also where another system or a web address has written its name."""
-    path = os.path.join(root, name)
-    if not is_odd_name(name) or os.path.exists(path):
-        return path
-    slashes = name.replace("\\", "/")
-    names = (slashes, unquote(name), unquote(slashes))
-    candidates = [os.path.join(root, candidate) for candidate in names]
-    return next((c for c in candidates if os.path.exists(c)), path)
 
 
 def read_sizes(

@@ -14,7 +14,7 @@ from ..palette import default_colors
 from ..panoptic import THINGS_LABEL
 from ..sem_seg import IGNORE_LABEL
 from .coco import load_coco_json
-from .coco_images import existing_path
+from .image_paths import existing_path
 from .panoptic_json import read_panoptic_json
 
 

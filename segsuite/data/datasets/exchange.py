@@ -30,6 +30,7 @@ from .coco import records_of
 from .coco_cache import pack_instances
 from .coco_faults import Faults
 from .coco_reading import parse_instances
+from .image_paths import find_below
 from .root import PATH_ADVICE
 
 _SHOWN = 3
@@ -277,22 +278,14 @@ class ImageFinder:
             MissingFileError: there is none; DataError: several have the name.
         """
         for name in names:
-            path = self._below(name) or self._anywhere(name, where)
+            below = find_below(str(self.folder), name)
+            path = self._anywhere(name, where) if below is None else Path(below)
             if path is not None:
                 return path
         raise MissingFileError(
             f"{where} is of the image '{names[0]}', but there is none of that name in "
             f"{self.folder}; fix IMAGES, or copy the image there"
         )
-
-    def _below(self, name: str) -> Path | None:
-        for spelling in dict.fromkeys((name, unquote(name))):
-            parts = PurePosixPath(spelling.replace("\\", "/")).parts
-            for start in range(len(parts)):
-                path = self.folder.joinpath(*parts[start:])
-                if ".." not in parts[start:] and path.is_file():
-                    return path
-        return None
 
     def _anywhere(self, name: str, where: str) -> Path | None:
         if self._by_name is None:

@@ -293,7 +293,16 @@ def test_references_of_another_type(world, caplog, key, as_text):
     assert (("warning", "value-type") in world.examine()) == as_text
 
 
-@pytest.mark.parametrize("name, file", [("sub\\b.png", "sub/b.png"), ("c%20d.png", "c d.png")])
+@pytest.mark.parametrize(
+    "name, file",
+    [
+        ("sub\\b.png", "sub/b.png"),
+        ("c%20d.png", "c d.png"),
+        ("/not/here/sub/b.png", "sub/b.png"),
+        ("C:\\images\\sub\\b.png", "sub/b.png"),
+        ("C:/images/c%20d.png", "c d.png"),
+    ],
+)
 def test_names_of_other_systems(world, caplog, name, file):
     world.write(changed("file_name", name, "images"))
     trained, _ = check_agreement(world)
