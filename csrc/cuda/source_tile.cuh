@@ -75,7 +75,7 @@ template <bool keep, bool label, typename T>
 __device__ int scan_by_pixel(const SourceRow<T>& row, int begin, int end,
                              const StagedClasses& staged) {
   // Loads; as many as there are registers for.
-  constexpr int kAtOnce = !keep ? 16 : label ? 12 : 8;
+  constexpr int kAtOnce = label ? 12 : 8;
   const int x = threadIdx.x % 32;
   LargestClass largest{-INFINITY, begin};
   if (x < row.columns) {
