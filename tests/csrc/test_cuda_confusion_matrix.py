@@ -219,6 +219,7 @@ def test_count_of_targets(dtype, start, per_image):
     assert torch.equal(out, expected if per_image else expected.sum(0))
 
 
+@pytest.mark.slow  # a minute of compilers
 @requires_nvcc
 def test_nvcc_compiles_without_spills():
     assert_compiles_without_spills("compile_confusion_matrix.cu")
