@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from segsuite.errors import ConfigError, MissingFileError, WeightsError
+from segsuite.errors import ConfigError, DataError, MissingFileError, WeightsError
 from segsuite.runtime import Engine, read_metadata
 from segsuite.runtime.engines import Arrays
 
 from .pt2_check import check_runs_no_code
+
+# Sizes that torch.export found to be the limits of a graph: it tells a side of one pixel, at any
+# level of a pyramid, from others.
+_LIMIT = re.compile(r"shape\[([23])\] to be (>=|<=) (\d+), but got (\d+)")
 
 
 class TorchExportEngine(Engine):
@@ -68,12 +73,26 @@ class TorchExportEngine(Engine):
             torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self._device)
             for name in self.metadata.inputs
         ]
-        with torch.inference_mode():
-            outputs = self._module(*tensors)
+        try:
+            with torch.inference_mode():
+                outputs = self._module(*tensors)
+        except RuntimeError as error:
+            raise self._about_sizes(error) or error from None
         if isinstance(outputs, torch.Tensor):
             outputs = (outputs,)
         arrays = (output.cpu().numpy() for output in outputs)
         return dict(zip(self.metadata.outputs, arrays, strict=True))
+
+    def _about_sizes(self, error: RuntimeError) -> DataError | None:
+        if (found := _LIMIT.search(str(error))) is None:
+            return None
+        axis, sign, limit, given = found.groups()
+        side = "height" if axis == "2" else "width"
+        bound = "at least" if sign == ">=" else "at most"
+        return DataError(
+            f"{self.file} takes images of a {side} of {bound} {limit} pixels (of the image as it "
+            f"is resized), but got {given}; export the model again with --size for such images"
+        )
 
 
 def _device(name: str) -> torch.device:
