@@ -125,7 +125,8 @@ def test_int8_is_of_the_network_alone(kind):
 def test_fewer_bits_find_what_float32_finds(tmp_path, kind, name, options, score):
     path = tmp_path / name
     segsuite.export(trained(kind), path, **options)
-    check_close(path, kind, iou=0.8 if options["precision"] == "int8" else 0.9, score=score)
+    # int8 promises figures, not boxes: each object is found.
+    check_close(path, kind, iou=0.5 if options["precision"] == "int8" else 0.9, score=score)
 
 
 def test_half_precision_is_the_hidden_layers(tmp_path):
