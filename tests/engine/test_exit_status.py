@@ -23,6 +23,15 @@ from .tiny import load, tiny_config
 TRAIN_NET = REPO / "tools" / "train_net.py"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
+
+@pytest.fixture(autouse=True)
+def hang_up_ends_processes():
+    """Also where the tests run under nohup, which has them and their children ignore it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 # A step that lasts until it is told, so that signals come while it runs.
 LONG_STEP = """
 import os, time
