@@ -15,7 +15,7 @@ from segsuite.modeling.inference import SemSegAugmentation, SlidingWindow
 from tests.finished_runs import tiny_images, tiny_run
 from tests.helpers import REPO
 from tests.mock_device import MockDevice, OnDevice, to_mock_device
-from tests.modeling.rcnn_models import small_cfg
+from tests.modeling.rcnn_models import PANOPTIC, small_cfg
 
 from .graphed import (
     Network,
@@ -99,15 +99,6 @@ def test_architectures(graphs, recipe):
         found = [model(batch)[0]["sem_seg"].logits for batch in batches]
     assert graphs.captures == graphs.replays == 1
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-
-
-PANOPTIC = {
-    "MODEL__META_ARCHITECTURE": "PanopticFPN",
-    "MODEL__SEM_SEG_HEAD__NUM_CLASSES": 4,
-    "MODEL__SEM_SEG_HEAD__CONVS_DIM": 8,
-    "MODEL__SEM_SEG_HEAD__IN_FEATURES": ["p2", "p3", "p4", "p5"],
-    "MODEL__SEM_SEG_HEAD__NAME": "SemSegFPNHead",
-}
 
 
 @pytest.mark.parametrize("base, options, methods", [("FPN", {}, 2), ("FPN", PANOPTIC, 3)])

@@ -119,14 +119,28 @@ def test_int8_is_of_the_network_alone(kind):
         ("a.pt2", {"format": "torch_export", "precision": "float16", "size": SIZE}, 0.01),
         ("a.pt2", {"format": "torch_export", "precision": "bfloat16", "size": SIZE}, 0.05),
         ("a", {"format": "openvino", "precision": "float16"}, 0.01),
-        ("a", {"format": "openvino", "precision": "int8", "measure": False}, 0.1),
     ],
 )
-def test_fewer_bits_find_what_float32_finds(tmp_path, kind, name, options, score):
+def test_half_precision_finds_what_float32_finds(tmp_path, kind, name, options, score):
     path = tmp_path / name
     segsuite.export(trained(kind), path, **options)
-    # int8 promises figures, not boxes: each object is found.
-    check_close(path, kind, iou=0.5 if options["precision"] == "int8" else 0.9, score=score)
+    check_close(path, kind, iou=0.9, score=score)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "instances",
+        pytest.param(
+            "panoptic",
+            marks=pytest.mark.xfail(reason="OpenVINO's int8 moves one of the boxes (IoU 0.63)"),
+        ),
+    ],
+)
+def test_int8_in_openvino_finds_what_float32_finds(tmp_path, kind):
+    path = tmp_path / "a"
+    segsuite.export(trained(kind), path, format="openvino", precision="int8", measure=False)
+    check_close(path, kind, iou=0.8, score=0.1)
 
 
 def test_half_precision_is_the_hidden_layers(tmp_path):

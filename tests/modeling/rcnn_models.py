@@ -31,6 +31,15 @@ SMALL = {
     "MODEL.ROI_MASK_HEAD.CONV_DIM": 8,
 }
 
+# Options of `small_cfg` for a Panoptic FPN.
+PANOPTIC = {
+    "MODEL__META_ARCHITECTURE": "PanopticFPN",
+    "MODEL__SEM_SEG_HEAD__NUM_CLASSES": 4,
+    "MODEL__SEM_SEG_HEAD__CONVS_DIM": 8,
+    "MODEL__SEM_SEG_HEAD__IN_FEATURES": ["p2", "p3", "p4", "p5"],
+    "MODEL__SEM_SEG_HEAD__NAME": "SemSegFPNHead",
+}
+
 
 def small_cfg(base: str = "FPN", **options) -> CfgNode:
     """``configs/Base-RCNN-{base}.yaml``, narrow; options with "__" in place of dots."""

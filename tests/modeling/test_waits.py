@@ -7,19 +7,12 @@ from segsuite.modeling import build_model
 from segsuite.structures import BitMasks
 from tests.mock_device import MockDevice, OnDevice, to_mock_device
 
-from .rcnn_models import record, small_cfg
+from .rcnn_models import PANOPTIC, record, small_cfg
 from .test_rcnn import MODELS
 
 SQUARES = [(8, 8, 24), (40, 16, 40), (2, 30, 20), (60, 2, 12)]
-PANOPTIC = {
-    "MODEL__META_ARCHITECTURE": "PanopticFPN",
-    "MODEL__SEM_SEG_HEAD__NUM_CLASSES": 4,
-    "MODEL__SEM_SEG_HEAD__CONVS_DIM": 8,
-    "MODEL__SEM_SEG_HEAD__IN_FEATURES": ["p2", "p3", "p4", "p5"],
-    "MODEL__SEM_SEG_HEAD__NAME": "SemSegFPNHead",
-    "MODEL__PANOPTIC_FPN__COMBINE__ENABLED": False,
-}
-MODELS = {**MODELS, "panoptic": ("FPN", PANOPTIC)}
+WITHOUT_MERGING = {**PANOPTIC, "MODEL__PANOPTIC_FPN__COMBINE__ENABLED": False}
+MODELS = {**MODELS, "panoptic": ("FPN", WITHOUT_MERGING)}
 # Numbers of images.
 COUNTS = dict.fromkeys(MODELS, (1, 3)) | {"FPN": (1, 2, 8)}
 FAST = ("FPN", "C4", "panoptic")
